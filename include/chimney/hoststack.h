@@ -1,0 +1,213 @@
+/*
+ * The Linux host stack: lends live connections of unmodified processes to the chimney and takes
+ * them back. The process keeps its kernel socket; only the wire of the connection changes hands.
+ *
+ * Threads: the loop of the house. Answers come through callbacks, never on the caller's stack.
+ * Errors: 0 or a negative errno for the call itself; what became of each connection is in struct
+ * hoststack_move.
+ */
+#ifndef CHIMNEY_HOSTSTACK_H
+#define CHIMNEY_HOSTSTACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct house;
+struct hoststack;
+struct sys_loop;
+struct wire;
+
+/* Stable tokens, with the words that go with them. HOSTSTACK_REASON(token, words). */
+/* Not for clang-format: it would put spaces around the - of the tokens, and #token would show them.
+ */
+/* clang-format off */
+#define HOSTSTACK_REASONS(X)                                                                       \
+    X(none, "done")                                                                                \
+    X(no-such-connection, "no TCP connection matches")                                             \
+    X(not-established, "the connection is not in a state that can be offloaded")                   \
+    X(listening, "the socket is listening, it is not a connection")                                \
+    X(loopback, "the connection is on the loopback interface, it has no wire")                     \
+    X(no-stack, "its interface has no driver stack; add a [stack IFNAME] section")                 \
+    X(interface-down, "its interface is down or has no carrier")                                   \
+    X(mptcp, "it is an MPTCP subflow")                                                             \
+    X(md5, "it uses TCP MD5 signatures")                                                           \
+    X(tcp-ao, "it uses the TCP authentication option")                                             \
+    X(ecn, "ECN was negotiated, the engine does not speak it yet")                                 \
+    X(microsecond-timestamps, "its timestamps have the microsecond clock")                         \
+    X(urgent-data, "urgent data is pending")                                                       \
+    X(already-offloaded, "it is offloaded already")                                                \
+    X(not-offloaded, "it is not offloaded")                                                        \
+    X(busy, "another move of this connection is in progress")                                      \
+    X(no-neighbour, "its next hop has no resolved link address")                                   \
+    X(no-route, "there is no route to its peer")                                                   \
+    X(paused, "offloading over this adapter is paused")                                            \
+    X(target-refused, "the offload target refused it")                                             \
+    X(no-quiet-moment, "its streams did not come to a point where both sides agree; try again")    \
+    X(died-during-move, "the connection ended while it was being moved")                           \
+    X(closed, "the connection was closed by its owner")                                            \
+    X(reset-by-peer, "the peer reset the connection")                                              \
+    X(reset-by-owner, "its owner reset the connection")                                            \
+    X(owner-vanished, "the kernel socket died without a word; the wire was reset")                 \
+    X(peer-finished, "the peer closed its half, the kernel carries on")                            \
+    X(missed-beat, "the daemon was late, the kernel carries on")                                   \
+    X(target-asked, "the offload target asked for the upload")                                     \
+    X(timeout, "the peer does not answer, the kernel carries on")                                  \
+    X(shutting-down, "the daemon is shutting down")                                                \
+    X(no-memory, "out of memory")                                                                  \
+    X(no-privilege, "needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF")                                \
+    X(internal, "an error in this program; please report it")
+/* clang-format on */
+
+/* The token is spelled with - in text and is the enumerator's index:
+ * hoststack_reason_token(reason). */
+enum hoststack_reason {
+    HOSTSTACK_NONE,
+    HOSTSTACK_NO_SUCH_CONNECTION,
+    HOSTSTACK_NOT_ESTABLISHED,
+    HOSTSTACK_LISTENING,
+    HOSTSTACK_LOOPBACK,
+    HOSTSTACK_NO_STACK,
+    HOSTSTACK_INTERFACE_DOWN,
+    HOSTSTACK_MPTCP,
+    HOSTSTACK_MD5,
+    HOSTSTACK_TCP_AO,
+    HOSTSTACK_ECN,
+    HOSTSTACK_MICROSECOND_TIMESTAMPS,
+    HOSTSTACK_URGENT_DATA,
+    HOSTSTACK_ALREADY_OFFLOADED,
+    HOSTSTACK_NOT_OFFLOADED,
+    HOSTSTACK_BUSY,
+    HOSTSTACK_NO_NEIGHBOUR,
+    HOSTSTACK_NO_ROUTE,
+    HOSTSTACK_PAUSED,
+    HOSTSTACK_TARGET_REFUSED,
+    HOSTSTACK_NO_QUIET_MOMENT,
+    HOSTSTACK_DIED_DURING_MOVE,
+    HOSTSTACK_CLOSED,
+    HOSTSTACK_RESET_BY_PEER,
+    HOSTSTACK_RESET_BY_OWNER,
+    HOSTSTACK_OWNER_VANISHED,
+    HOSTSTACK_PEER_FINISHED,
+    HOSTSTACK_MISSED_BEAT,
+    HOSTSTACK_TARGET_ASKED,
+    HOSTSTACK_TIMEOUT,
+    HOSTSTACK_SHUTTING_DOWN,
+    HOSTSTACK_NO_MEMORY,
+    HOSTSTACK_NO_PRIVILEGE,
+    HOSTSTACK_INTERNAL,
+    HOSTSTACK_REASON_COUNT
+};
+const char *hoststack_reason_token(enum hoststack_reason reason);
+const char *hoststack_reason_words(enum hoststack_reason reason);
+
+/* ---- building ---- */
+struct hoststack_options {
+    uint32_t mark;              /* 0: default */
+    uint32_t backlog_min_bytes; /* run-ahead never bounded below this; 0: 128 KiB */
+    bool auto_keep_log;         /* unused; zero */
+};
+
+/* Loads the BPF programs and registers the protocol driver with the house under the name "linux".
+ */
+int hoststack_create(struct house *house, const struct hoststack_options *options,
+                     struct hoststack **out, const char **why);
+/* Gives every connection back first (turns the loop, at most a second). */
+void hoststack_destroy(struct hoststack *stack);
+
+/* For wire_packet_open of the interface's wire. */
+int hoststack_wire_filter(const struct hoststack *stack);
+uint32_t hoststack_wire_mark(const struct hoststack *stack);
+
+/*
+ * Serves interface ifname: binds to adapter (the top of its driver stack) and steers through tap.
+ * wire is the one at the bottom of that stack: only gagged, while this process may have lost the
+ * right to speak. Owner: tap passes to the stack on success; wire stays the caller's and must
+ * outlive the stack.
+ */
+int hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
+                            struct wire *tap, struct wire *wire, const char **why);
+
+/* ---- connections ---- */
+struct hoststack_endpoint {
+    bool any_address, any_port;
+    uint16_t family; /* AF_INET, AF_INET6; ignored with any_address */
+    uint16_t port;   /* host order */
+    uint8_t address[16];
+};
+
+struct hoststack_selector {
+    pid_t pid; /* 0: any process */
+    struct hoststack_endpoint local, peer;
+};
+
+/* "10.0.0.1:80", "[fe80::1]:80", ":443", "10.0.0.1". 0 or -EINVAL. */
+int hoststack_parse_endpoint(const char *text, struct hoststack_endpoint *out);
+
+struct hoststack_conn_info {
+    uint64_t id; /* of this daemon; 0: not ours at the moment */
+    struct hoststack_endpoint local, peer;
+    char state[16]; /* ESTABLISHED … */
+    char owner[16]; /* kernel, bridge, target, moving */
+    char interface[16];
+    pid_t pid; /* 0: unknown */
+    char command[32];
+    uint64_t inode;
+    uint32_t moves_down, moves_up;
+    uint64_t engine_bytes_out,
+        engine_bytes_in; /* acknowledged by the peer / by the kernel, through the engine */
+    uint64_t wire_retransmits, kernel_retransmits; /* segments since the first move */
+    uint64_t leaked;                               /* unmarked frames that passed the steering */
+    uint64_t offloaded_us;                         /* time with the target, in all */
+};
+
+/* Every TCP connection of this network namespace that matches, ours with their figures. fn runs on
+ * the caller's stack. */
+int hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
+                   void (*fn)(void *arg, const struct hoststack_conn_info *info), void *arg);
+
+enum hoststack_outcome {
+    HOSTSTACK_DONE,    /* as asked */
+    HOSTSTACK_REFUSED, /* untouched, works in the kernel (or stays with the target for an upload) */
+    HOSTSTACK_LOST,    /* the connection ended */
+    HOSTSTACK_UNSUPPORTED,
+    HOSTSTACK_DENIED
+};
+
+/* One finished move. */
+struct hoststack_move {
+    struct hoststack_conn_info conn;
+    bool down; /* to the target; otherwise to the kernel */
+    enum hoststack_outcome outcome;
+    enum hoststack_reason reason;
+    uint32_t ndis_status;         /* of the TCP node, when the target was asked */
+    uint64_t started_us;          /* CLOCK_MONOTONIC */
+    uint64_t total_us;            /* from the request to the end */
+    uint64_t held_us;             /* segments were held */
+    uint32_t send_queue_bytes;    /* carried: unacknowledged and unsent */
+    uint32_t receive_queue_bytes; /* carried: received, not yet with the other side */
+};
+
+/* on_move: once per connection; on_end: once, after the last. Owner: arg lives until on_end. */
+struct hoststack_request {
+    void (*on_move)(void *arg, const struct hoststack_move *move);
+    void (*on_end)(void *arg, unsigned moves);
+    void *arg;
+};
+int hoststack_offload(struct hoststack *stack, const struct hoststack_selector *selector,
+                      const struct hoststack_request *request);
+int hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selector,
+                     const struct hoststack_request *request);
+
+/* Every move, asked for or not (peer finished, missed beat …); for logs. */
+void hoststack_on_move(struct hoststack *stack,
+                       void (*fn)(void *arg, const struct hoststack_move *move), void *arg);
+
+struct hoststack_totals {
+    uint64_t moves_down, moves_up, refused, lost, missed_beats;
+    uint32_t offloaded_now;
+    uint64_t engine_bytes_out, engine_bytes_in, leaked;
+};
+void hoststack_read_totals(const struct hoststack *stack, struct hoststack_totals *out);
+
+#endif

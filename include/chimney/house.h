@@ -1,0 +1,73 @@
+/*
+ * The house: builds a stack of drivers on one event loop and takes it down again. This is the part
+ * that a plug and play manager and the registry play elsewhere; drivers never see it.
+ *
+ * Threads: one, the loop's, and never from inside a driver's callback. Calls that must wait for a
+ * driver (bind, pause, unbind) turn the loop until it has answered. Errors: 0 or a negative errno;
+ * what was refused and why goes to the log.
+ */
+#ifndef CHIMNEY_HOUSE_H
+#define CHIMNEY_HOUSE_H
+
+#include <ndis.h>
+
+struct house;
+struct sys_loop;
+
+/* A keyword and its value as a driver reads them with NdisReadConfiguration; ends with name NULL.
+ */
+struct house_option {
+    const char *name;
+    const char *value;
+};
+
+/* DriverEntry of a driver. */
+typedef NDIS_STATUS (*house_driver_entry)(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
+
+int house_create(struct sys_loop *loop, struct house **out);
+/* Takes everything down in the right order: offloads, bindings, adapters, drivers. */
+void house_destroy(struct house *house);
+struct sys_loop *house_loop(const struct house *house);
+
+/*
+ * Calls the driver's entry under this name (ours, for logs, traces and the calls below). context
+ * reaches the driver as DRIVER_OBJECT.DriverExtension; drivers from outside the tree get NULL.
+ */
+int house_load(struct house *house, const char *name, house_driver_entry entry, void *context);
+int house_unload(struct house *house, const char *name);
+
+/*
+ * Creates an adapter of a loaded miniport driver and brings it to Running. device becomes
+ * NDIS_MINIPORT_INIT_PARAMETERS.MiniportAddDeviceContext (in-tree targets: their struct wire).
+ * Options are copied.
+ */
+int house_add_adapter(struct house *house, const char *driver, const char *adapter, void *device,
+                      const struct house_option *options);
+/* NetEventPause to the bindings, unbind, MiniportPause, MiniportHalt. */
+int house_remove_adapter(struct house *house, const char *adapter);
+
+/*
+ * Binds a loaded protocol driver to an adapter and restarts the binding. section becomes
+ * NDIS_BIND_PARAMETERS.ProtocolSection: an intermediate driver names its virtual adapter after it.
+ * NULL: none.
+ */
+int house_bind(struct house *house, const char *protocol, const char *adapter, const char *section);
+int house_unbind(struct house *house, const char *protocol, const char *adapter);
+
+/* Walks what is there, top to bottom of each stack, for `stack show`. */
+struct house_floor {
+    const char *adapter, *driver, *state;
+    const char *below;            /* adapter under it; NULL: it stands on its device */
+    const char *protocols;        /* comma separated names of what is bound to it */
+    bool chimney;                 /* the path from here down can offload */
+    bool paused;                  /* OFFLOAD_PAUSE in force */
+    unsigned long long offloaded; /* objects initiated and not terminated through it */
+};
+void house_walk(struct house *house, void (*fn)(void *arg, const struct house_floor *floor),
+                void *arg);
+
+/* Entries of the drivers in the tree. */
+NDIS_STATUS soft_target_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
+NDIS_STATUS passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
+
+#endif
