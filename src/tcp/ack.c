@@ -1,0 +1,167 @@
+/*
+ * The acknowledgement of an arriving segment: moves snd_una, measures the round trip, takes the
+ * window over, feeds the scoreboard and then lets recovery judge. One segment at a time is timed,
+ * and none while anything is being resent (Karn): echoed timestamps are not used, for the peer, or
+ * we, may have stopped that clock.
+ *
+ * A window counts only if its segment is not older than the last one that set it: it acknowledges
+ * more, or has a newer sequence number, or opens the window at the same one. Source: RFC 9293
+ * section 3.10.7.4 (fifth), RFC 6298, RFC 5961.
+ */
+#include "tcp/private.h"
+
+bool
+tcp_ack_valid(const struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    if (seq_after(segment->ack, conn->snd_max))
+        return false;
+    return seq_after_eq(segment->ack, conn->snd_una - conn->max_snd_wnd);
+}
+
+/* Ours arrived. */
+static unsigned
+finish_fin(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->flags |= TCP_CONN_FIN_ACKED;
+    switch (conn->state) {
+    case TCP_FIN_WAIT_1:
+        tcp_set_state(conn, TCP_FIN_WAIT_2, "our FIN is acknowledged");
+        conn->fin_wait_2_deadline_us = tcp_after_us(now_us, conn->config.fin_wait_2_us);
+        break;
+    case TCP_CLOSING:
+        tcp_set_state(conn, TCP_TIME_WAIT, "our FIN is acknowledged");
+        break;
+    case TCP_LAST_ACK:
+        tcp_finish(conn, "our FIN is acknowledged");
+        break;
+    default:
+        break;
+    }
+    return TCP_EV_FIN_ACKED;
+}
+
+static void
+measure(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
+{
+    if (!(conn->flags & TCP_CONN_RTT_TIMING) || seq_before_eq(ack, conn->rtt_seq))
+        return;
+    conn->flags &= ~TCP_CONN_RTT_TIMING;
+    tcp_rtt_sample(conn, now_us - conn->rtt_sent_us);
+}
+
+static unsigned
+advance(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
+{
+    uint32_t acked = ack - conn->snd_una, flight = conn->snd_max - conn->snd_una;
+    uint32_t cwnd = conn->cwnd;
+    unsigned events = TCP_EV_ACKED | TCP_EV_PROGRESS;
+
+    measure(conn, ack, now_us);
+    conn->snd_una = ack;
+    if (seq_before(conn->snd_nxt, ack))
+        conn->snd_nxt = ack;
+    conn->retransmit_count = 0;
+    conn->total_rt_us = 0;
+    if (conn->sack_count)
+        tcp_sack_advance(conn);
+    if (!(conn->flags & TCP_CONN_RECOVERY))
+        tcp_cc_on_ack(conn, acked, flight);
+    if (conn->cwnd != cwnd)
+        events |= TCP_EV_WINDOW;
+    if (tcp_outstanding(conn))
+        tcp_start_rtx(conn, now_us);
+    else
+        conn->rtx_deadline_us = TCP_NEVER;
+    if (conn->flags & TCP_CONN_FIN_SENT && !(conn->flags & TCP_CONN_FIN_ACKED) &&
+        ack == conn->fin_seq + 1)
+        events |= finish_fin(conn, now_us);
+    return events;
+}
+
+/* Zero, or no longer zero: the timer changes its meaning. */
+static void
+switch_timer(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->retransmit_count = 0;
+    conn->snd_wnd_probe_count = 0;
+    conn->total_rt_us = 0;
+    if (!conn->snd_wnd) {
+        tcp_start_persist(conn, now_us);
+        return;
+    }
+    conn->rtx_deadline_us = TCP_NEVER;
+    if (tcp_outstanding(conn))
+        tcp_start_rtx(conn, now_us);
+}
+
+/* Another zero window: the answer to a probe starts the next round. */
+static unsigned
+still_closed(struct tcp_conn *conn, bool advanced, uint64_t now_us)
+{
+    bool answered = conn->retransmit_count > 0;
+
+    if (!answered && !advanced)
+        return 0;
+    if (answered && conn->snd_wnd_probe_count < 255)
+        conn->snd_wnd_probe_count++;
+    conn->retransmit_count = 0;
+    conn->total_rt_us = 0;
+    tcp_start_persist(conn, now_us);
+    return TCP_EV_PROGRESS;
+}
+
+static unsigned
+update_window(struct tcp_conn *conn, const struct tcp_segment *segment, bool advanced,
+              uint64_t now_us)
+{
+    uint32_t window = (uint32_t)segment->window << conn->config.snd_wscale, old = conn->snd_wnd;
+
+    if (segment->ack != conn->snd_una)
+        return 0;
+    if (!window && !old && seq_after_eq(segment->seq, conn->snd_wl1))
+        return still_closed(conn, advanced, now_us);
+    if (!advanced && !seq_after(segment->seq, conn->snd_wl1) &&
+        (segment->seq != conn->snd_wl1 || window <= old))
+        return 0;
+    conn->snd_wl1 = seq_max(conn->snd_wl1, segment->seq);
+    if (window == old)
+        return 0;
+    conn->snd_wnd = window;
+    conn->max_snd_wnd = tcp_max(conn->max_snd_wnd, window);
+    if (!window || !old)
+        switch_timer(conn, now_us);
+    return TCP_EV_WINDOW;
+}
+
+/* RFC 5681, section 2, for a peer without SACK. */
+static bool
+is_duplicate(const struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    return segment->ack == conn->snd_una && !segment->payload_len && tcp_outstanding(conn) &&
+           !(segment->flags & (TCP_SYN | TCP_FIN)) &&
+           (uint32_t)segment->window << conn->config.snd_wscale == conn->snd_wnd;
+}
+
+unsigned
+tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us)
+{
+    uint32_t advanced = seq_after(segment->ack, conn->snd_una) ? segment->ack - conn->snd_una : 0;
+    bool duplicate = !advanced && !conn->config.sack && is_duplicate(conn, segment), news = false;
+    unsigned events = 0;
+
+    if (advanced)
+        events |= advance(conn, segment->ack, now_us);
+    if (conn->state == TCP_CLOSED)
+        return events;
+    events |= update_window(conn, segment, advanced, now_us);
+    if (conn->config.sack && segment->sack_count)
+        news = tcp_sack_input(conn, segment);
+    if (conn->config.sack && tcp_has_dsack(segment))
+        events |= tcp_recovery_on_dsack(conn, segment->sack[0]);
+    if (!advanced && !duplicate && !news)
+        return events;
+    events |= tcp_recovery_on_ack(conn, advanced, duplicate || news, news);
+    if (advanced || news)
+        tcp_start_tail(conn, now_us);
+    return events;
+}

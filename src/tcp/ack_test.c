@@ -1,0 +1,209 @@
+#include "tcp/test_conn.h"
+
+/* ---- round trips ---- */
+
+static void
+test_one_segment_is_timed(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.srtt_us = 0;
+    reopen(&fx);
+    assert_int_equal(fx.conn.rto_us, 1000000);
+    send_segments(&fx, 1);
+    fx.now_us += 5000;
+    send_segments(&fx, 1); /* not timed: one at a time */
+    fx.now_us += 5000;
+    feed_ack(&fx, 2000);
+    assert_int_equal(fx.conn.srtt_us, 10000);
+    assert_int_equal(fx.conn.rttvar_us, 5000);
+    assert_int_equal(fx.conn.rto_us, 200000); /* min_rto */
+}
+
+static void
+test_karn(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 1);
+    expire(&fx); /* tail or timeout: resent either way */
+    expire(&fx);
+    drain_out(&fx);
+    fx.now_us += 10;
+    feed_ack(&fx, 1000);
+    assert_int_equal(fx.conn.srtt_us, 50000);
+}
+
+static void
+test_smoothing(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx); /* 50 ms, 10 ms */
+    send_segments(&fx, 1);
+    fx.now_us += 90000;
+    feed_ack(&fx, 1000);
+    assert_int_equal(fx.conn.srtt_us, 50000 - 6250 + 11250);
+    assert_int_equal(fx.conn.rttvar_us, 10000 + 10000 - 2500);
+}
+
+/* ---- windows ---- */
+
+static void
+test_window_update_needs_newer_segment(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    open_conn(&fx);
+    segment.window = 60000;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
+    segment.window = 100; /* same numbers, smaller: a reordered one */
+    assert_int_equal(feed_segment(&fx, &segment), 0);
+    assert_int_equal(fx.conn.snd_wnd, 60000);
+    assert_int_equal(fx.conn.max_snd_wnd, 60000);
+    feed(&fx, 0, 10);
+    segment.seq = RECV + 10;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
+    assert_int_equal(fx.conn.snd_wnd, 100);
+    segment.seq = RECV; /* old */
+    segment.window = 60000;
+    assert_int_equal(feed_segment(&fx, &segment), 0);
+    assert_int_equal(fx.conn.snd_wnd, 100);
+    assert_int_equal(fx.conn.max_snd_wnd, 60000);
+}
+
+static void
+test_window_is_scaled(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    prepare(&fx);
+    fx.config.window_scaling = true;
+    fx.config.snd_wscale = 14;
+    reopen(&fx);
+    segment.window = 65535;
+    feed_segment(&fx, &segment);
+    assert_int_equal(fx.conn.snd_wnd, 65535u << 14);
+}
+
+static void
+test_an_old_ack_changes_nothing(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 4);
+    feed_ack(&fx, 3000);
+    assert_int_equal(feed_ack(&fx, 1000), 0);
+    assert_int_equal(fx.conn.snd_una, SEND + 3000);
+    assert_int_equal(fx.conn.snd_wnd, SEND_WINDOW);
+}
+
+static void
+test_backoff_ends_with_progress(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 2);
+    for (int i = 0; i < 4; i++) {
+        expire(&fx);
+        drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.retransmit_count, 3); /* after a tail probe */
+    feed_ack(&fx, 1000);
+    assert_int_equal(fx.conn.retransmit_count, 0);
+    assert_int_equal(fx.conn.total_rt_us, 0);
+    feed_ack(&fx, 2000);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+/* ---- congestion ---- */
+
+static void
+test_slow_start_counts_bytes(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 20);
+    assert_int_equal(feed_ack(&fx, 5000), TCP_EV_ACKED | TCP_EV_PROGRESS | TCP_EV_WINDOW);
+    assert_int_equal(fx.conn.cwnd, 25 * MSS);
+    assert_int_equal(tcp_send_allowance(&fx.conn), 25 * MSS);
+}
+
+static void
+test_avoidance_one_segment_per_window(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.ssthresh = 10 * MSS;
+    fx.state.cwnd = 10 * MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 100 * MSS);
+    drain_out(&fx);
+    feed_ack(&fx, 9 * MSS);
+    assert_int_equal(fx.conn.cwnd, 10 * MSS);
+    drain_out(&fx);
+    feed_ack(&fx, 10 * MSS);
+    assert_int_equal(fx.conn.cwnd, 11 * MSS);
+    drain_out(&fx);
+    feed_ack(&fx, 11 * MSS);
+    assert_int_equal(fx.conn.cwnd, 11 * MSS); /* counted anew */
+}
+
+static void
+test_no_growth_when_not_limited(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    for (uint32_t i = 1; i <= 50; i++) {
+        send_segments(&fx, 2);
+        feed_ack(&fx, 2 * i * MSS);
+    }
+    assert_int_equal(fx.conn.cwnd, 20 * MSS);
+    fx.now_us += 3600000000u; /* idle keeps it */
+    tcp_queue(&fx.conn, 30 * MSS);
+    assert_data(&fx, 100 * MSS, 20 * MSS);
+    assert_silent(&fx);
+}
+
+static void
+test_without_congestion_control(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.congestion = TCP_CC_NONE;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 100 * MSS);
+    assert_data(&fx, 0, 50 * MSS); /* the window alone */
+    assert_silent(&fx);
+    assert_int_equal(tcp_send_allowance(&fx.conn), SEND_WINDOW);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_segment_is_timed),
+        cmocka_unit_test(test_karn),
+        cmocka_unit_test(test_smoothing),
+        cmocka_unit_test(test_window_update_needs_newer_segment),
+        cmocka_unit_test(test_window_is_scaled),
+        cmocka_unit_test(test_an_old_ack_changes_nothing),
+        cmocka_unit_test(test_backoff_ends_with_progress),
+        cmocka_unit_test(test_slow_start_counts_bytes),
+        cmocka_unit_test(test_avoidance_one_segment_per_window),
+        cmocka_unit_test(test_no_growth_when_not_limited),
+        cmocka_unit_test(test_without_congestion_control),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

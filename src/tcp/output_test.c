@@ -1,0 +1,303 @@
+#include "tcp/test_conn.h"
+
+static void
+test_superframes(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.window_scaling = true;
+    fx.state.snd_wnd = 500000;
+    fx.state.cwnd = 500000;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 100500);
+    assert_data(&fx, 0, 65000); /* whole segments */
+    assert_int_equal(fx.out.segment_size, 1000);
+    assert_int_equal(fx.out.flags, TCP_ACK);
+    assert_data(&fx, 65000, 35500); /* to the end */
+    assert_int_equal(fx.out.flags, TCP_ACK | TCP_PSH);
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.counters.segments_out, 65 + 36);
+    assert_int_equal(fx.conn.counters.bytes_out, 100500);
+}
+
+static void
+test_max_bytes(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    tcp_queue(&fx.conn, 5000);
+    assert_true(tcp_next(&fx.conn, fx.now_us, 2999, &fx.out));
+    assert_int_equal(fx.out.len, 2000);
+    assert_true(tcp_next(&fx.conn, fx.now_us, 300, &fx.out));
+    assert_int_equal(fx.out.len, 300);
+    assert_int_equal(fx.out.segment_size, 0);
+}
+
+static void
+test_windows_limit(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    tcp_queue(&fx.conn, 100000);
+    assert_data(&fx, 0, 20000); /* cwnd */
+    assert_silent(&fx);
+    prepare(&fx);
+    fx.state.cwnd = 200000;
+    fx.state.snd_wnd = 4500;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 100000);
+    assert_data(&fx, 0, 4000); /* the peer's window; the rest would be silly */
+    assert_silent(&fx);
+}
+
+static void
+test_nagle(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.nagle = true;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 10);
+    assert_data(&fx, 0, 10); /* idle */
+    tcp_queue(&fx.conn, 10);
+    assert_silent(&fx);
+    tcp_queue(&fx.conn, 1000);
+    assert_data(&fx, 10, 1000); /* a whole segment */
+    assert_silent(&fx);
+    feed_ack(&fx, 1010);
+    assert_data(&fx, 1010, 10);
+    tcp_queue(&fx.conn, 10);
+    tcp_queue_fin(&fx.conn);
+    assert_data(&fx, 1020, 10); /* nothing will follow */
+    assert_true(fx.out.flags & TCP_FIN);
+}
+
+static void
+test_nagle_off(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    for (uint32_t i = 0; i < 5; i++) {
+        tcp_queue(&fx.conn, 10);
+        assert_data(&fx, 10 * i, 10);
+    }
+}
+
+static void
+test_silly_window(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_wnd = 400;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 5000);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), START_US + 5000);
+    expire(&fx);
+    assert_data(&fx, 0, 400); /* what the window allows */
+    assert_silent(&fx);
+    prepare(&fx);
+    fx.state.snd_wnd = 400;
+    fx.state.max_snd_wnd = 800;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 5000);
+    assert_data(&fx, 0, 400); /* half the largest window seen */
+}
+
+static void
+test_a_shrunk_window(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 1);
+
+    open_conn(&fx);
+    send_segments(&fx, 10);
+    segment.window = 3000;
+    feed_segment(&fx, &segment);
+    consume(&fx);
+    segment = segment_at(1, 1);
+    segment.window = 3000;
+    feed_segment(&fx, &segment);
+    consume(&fx);
+    assert_int_equal(fx.conn.snd_wnd, 3000);
+    tcp_queue(&fx.conn, 1000);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.seq, SEND + 3000); /* acceptable to the peer */
+    assert_silent(&fx);
+}
+
+static void
+test_options_shrink_segments(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    feed(&fx, 1000, 100);
+    feed(&fx, 2000, 100);
+    tcp_queue(&fx.conn, 3000);
+    assert_data(&fx, 0, 3000);
+    assert_int_equal(fx.out.option_len, 20);
+    assert_int_equal(fx.out.segment_size, 980);
+}
+
+static void
+test_timestamps(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment out;
+
+    prepare(&fx);
+    fx.config.timestamps = true;
+    fx.config.ts_offset = 0xfffffff0;
+    fx.state.ts_recent = 1234;
+    reopen(&fx);
+    assert_int_equal(fx.conn.mss, 988);
+    assert_int_equal(tcp_timestamp(&fx.conn, 20000), 4); /* wraps */
+    tcp_ack_now(&fx.conn);
+    assert_bare(&fx, TCP_ACK);
+    out_sack(&fx, &out);
+    assert_int_equal(out.tsval, 0xfffffff0u + START_US / 1000);
+    assert_int_equal(out.tsecr, 1234);
+    fx.config.ts_tick_us = 0;
+    reopen(&fx);
+    assert_int_equal(tcp_timestamp(&fx.conn, 123456789), 0xfffffff0); /* stands still */
+}
+
+static void
+test_fin_alone_and_riding(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    tcp_queue(&fx.conn, 2500);
+    tcp_queue_fin(&fx.conn);
+    assert_data(&fx, 0, 2500);
+    assert_int_equal(fx.out.flags, TCP_ACK | TCP_PSH | TCP_FIN);
+    assert_int_equal(fx.conn.snd_max, SEND + 2501);
+    assert_silent(&fx);
+    tcp_queue(&fx.conn, 100); /* too late */
+    assert_silent(&fx);
+    open_conn(&fx);
+    tcp_queue_fin(&fx.conn);
+    assert_bare(&fx, TCP_ACK | TCP_FIN);
+    assert_silent(&fx);
+}
+
+static void
+test_fin_needs_a_window(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    prepare(&fx);
+    fx.state.snd_wnd = 2000;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 2000);
+    tcp_queue_fin(&fx.conn);
+    assert_data(&fx, 0, 2000);
+    assert_false(fx.out.flags & TCP_FIN);
+    assert_silent(&fx);
+    segment.ack = SEND + 2000;
+    segment.window = 1;
+    feed_segment(&fx, &segment);
+    assert_bare(&fx, TCP_ACK | TCP_FIN);
+}
+
+static void
+test_abort(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 2);
+    tcp_queue(&fx.conn, 1000);
+    tcp_abort(&fx.conn);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+    assert_true(next(&fx));
+    assert_true(fx.out.flags & TCP_RST);
+    assert_int_equal(fx.out.seq, SEND + 2000);
+    assert_int_equal(fx.out.len, 0);
+    assert_silent(&fx);
+    tcp_abort(&fx.conn);
+    assert_silent(&fx);
+    assert_int_equal(feed(&fx, 0, 10), 0);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+static void
+test_smaller_mtu_resends(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 5);
+    tcp_set_mtu(&fx.conn, 540);
+    assert_data(&fx, 0, 5000);
+    assert_true(fx.out.retransmission);
+    assert_int_equal(fx.out.segment_size, 500);
+    assert_int_equal(fx.conn.cwnd, 20 * MSS); /* nobody was congested */
+    tcp_set_mtu(&fx.conn, 1500);
+    assert_silent(&fx);
+    tcp_set_mtu(&fx.conn, 10); /* a lie */
+    assert_int_equal(fx.conn.mss, 1000);
+}
+
+static void
+test_allowance(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    assert_int_equal(tcp_send_allowance(&fx.conn), 20 * MSS);
+    fx.state.snd_wnd = 700;
+    reopen(&fx);
+    assert_int_equal(tcp_send_allowance(&fx.conn), 700);
+}
+
+static void
+test_no_small_segment_for_congestion(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.cwnd = MSS;
+    fx.state.snd_wnd = fx.state.max_snd_wnd = MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 300);
+    assert_data(&fx, 0, 300);
+    tcp_queue(&fx.conn, 2000);
+    assert_silent(&fx); /* 700 would fit */
+    tcp_queue_fin(&fx.conn);
+    assert_silent(&fx);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_superframes),
+        cmocka_unit_test(test_max_bytes),
+        cmocka_unit_test(test_windows_limit),
+        cmocka_unit_test(test_nagle),
+        cmocka_unit_test(test_nagle_off),
+        cmocka_unit_test(test_silly_window),
+        cmocka_unit_test(test_no_small_segment_for_congestion),
+        cmocka_unit_test(test_a_shrunk_window),
+        cmocka_unit_test(test_options_shrink_segments),
+        cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_fin_alone_and_riding),
+        cmocka_unit_test(test_fin_needs_a_window),
+        cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_smaller_mtu_resends),
+        cmocka_unit_test(test_allowance),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,175 @@
+/* What the files of the engine share: flags, internal doors, small arithmetic. */
+#ifndef TCP_PRIVATE_H
+#define TCP_PRIVATE_H
+
+#include "tcp/tcp.h"
+
+enum {
+    /* receiving */
+    TCP_CONN_ACK_NOW = 1u << 0,      /* an ACK is due at the next output */
+    TCP_CONN_FIN_SEEN = 1u << 1,     /* the peer's FIN is at fin_rcv_seq */
+    TCP_CONN_FIN_RECEIVED = 1u << 2, /* and in order: rcv_nxt is behind it */
+    TCP_CONN_ECHO_FRESH = 1u << 3,   /* ts_recent was set since the last ACK went out */
+    TCP_CONN_DSACK = 1u << 4,        /* dsack_start .. dsack_end is to be reported */
+    TCP_CONN_UPDATE_HELD = 1u << 5,  /* a window update too small to send at once */
+    /* sending */
+    TCP_CONN_FIN_QUEUED = 1u << 6,
+    TCP_CONN_FIN_SENT = 1u << 7,
+    TCP_CONN_FIN_ACKED = 1u << 8,
+    TCP_CONN_RTT_TIMING = 1u << 9, /* rtt_seq is being timed */
+    TCP_CONN_CWND_LIMITED = 1u << 10,
+    TCP_CONN_SWS_OVERRIDE = 1u << 11, /* a small segment may go */
+    TCP_CONN_PROBE_DUE = 1u << 12,    /* a zero-length probe at snd_una - 1 */
+    /* loss */
+    TCP_CONN_RECOVERY = 1u << 13, /* fast recovery, until snd_una reaches recover_seq */
+    TCP_CONN_LOSS = 1u << 14,     /* after a timeout, likewise */
+    TCP_CONN_RTX_DUE = 1u << 15,  /* one segment goes whatever the congestion window says */
+    TCP_CONN_TAIL_DUE = 1u << 16,
+    TCP_CONN_TAIL_SENT = 1u << 17, /* no second tail probe without progress */
+    TCP_CONN_UNDO = 1u << 18,      /* the last recovery may turn out to have been needless */
+    /* the end */
+    TCP_CONN_RST_DUE = 1u << 19,
+    TCP_CONN_SILENT = 1u << 20, /* nothing is sent or processed any more */
+    /* validation of a suspicious RST or SYN */
+    TCP_CONN_CHALLENGED = 1u << 21,    /* the keepalive runs because of it */
+    TCP_CONN_RST_CHALLENGED = 1u << 22 /* an RST was answered in this period */
+};
+
+#define TCP_MAX_RECEIVE_WINDOW (65535u << 14)
+#define TCP_HEADER_LEN 20u
+#define TCP_TIMESTAMP_LEN 12u
+
+static inline uint32_t
+tcp_min(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint32_t
+tcp_max(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline uint64_t
+tcp_min_us(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Later than now by delta; TCP_NEVER stays TCP_NEVER. */
+static inline uint64_t
+tcp_after_us(uint64_t now_us, uint64_t delta_us)
+{
+    return delta_us >= TCP_NEVER - now_us ? TCP_NEVER : now_us + delta_us;
+}
+
+static inline uint8_t
+tcp_saturate_u8(uint32_t value)
+{
+    return value > 255 ? 255 : (uint8_t)value;
+}
+
+/* Wire segments in len payload bytes cut by size (0: one piece). */
+static inline uint32_t
+tcp_segments(uint32_t len, uint32_t size)
+{
+    return size && len > size ? (len + size - 1) / size : 1;
+}
+
+static inline bool
+tcp_outstanding(const struct tcp_conn *conn)
+{
+    return conn->snd_una != conn->snd_max;
+}
+
+/* Something of ours is not acknowledged or not sent yet. */
+static inline bool
+tcp_has_work(const struct tcp_conn *conn)
+{
+    return tcp_outstanding(conn) ||
+           conn->snd_max != conn->snd_end + !!(conn->flags & TCP_CONN_FIN_QUEUED);
+}
+
+/* ---- state.c ---- */
+void tcp_set_state(struct tcp_conn *conn, enum tcp_conn_state state, const char *why);
+/* CLOSED in good order: only an ACK that is due still goes. */
+void tcp_finish(struct tcp_conn *conn, const char *why);
+/* CLOSED, and neither sends nor listens. */
+void tcp_die(struct tcp_conn *conn, const char *why);
+void tcp_update_mss(struct tcp_conn *conn);
+
+/* ---- ack.c ---- */
+/* Acknowledges nothing unsent and nothing ancient (RFC 5961, section 5). */
+bool tcp_ack_valid(const struct tcp_conn *conn, const struct tcp_segment *segment);
+unsigned tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us);
+
+/* ---- scoreboard.c ---- */
+/* Adds the SACK blocks of a segment; true if they tell anything new. */
+bool tcp_sack_input(struct tcp_conn *conn, const struct tcp_segment *segment);
+/* The first block tells of a duplicate (RFC 2883, section 4). */
+bool tcp_has_dsack(const struct tcp_segment *segment);
+/* Forgets what snd_una has passed. */
+void tcp_sack_advance(struct tcp_conn *conn);
+/* Bytes of [start, end) that are not SACKed. */
+uint32_t tcp_unsacked(const struct tcp_conn *conn, uint32_t start, uint32_t end);
+/* First number at or after seq that is not SACKed; *end: where the next SACKed range starts, at
+ * most limit. */
+uint32_t tcp_next_hole(const struct tcp_conn *conn, uint32_t seq, uint32_t limit, uint32_t *end);
+/* What is not SACKed below this has been overtaken by enough to be lost (RFC 6675, IsLost). */
+uint32_t tcp_sack_lost_below(const struct tcp_conn *conn);
+
+/* ---- recovery.c ---- */
+/* After an ACK was processed: begins, feeds and ends recovery. advanced: snd_una moved by this;
+ * news: new SACKs. */
+unsigned tcp_recovery_on_ack(struct tcp_conn *conn, uint32_t advanced, bool duplicate, bool news);
+/* The peer got this range twice. */
+unsigned tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range);
+/* Bytes thought to be in the network (RFC 6675, pipe). */
+uint32_t tcp_pipe(const struct tcp_conn *conn);
+void tcp_recovery_on_timeout(struct tcp_conn *conn);
+void tcp_recovery_on_tail(struct tcp_conn *conn);
+
+/* ---- congestion.c ---- */
+void tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh);
+void tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight);
+void tcp_cc_on_loss(struct tcp_conn *conn, uint32_t flight);
+void tcp_cc_on_timeout(struct tcp_conn *conn, uint32_t flight, bool first);
+/* Bytes that may be added to the network. */
+uint32_t tcp_cc_room(const struct tcp_conn *conn);
+
+/* ---- reassembly.c ---- */
+/* The chunk has been cut to the right edge. Events: KEPT, READY, DUPLICATE, DROPPED. */
+unsigned tcp_reassemble(struct tcp_conn *conn, struct tcp_chunk *chunk);
+/* Arrived again: report it (RFC 2883). */
+void tcp_note_duplicate(struct tcp_conn *conn, uint32_t start, uint32_t end);
+/* The blocks the next ACK shows; *dsack: the first is a D-SACK. */
+unsigned tcp_sack_blocks(const struct tcp_conn *conn, struct tcp_range blocks[4], bool *dsack);
+
+/* ---- window.c ---- */
+/* Sequence numbers up to here are acceptable. */
+uint32_t tcp_right_edge(const struct tcp_conn *conn);
+/* The window field of the segment about to go; takes it as shown. */
+uint16_t tcp_show_window(struct tcp_conn *conn);
+/* tsval may replace ts_recent (RFC 7323, sections 4.3 and 5.5). */
+bool tcp_timestamp_newer(const struct tcp_conn *conn, uint32_t tsval, uint64_t now_us);
+
+/* ---- timer.c ---- */
+void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
+void tcp_set_rto(struct tcp_conn *conn);
+/* base << shift, at most max_rto. */
+uint64_t tcp_backoff(const struct tcp_conn *conn, uint8_t shift);
+void tcp_start_rtx(struct tcp_conn *conn, uint64_t now_us);
+void tcp_start_tail(struct tcp_conn *conn, uint64_t now_us);
+/* The window closed, or work came while it was closed. */
+void tcp_start_persist(struct tcp_conn *conn, uint64_t now_us);
+/* An acceptable segment arrived: keepalive, FIN_WAIT_2 and validation start anew. */
+void tcp_on_acceptable(struct tcp_conn *conn, uint64_t now_us);
+/* A challenge ACK went out: the peer must prove to be alive. */
+void tcp_start_validation(struct tcp_conn *conn, uint64_t now_us);
+
+/* ---- segment.c: both return the bytes written ---- */
+uint8_t tcp_put_timestamp(uint8_t *at, uint32_t tsval, uint32_t tsecr);
+uint8_t tcp_put_sack(uint8_t *at, const struct tcp_range *blocks, unsigned count);
+
+#endif

@@ -1,0 +1,399 @@
+#include "tcp/test_conn.h"
+
+static void
+open_sending(struct fixture *fx, bool with_sack, unsigned segments)
+{
+    prepare(fx);
+    fx->config.sack = with_sack;
+    fx->state.cwnd = 40 * MSS;
+    reopen(fx);
+    send_segments(fx, segments);
+}
+
+static unsigned
+feed_sack(struct fixture *fx, uint32_t ack, uint32_t start, uint32_t end)
+{
+    add_sack(fx, start, end);
+    return feed_ack(fx, ack);
+}
+
+/* ---- with SACK ---- */
+
+static void
+test_sack_recovery(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 1000, 2000,
+              4000); /* [1000, 2000) is missing; two segments above are not enough */
+    assert_silent(&fx);
+    assert_true(feed_sack(&fx, 1000, 2000, 5000) & TCP_EV_WINDOW);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+    assert_int_equal(fx.conn.cwnd, 19 * MSS / 2);
+    assert_data(&fx, 1000, 1000);
+    assert_true(fx.out.retransmission);
+    assert_silent(&fx);
+    feed_ack(&fx, 20000);
+    assert_int_equal(tcp_pipe(&fx.conn), 0);
+    send_segments(&fx, 1);
+    assert_false(fx.out.retransmission);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+static void
+test_only_holes_are_resent(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 30);
+    add_sack(&fx, 10000, 30000);
+    add_sack(&fx, 4000, 5000);
+    add_sack(&fx, 1000, 3000);
+    feed_ack(&fx, 0);
+    assert_data(&fx, 0, 1000);
+    assert_data(&fx, 3000, 1000);
+    assert_data(&fx, 5000, 5000); /* one superframe */
+    assert_silent(&fx);
+}
+
+static void
+test_new_data_while_recovering(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 30);
+    feed_sack(&fx, 0, 1000, 28000);
+    tcp_queue(&fx.conn, 50000);
+    assert_data(&fx, 0, 1000);
+    /* cwnd 15, in the network: the resent one and the last two */
+    assert_data(&fx, 30000, 12000);
+    assert_silent(&fx);
+}
+
+static void
+test_limited_transmit(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.cwnd = 5 * MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 50000);
+    assert_data(&fx, 0, 5000);
+    assert_silent(&fx);
+    feed_sack(&fx, 0, 1000, 2000);
+    assert_data(&fx, 5000, 1000); /* one left the network, one may enter */
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 0);
+}
+
+/* The retransmission was lost too: data sent after it is SACKed. */
+static void
+test_lost_retransmission(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 20000);
+    tcp_queue(&fx.conn, 4000);
+    assert_data(&fx, 0, 1000);
+    assert_data(&fx, 20000, 4000);
+    feed_sack(&fx, 0, 1000, 22000);
+    assert_silent(&fx);
+    feed_sack(&fx, 0, 1000, 24000);
+    assert_data(&fx, 0, 1000);
+    assert_silent(&fx);
+}
+
+static void
+test_partial_ack_with_sack(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 10000);
+    assert_data(&fx, 0, 1000);
+    add_sack(&fx, 11000, 12000); /* the next hole has only one segment above it */
+    feed_ack(&fx, 10000);
+    assert_data(&fx, 10000, 1000);
+    assert_silent(&fx);
+    feed_ack(&fx, 20000);
+    send_segments(&fx, 1);
+    assert_false(fx.out.retransmission);
+}
+
+static void
+test_needless_recovery_is_undone(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 5000); /* reordered, not lost */
+    assert_data(&fx, 0, 1000);
+    assert_int_equal(fx.conn.cwnd, 10 * MSS);
+    feed_ack(&fx, 10000);
+    assert_true(feed_sack(&fx, 10000, 0, 1000) & TCP_EV_WINDOW); /* it came twice */
+    assert_true(fx.conn.cwnd >= 40 * MSS);
+    assert_int_equal(fx.conn.ssthresh, TCP_INFINITE_SSTHRESH);
+    feed_sack(&fx, 10000, 11000, 15000); /* the same again: now it waits longer */
+    assert_silent(&fx);
+}
+
+static void
+test_an_old_dsack_undoes_nothing(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_ack(&fx, 2000);
+    feed_sack(&fx, 2000, 3000, 20000);
+    assert_data(&fx, 2000, 1000);
+    feed_sack(&fx, 2000, 0, 1000);
+    assert_true(fx.conn.cwnd < 20 * MSS);
+}
+
+/* ---- without SACK ---- */
+
+static void
+test_newreno(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 20);
+    feed_ack(&fx, 0);
+    feed_ack(&fx, 0);
+    assert_silent(&fx);
+    assert_true(feed_ack(&fx, 0) & TCP_EV_WINDOW);
+    assert_data(&fx, 0, 1000);
+    assert_silent(&fx);
+    feed_ack(&fx, 5000); /* partial: the next one is lost, too */
+    assert_data(&fx, 5000, 1000);
+    assert_silent(&fx);
+    feed_ack(&fx, 20000);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+    send_segments(&fx, 1);
+    assert_false(fx.out.retransmission);
+}
+
+static void
+test_what_is_no_duplicate(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 10);
+
+    open_sending(&fx, false, 20);
+    for (uint32_t i = 0; i < 5; i++) { /* data */
+        segment.seq = RECV + 10 * i;
+        feed_segment(&fx, &segment);
+        consume(&fx);
+    }
+    for (uint16_t i = 1; i < 5; i++) { /* window updates */
+        segment = segment_at(50, 0);
+        segment.window = (uint16_t)(SEND_WINDOW + 1000 * i);
+        feed_segment(&fx, &segment);
+    }
+    assert_int_equal(fx.conn.counters.fast_recoveries, 0);
+    assert_int_equal(fx.conn.dup_ack_count, 0);
+}
+
+static void
+test_duplicates_after_a_timeout_do_not_recover_again(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 5);
+    while (!fx.conn.counters.timeouts)
+        expire(&fx);
+    drain_out(&fx);
+    feed_ack(&fx, 1000);
+    drain_out(&fx);
+    for (int i = 0; i < 6; i++)
+        feed_ack(&fx, 1000);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 0);
+}
+
+/* ---- timeout ---- */
+
+static void
+test_timeout_goes_back(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 10);
+    add_sack(&fx, 4000, 6000);
+    feed_ack(&fx, 0);
+    while (!fx.conn.counters.timeouts) {
+        expire(&fx);
+        if (!fx.conn.counters.timeouts)
+            drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.cwnd, MSS);
+    assert_int_equal(fx.conn.ssthresh, 5 * MSS);
+    assert_data(&fx, 0, 1000);
+    assert_silent(&fx);
+    feed_ack(&fx, 1000);
+    assert_data(&fx, 1000, 2000); /* slow start */
+    feed_ack(&fx, 3000);
+    assert_data(&fx, 3000, 1000);
+    assert_data(&fx, 6000, 3000); /* what is SACKed is stepped over */
+    assert_silent(&fx);
+    assert_true(feed_ack(&fx, 10000) & TCP_EV_ACKED); /* the first copies were not lost after all */
+    assert_int_equal(fx.conn.snd_nxt, fx.conn.snd_max);
+}
+
+static void
+test_second_timeout_forgets_sacks(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 10);
+    add_sack(&fx, 1000, 10000);
+    feed_ack(&fx, 0);
+    while (fx.conn.counters.timeouts < 2) {
+        assert_int_equal(fx.conn.sack_count, 1);
+        expire(&fx);
+        drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.sack_count, 0);
+}
+
+/* ---- tail probe ---- */
+
+static void
+test_tail_loss(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 10);
+    fx.now_us += 50000;
+    feed_ack(&fx, 5000); /* and then silence */
+    drain_out(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, START_US + 150000); /* two round trips */
+    assert_data(&fx, 9000, 1000);
+    assert_silent(&fx);
+    feed_sack(&fx, 5000, 9000, 10000); /* one SACK is enough now */
+    assert_data(&fx, 5000, 2000);      /* half of five */
+    assert_silent(&fx);
+    feed_sack(&fx, 7000, 9000, 10000);
+    assert_data(&fx, 7000, 2000);
+    feed_ack(&fx, 10000);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+static void
+test_tail_probe_of_the_first_without_sack(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 4);
+    expire(&fx);
+    assert_data(&fx, 0, 1000);
+    feed_ack(&fx, 2000);
+    assert_data(&fx, 2000, 1000);
+    feed_ack(&fx, 4000);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+static void
+test_a_few_sacks_and_silence(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 3);
+    feed_sack(&fx, 0, 2000, 3000);
+    assert_silent(&fx);
+    expire(&fx); /* the end has arrived: what is below was overtaken long ago */
+    assert_data(&fx, 0, 2000);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+static void
+test_one_probe_per_silence(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 5);
+    expire(&fx);
+    drain_out(&fx);
+    assert_int_equal(fx.conn.counters.tail_probes, 1);
+    expire(&fx);
+    assert_int_equal(fx.conn.counters.tail_probes, 1);
+    assert_int_equal(fx.conn.counters.timeouts, 1);
+}
+
+static void
+test_recovery_that_stalls(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 20000);
+    assert_data(&fx, 0, 1000); /* lost as well, and nothing follows that would show it */
+    assert_silent(&fx);
+    expire(&fx);
+    assert_data(&fx, 0, 1000);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+    assert_true(feed_ack(&fx, 20000) & TCP_EV_ACKED);
+}
+
+static void
+test_recovery_of_a_fin(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 3);
+    tcp_queue_fin(&fx.conn);
+    assert_bare(&fx, TCP_ACK | TCP_FIN);
+    feed_ack(&fx, 3000);
+    while (!fx.conn.counters.timeouts)
+        expire(&fx);
+    assert_bare(&fx, TCP_ACK | TCP_FIN);
+    assert_int_equal(fx.out.seq, SEND + 3000);
+    assert_true(fx.out.retransmission);
+    assert_true(feed_ack(&fx, 3001) & TCP_EV_FIN_ACKED);
+}
+
+static void
+test_the_next_hole_was_resent_later(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 2000, 20000);
+    tcp_queue(&fx.conn, 4000);
+    assert_data(&fx, 0, 2000);
+    assert_data(&fx, 20000, 4000);
+    feed_sack(&fx, 1000, 2000, 24000); /* its retransmission may still be under way */
+    assert_silent(&fx);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sack_recovery),
+        cmocka_unit_test(test_only_holes_are_resent),
+        cmocka_unit_test(test_new_data_while_recovering),
+        cmocka_unit_test(test_limited_transmit),
+        cmocka_unit_test(test_lost_retransmission),
+        cmocka_unit_test(test_the_next_hole_was_resent_later),
+        cmocka_unit_test(test_partial_ack_with_sack),
+        cmocka_unit_test(test_needless_recovery_is_undone),
+        cmocka_unit_test(test_an_old_dsack_undoes_nothing),
+        cmocka_unit_test(test_newreno),
+        cmocka_unit_test(test_what_is_no_duplicate),
+        cmocka_unit_test(test_duplicates_after_a_timeout_do_not_recover_again),
+        cmocka_unit_test(test_timeout_goes_back),
+        cmocka_unit_test(test_second_timeout_forgets_sacks),
+        cmocka_unit_test(test_tail_loss),
+        cmocka_unit_test(test_tail_probe_of_the_first_without_sack),
+        cmocka_unit_test(test_a_few_sacks_and_silence),
+        cmocka_unit_test(test_one_probe_per_silence),
+        cmocka_unit_test(test_recovery_that_stalls),
+        cmocka_unit_test(test_recovery_of_a_fin),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,306 @@
+/*
+ * Everything that happens because nothing did: retransmission, persist, keepalive, FIN_WAIT_2,
+ * delayed ACK, silly window, tail probe. A timer is a deadline in the connection; expiry only sets
+ * flags and moves pointers, output does the sending. The retransmission timer is the persist timer
+ * while the peer's window is closed, as in the delegated state it is handed over in:
+ * retransmit_count then counts the probes of a round, snd_wnd_probe_count the rounds.
+ *
+ * The tail probe comes before the retransmission timeout would: two round trips after the last sign
+ * of life the end of what is outstanding goes out again, and its acknowledgement shows what is
+ * missing. That is what wakes a connection adopted with losses in flight. Source: RFC 6298; RFC
+ * 9293 sections 3.8.4 and 3.8.6; RFC 8985 section 7 (probe); RFC 7323 section 4.1 (no RTT from
+ * echoed stamps here: clocks may stand still).
+ */
+#include "tcp/private.h"
+
+enum {
+    CLOCK_GRANULARITY_US = 1000,
+    INITIAL_RTO_US = 1000000,
+    TAIL_MIN_US = 10000,
+    TAIL_UNKNOWN_US = 200000,     /* no round trip measured yet */
+    PEER_DELAYED_ACK_US = 200000, /* a lone segment may be answered that late */
+    VALIDATION_US = 300000000     /* five minutes */
+};
+
+/* ---- round trips ---- */
+
+void
+tcp_set_rto(struct tcp_conn *conn)
+{
+    const struct tcp_config *config = &conn->config;
+    uint64_t spread_us = 4 * conn->rttvar_us;
+
+    if (spread_us < CLOCK_GRANULARITY_US)
+        spread_us = CLOCK_GRANULARITY_US;
+    conn->rto_us = conn->srtt_us ? conn->srtt_us + spread_us : INITIAL_RTO_US;
+    if (conn->rto_us < config->min_rto_us)
+        conn->rto_us = config->min_rto_us;
+    if (conn->rto_us > config->max_rto_us)
+        conn->rto_us = config->max_rto_us;
+}
+
+void
+tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
+{
+    if (!rtt_us)
+        rtt_us = 1;
+    if (!conn->srtt_us) {
+        conn->srtt_us = rtt_us;
+        conn->rttvar_us = rtt_us / 2;
+    } else {
+        uint64_t error_us = rtt_us > conn->srtt_us ? rtt_us - conn->srtt_us
+                                                   : conn->srtt_us - rtt_us;
+        conn->rttvar_us += error_us / 4 - conn->rttvar_us / 4;
+        conn->srtt_us = conn->srtt_us - conn->srtt_us / 8 + rtt_us / 8;
+    }
+    tcp_set_rto(conn);
+}
+
+uint64_t
+tcp_backoff(const struct tcp_conn *conn, uint8_t shift)
+{
+    uint64_t backed_us = conn->rto_us << (shift < 16 ? shift : 16);
+
+    return tcp_min_us(backed_us, conn->config.max_rto_us);
+}
+
+/* ---- giving up ---- */
+
+static uint64_t
+spent_us(const struct tcp_conn *conn, uint64_t now_us)
+{
+    return conn->total_rt_us + (conn->retransmit_count ? now_us - conn->last_rtx_us : 0);
+}
+
+static bool
+limited_by_time(const struct tcp_conn *conn)
+{
+    return conn->config.max_rt_us && conn->config.max_rt_us != TCP_NEVER;
+}
+
+static bool
+limit_reached(const struct tcp_conn *conn, uint64_t now_us)
+{
+    const struct tcp_config *config = &conn->config;
+
+    if (limited_by_time(conn))
+        return spent_us(conn, now_us) >= config->max_rt_us;
+    if (config->max_rt_us == TCP_NEVER || !config->max_retransmissions)
+        return false;
+    return conn->retransmit_count >= config->max_retransmissions;
+}
+
+static void
+count_retransmission(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->total_rt_us = spent_us(conn, now_us);
+    conn->last_rtx_us = now_us;
+    if (conn->retransmit_count < 255)
+        conn->retransmit_count++;
+}
+
+static void
+set_rtx_deadline(struct tcp_conn *conn, uint64_t now_us, uint64_t delta_us)
+{
+    if (limited_by_time(conn) && conn->retransmit_count) {
+        uint64_t spent = spent_us(conn, now_us), most = conn->config.max_rt_us;
+        delta_us = tcp_min_us(delta_us, most > spent ? most - spent : 0);
+    }
+    conn->rtx_deadline_us = now_us + delta_us;
+}
+
+/* ---- starting ---- */
+
+void
+tcp_start_rtx(struct tcp_conn *conn, uint64_t now_us)
+{
+    set_rtx_deadline(conn, now_us, tcp_backoff(conn, conn->retransmit_count));
+}
+
+void
+tcp_start_persist(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->tail_deadline_us = TCP_NEVER;
+    if (tcp_has_work(conn))
+        set_rtx_deadline(conn, now_us, tcp_backoff(conn, conn->snd_wnd_probe_count));
+    else
+        conn->rtx_deadline_us = TCP_NEVER;
+}
+
+void
+tcp_start_tail(struct tcp_conn *conn, uint64_t now_us)
+{
+    uint64_t delta_us = conn->srtt_us ? 2 * conn->srtt_us : TAIL_UNKNOWN_US;
+
+    conn->tail_deadline_us = TCP_NEVER;
+    if (!tcp_outstanding(conn) || !conn->snd_wnd || conn->flags & TCP_CONN_TAIL_SENT)
+        return;
+    if (delta_us < TAIL_MIN_US)
+        delta_us = TAIL_MIN_US;
+    if (conn->snd_max - conn->snd_una <= conn->mss)
+        delta_us += PEER_DELAYED_ACK_US;
+    if (now_us + delta_us < conn->rtx_deadline_us)
+        conn->tail_deadline_us = now_us + delta_us;
+}
+
+void
+tcp_on_acceptable(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->keepalive_probe_count = 0;
+    conn->flags &= ~(TCP_CONN_CHALLENGED | TCP_CONN_RST_CHALLENGED);
+    conn->keepalive_deadline_us = conn->config.keepalive
+                                      ? tcp_after_us(now_us, conn->config.keepalive_idle_us)
+                                      : TCP_NEVER;
+    if (conn->state == TCP_FIN_WAIT_2)
+        conn->fin_wait_2_deadline_us = tcp_after_us(now_us, conn->config.fin_wait_2_us);
+}
+
+void
+tcp_start_validation(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->flags |= TCP_CONN_ACK_NOW | TCP_CONN_CHALLENGED;
+    conn->keepalive_deadline_us = tcp_min_us(conn->keepalive_deadline_us, now_us + VALIDATION_US);
+}
+
+void
+tcp_set_keepalive(struct tcp_conn *conn, const struct tcp_config *config, bool restart,
+                  uint64_t now_us)
+{
+    bool enabled = config->keepalive && !conn->config.keepalive;
+
+    conn->config.nagle = config->nagle;
+    conn->config.max_rt_us = config->max_rt_us;
+    conn->config.keepalive = config->keepalive;
+    conn->config.keepalive_probes = config->keepalive_probes;
+    conn->config.keepalive_idle_us = config->keepalive_idle_us;
+    conn->config.keepalive_interval_us = config->keepalive_interval_us;
+    if (conn->flags & (TCP_CONN_CHALLENGED | TCP_CONN_SILENT))
+        return;
+    if (!config->keepalive) {
+        conn->keepalive_deadline_us = TCP_NEVER;
+    } else if (enabled || restart) {
+        conn->keepalive_probe_count = 0;
+        conn->keepalive_deadline_us = tcp_after_us(now_us, config->keepalive_idle_us);
+    }
+}
+
+void
+tcp_restart_max_rt(struct tcp_conn *conn, uint64_t max_rt_us)
+{
+    conn->config.max_rt_us = max_rt_us;
+    conn->total_rt_us = 0;
+}
+
+/* ---- expiring ---- */
+
+static unsigned
+give_up(struct tcp_conn *conn, const char *why)
+{
+    tcp_die(conn, why);
+    return TCP_EV_TIMEOUT;
+}
+
+/* Probes of a round at RTO, 2 RTO, 4 RTO ... */
+static unsigned
+expire_persist(struct tcp_conn *conn, uint64_t now_us)
+{
+    if (limit_reached(conn, now_us))
+        return give_up(conn, "window probes unanswered");
+    uint64_t delta_us = tcp_backoff(conn, conn->retransmit_count);
+    count_retransmission(conn, now_us);
+    conn->flags |= TCP_CONN_PROBE_DUE;
+    set_rtx_deadline(conn, now_us, delta_us);
+    return 0;
+}
+
+static unsigned
+expire_rtx(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->rtx_deadline_us = TCP_NEVER;
+    if (!tcp_has_work(conn))
+        return 0;
+    if (!conn->snd_wnd)
+        return expire_persist(conn, now_us);
+    if (!tcp_outstanding(conn))
+        return 0;
+    if (limit_reached(conn, now_us))
+        return give_up(conn, "retransmissions exhausted");
+    conn->tail_deadline_us = TCP_NEVER;
+    conn->counters.timeouts++;
+    tcp_recovery_on_timeout(conn);
+    count_retransmission(conn, now_us);
+    tcp_start_rtx(conn, now_us);
+    return TCP_EV_WINDOW;
+}
+
+static unsigned
+expire_keepalive(struct tcp_conn *conn, uint64_t now_us)
+{
+    const struct tcp_config *config = &conn->config;
+    uint32_t probes = config->keepalive_probes ? config->keepalive_probes : 10;
+    uint64_t interval_us = config->keepalive_interval_us ? config->keepalive_interval_us : 1000000;
+
+    if (conn->rtx_deadline_us != TCP_NEVER && !(conn->flags & TCP_CONN_CHALLENGED)) {
+        /* retransmission finds out by itself */
+        conn->keepalive_deadline_us = tcp_after_us(now_us, config->keepalive_idle_us);
+        return 0;
+    }
+    if (conn->keepalive_probe_count >= probes)
+        return give_up(conn, "keepalive unanswered");
+    conn->keepalive_probe_count++;
+    conn->flags |= TCP_CONN_PROBE_DUE;
+    conn->keepalive_deadline_us = tcp_after_us(now_us, interval_us);
+    return 0;
+}
+
+static void
+expire_sws(struct tcp_conn *conn)
+{
+    conn->sws_deadline_us = TCP_NEVER;
+    if (conn->flags & TCP_CONN_UPDATE_HELD)
+        conn->flags |= TCP_CONN_ACK_NOW;
+    else
+        conn->flags |= TCP_CONN_SWS_OVERRIDE;
+}
+
+static void
+expire_tail(struct tcp_conn *conn, uint64_t now_us)
+{
+    conn->tail_deadline_us = TCP_NEVER;
+    if (!tcp_outstanding(conn) || !conn->snd_wnd)
+        return;
+    conn->flags |= TCP_CONN_TAIL_SENT;
+    tcp_recovery_on_tail(conn);
+    tcp_start_rtx(conn, now_us);
+}
+
+unsigned
+tcp_on_timer(struct tcp_conn *conn, uint64_t now_us)
+{
+    unsigned events = 0;
+
+    if (now_us >= conn->delack_deadline_us) {
+        conn->delack_deadline_us = TCP_NEVER;
+        conn->flags |= TCP_CONN_ACK_NOW;
+    }
+    if (now_us >= conn->sws_deadline_us)
+        expire_sws(conn);
+    if (now_us >= conn->rtx_deadline_us)
+        events |= expire_rtx(conn, now_us);
+    if (now_us >= conn->tail_deadline_us)
+        expire_tail(conn, now_us);
+    if (now_us >= conn->keepalive_deadline_us)
+        events |= expire_keepalive(conn, now_us);
+    if (now_us >= conn->fin_wait_2_deadline_us)
+        events |= give_up(conn, "FIN_WAIT_2 lasted too long");
+    return events;
+}
+
+uint64_t
+tcp_deadline_us(const struct tcp_conn *conn)
+{
+    uint64_t first = tcp_min_us(conn->rtx_deadline_us, conn->tail_deadline_us);
+
+    first = tcp_min_us(first, tcp_min_us(conn->delack_deadline_us, conn->sws_deadline_us));
+    return tcp_min_us(first, tcp_min_us(conn->keepalive_deadline_us, conn->fin_wait_2_deadline_us));
+}

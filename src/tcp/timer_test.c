@@ -1,0 +1,432 @@
+#include "tcp/test_conn.h"
+
+/* RTO of the fixture: 50 ms + 4 * 10 ms = 90 ms, held up to 200 ms. */
+enum { RTO_US = 200000 };
+
+static void
+close_window(struct fixture *fx)
+{
+    struct tcp_segment segment = segment_at(1, 1);
+
+    feed(fx, 0, 1); /* or it would not be newer than the window it closes */
+    consume(fx);
+    segment.ack = fx->conn.snd_max;
+    segment.window = 0;
+    feed_segment(fx, &segment);
+    consume(fx);
+    drain_out(fx);
+}
+
+static unsigned
+feed_window(struct fixture *fx, uint16_t window)
+{
+    struct tcp_segment segment = segment_at(0, 0);
+
+    segment.seq = fx->conn.rcv_nxt;
+    segment.ack = fx->conn.snd_max;
+    segment.window = window;
+    return feed_segment(fx, &segment);
+}
+
+static void
+assert_next_deadline(struct fixture *fx, uint64_t delta_us)
+{
+    assert_int_equal(tcp_deadline_us(&fx->conn) - fx->now_us, delta_us);
+}
+
+/* ---- retransmission ---- */
+
+static void
+test_backoff_and_limit(void **state)
+{
+    struct fixture fx;
+    unsigned events = 0, timeouts = 0;
+
+    prepare(&fx);
+    fx.config.max_retransmissions = 4;
+    fx.config.max_rto_us = 500000;
+    fx.state.srtt_us = 100000; /* no tail probe before the timeout */
+    reopen(&fx);
+    send_segments(&fx, 1);
+    assert_next_deadline(&fx, RTO_US);
+    while (!((events = expire(&fx)) & TCP_EV_TIMEOUT)) {
+        timeouts++;
+        assert_data(&fx, 0, 1000);
+        assert_next_deadline(&fx, timeouts == 1 ? 2 * RTO_US : 500000);
+    }
+    assert_int_equal(timeouts, 4);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+static void
+test_max_rt_overrides_the_count(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.max_retransmissions = 1;
+    fx.config.max_rt_us = 1000000;
+    fx.state.srtt_us = 100000;
+    reopen(&fx);
+    send_segments(&fx, 1);
+    expire(&fx);
+    uint64_t first_us = fx.now_us;
+    drain_out(&fx);
+    while (!(expire(&fx) & TCP_EV_TIMEOUT))
+        drain_out(&fx);
+    assert_int_equal(fx.now_us - first_us, 1000000);
+    fx.config.max_rt_us = TCP_NEVER;
+    reopen(&fx);
+    send_segments(&fx, 1);
+    for (int i = 0; i < 300; i++) {
+        assert_false(expire(&fx) & TCP_EV_TIMEOUT);
+        drain_out(&fx);
+    }
+}
+
+static void
+test_restarting_max_rt(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.max_rt_us = 1000000;
+    fx.state.total_rt_us = 900000;
+    fx.state.retransmit_count = 3;
+    fx.state.snd_nxt = fx.state.snd_max = fx.state.snd_end = SEND + 10;
+    fx.state.retransmit_delta_us = 200000;
+    reopen(&fx);
+    tcp_restart_max_rt(&fx.conn, 2000000);
+    while (!fx.conn.counters.timeouts)
+        assert_false(expire(&fx) & TCP_EV_TIMEOUT);
+    reopen(&fx); /* without, that was the end */
+    unsigned events = 0;
+    while (!fx.conn.counters.timeouts && !(events & TCP_EV_TIMEOUT))
+        events = expire(&fx);
+    assert_true(events & TCP_EV_TIMEOUT);
+}
+
+static void
+test_early_calls_are_harmless(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    send_segments(&fx, 2);
+    assert_int_equal(pass(&fx, 10), 0);
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+/* ---- persist ---- */
+
+static void
+test_persist_rounds(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    close_window(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER); /* nothing to send */
+    tcp_queue(&fx.conn, 5000);
+    assert_silent(&fx);
+    assert_next_deadline(&fx, RTO_US);
+    static const unsigned factors[] = {1, 2, 4};
+    for (unsigned i = 0; i < 3; i++) { /* first round: RTO, 2 RTO, 4 RTO */
+        expire(&fx);
+        assert_bare(&fx, TCP_ACK);
+        assert_int_equal(fx.out.seq, SEND - 1);
+        assert_silent(&fx);
+        assert_next_deadline(&fx, factors[i] * RTO_US);
+        assert_int_equal(fx.conn.retransmit_count, i + 1);
+    }
+    feed_window(&fx, 0); /* the second round begins at 2 RTO */
+    assert_int_equal(fx.conn.snd_wnd_probe_count, 1);
+    assert_int_equal(fx.conn.retransmit_count, 0);
+    assert_next_deadline(&fx, 2 * RTO_US);
+    feed_window(&fx, 0); /* unasked for: no round */
+    assert_int_equal(fx.conn.snd_wnd_probe_count, 1);
+    feed_window(&fx, 3000);
+    assert_data(&fx, 0, 3000);
+    assert_int_equal(fx.conn.snd_wnd_probe_count, 0);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+static void
+test_persist_gives_up_within_a_round(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.max_retransmissions = 3;
+    reopen(&fx);
+    close_window(&fx);
+    tcp_queue(&fx.conn, 10);
+    assert_silent(&fx);
+    for (int round = 0; round < 20; round++) { /* a peer that answers may keep it closed */
+        assert_int_equal(expire(&fx), 0);
+        drain_out(&fx);
+        feed_window(&fx, 0);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(expire(&fx), 0);
+    assert_int_equal(expire(&fx), TCP_EV_TIMEOUT);
+}
+
+static void
+test_persist_is_handed_over(void **state)
+{
+    struct fixture fx;
+    struct tcp_state state_out;
+
+    open_conn(&fx);
+    close_window(&fx);
+    tcp_queue(&fx.conn, 10);
+    drain_out(&fx);
+    expire(&fx);
+    drain_out(&fx);
+    expire(&fx);
+    drain_out(&fx);
+    fx.now_us += 1000;
+    tcp_capture(&fx.conn, fx.now_us, &state_out);
+    assert_int_equal(state_out.snd_wnd, 0);
+    assert_int_equal(state_out.retransmit_count, 2);
+    assert_int_equal(state_out.retransmit_delta_us, 2 * RTO_US - 1000);
+    fx.state = state_out;
+    reopen(&fx);
+    assert_next_deadline(&fx, 2 * RTO_US - 1000);
+    expire(&fx);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.seq, SEND - 1);
+    assert_next_deadline(&fx, 4 * RTO_US);
+}
+
+static void
+test_a_closed_window_holds_retransmissions(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(1, 1);
+
+    open_conn(&fx);
+    send_segments(&fx, 3);
+    feed(&fx, 0, 1);
+    segment.window = 0; /* taken back while three are outstanding */
+    feed_segment(&fx, &segment);
+    consume(&fx);
+    drain_out(&fx);
+    expire(&fx);
+    assert_bare(&fx, TCP_ACK);
+    assert_silent(&fx);
+    segment = segment_at(2, 0);
+    segment.window = 5000;
+    feed_segment(&fx, &segment);
+    while (!fx.conn.counters.timeouts)
+        expire(&fx);
+    assert_data(&fx, 0, 1000);
+}
+
+/* ---- keepalive and validation ---- */
+
+static void
+open_keepalive(struct fixture *fx)
+{
+    prepare(fx);
+    fx->config.keepalive = true;
+    fx->config.keepalive_idle_us = 60000000;
+    fx->config.keepalive_interval_us = 2000000;
+    fx->config.keepalive_probes = 3;
+    reopen(fx);
+}
+
+static void
+test_keepalive(void **state)
+{
+    struct fixture fx;
+
+    open_keepalive(&fx);
+    assert_next_deadline(&fx, 60000000);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(expire(&fx), 0);
+        assert_bare(&fx, TCP_ACK);
+        assert_int_equal(fx.out.seq, SEND - 1);
+        assert_next_deadline(&fx, 2000000);
+    }
+    assert_int_equal(expire(&fx), TCP_EV_TIMEOUT);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+}
+
+static void
+test_keepalive_answered(void **state)
+{
+    struct fixture fx;
+
+    open_keepalive(&fx);
+    expire(&fx);
+    drain_out(&fx);
+    assert_int_equal(feed_ack(&fx, 0), TCP_EV_PROGRESS);
+    assert_int_equal(fx.conn.keepalive_probe_count, 0);
+    assert_next_deadline(&fx, 60000000);
+}
+
+static void
+test_keepalive_waits_for_retransmission(void **state)
+{
+    struct fixture fx;
+
+    open_keepalive(&fx);
+    fx.config.max_retransmissions = 0;
+    fx.config.max_rto_us = 120000000;
+    reopen(&fx);
+    send_segments(&fx, 1);
+    while (fx.now_us < START_US + 200000000) {
+        expire(&fx);
+        drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.keepalive_probe_count, 0);
+    assert_int_equal(fx.conn.state, TCP_ESTABLISHED);
+}
+
+static void
+test_setting_keepalive(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+    fx.config.keepalive = true;
+    fx.config.keepalive_idle_us = 5000000;
+    fx.config.nagle = true;
+    tcp_set_keepalive(&fx.conn, &fx.config, false, fx.now_us);
+    assert_next_deadline(&fx, 5000000);
+    assert_true(fx.conn.config.nagle);
+    fx.now_us += 1000000;
+    tcp_set_keepalive(&fx.conn, &fx.config, false, fx.now_us);
+    assert_next_deadline(&fx, 4000000);
+    tcp_set_keepalive(&fx.conn, &fx.config, true, fx.now_us);
+    assert_next_deadline(&fx, 5000000);
+    fx.config.keepalive = false;
+    tcp_set_keepalive(&fx.conn, &fx.config, false, fx.now_us);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+/* A blind RST, and a peer that no longer answers: ten probes a second apart, starting after five
+ * minutes. */
+static void
+test_validation_of_a_dead_peer(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(5, 0);
+    unsigned probes = 0;
+
+    prepare(&fx);
+    fx.config.keepalive_probes = 0;
+    fx.config.keepalive_interval_us = 0;
+    reopen(&fx);
+    segment.flags = TCP_RST;
+    feed_segment(&fx, &segment);
+    drain_out(&fx);
+    assert_next_deadline(&fx, 300000000);
+    while (!(expire(&fx) & TCP_EV_TIMEOUT)) {
+        assert_bare(&fx, TCP_ACK);
+        assert_next_deadline(&fx, 1000000);
+        probes++;
+    }
+    assert_int_equal(probes, 10);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+}
+
+static void
+test_validation_keeps_an_earlier_keepalive(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(5, 0);
+
+    open_keepalive(&fx);
+    segment.flags = TCP_RST;
+    feed_segment(&fx, &segment);
+    assert_next_deadline(&fx, 60000000);
+    feed_ack(&fx, 0); /* alive: the ordinary keepalive again */
+    drain_out(&fx);
+    assert_next_deadline(&fx, 60000000);
+}
+
+/* ---- FIN_WAIT_2, delayed ACK ---- */
+
+static void
+test_fin_wait_2(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    tcp_queue_fin(&fx.conn);
+    drain_out(&fx);
+    feed_ack(&fx, 1);
+    assert_next_deadline(&fx, 120000000);
+    fx.now_us += 100000000;
+    feed(&fx, 0, 1); /* restarts it */
+    consume(&fx);
+    drain_out(&fx);
+    assert_next_deadline(&fx, 120000000);
+    assert_int_equal(expire(&fx), TCP_EV_TIMEOUT);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+    assert_silent(&fx);
+}
+
+static void
+test_no_fin_wait_2_limit(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.fin_wait_2_us = TCP_NEVER;
+    fx.state.state = TCP_FIN_WAIT_2;
+    reopen(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+    feed(&fx, 0, 1);
+    consume(&fx);
+    drain_out(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+static void
+test_a_lone_segment_is_not_probed_early(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.srtt_us = 100;
+    fx.state.rttvar_us = 10;
+    reopen(&fx);
+    send_segments(&fx, 1); /* its acknowledgement may be delayed */
+    assert_next_deadline(&fx, RTO_US);
+    send_segments(&fx, 1);
+    assert_next_deadline(&fx, 10000);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_backoff_and_limit),
+        cmocka_unit_test(test_max_rt_overrides_the_count),
+        cmocka_unit_test(test_restarting_max_rt),
+        cmocka_unit_test(test_early_calls_are_harmless),
+        cmocka_unit_test(test_persist_rounds),
+        cmocka_unit_test(test_persist_gives_up_within_a_round),
+        cmocka_unit_test(test_persist_is_handed_over),
+        cmocka_unit_test(test_a_closed_window_holds_retransmissions),
+        cmocka_unit_test(test_keepalive),
+        cmocka_unit_test(test_keepalive_answered),
+        cmocka_unit_test(test_keepalive_waits_for_retransmission),
+        cmocka_unit_test(test_setting_keepalive),
+        cmocka_unit_test(test_validation_of_a_dead_peer),
+        cmocka_unit_test(test_validation_keeps_an_earlier_keepalive),
+        cmocka_unit_test(test_fin_wait_2),
+        cmocka_unit_test(test_no_fin_wait_2_limit),
+        cmocka_unit_test(test_a_lone_segment_is_not_probed_early),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
