@@ -1,0 +1,214 @@
+/*
+ * The part of a wire that does not depend on what carries the frames: checks, gag, link state, and
+ * who hears of what.
+ *
+ * A receiver may do anything in a callback, also close the wire it is called from: closing then
+ * only marks the wire, and the outermost wire_leave frees it. A gagged wire forgets what it had
+ * queued as well: what was right to say when it was queued may not be so when it leaves.
+ */
+#include "wire/wire.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+
+void
+wire_init(struct wire *wire, const struct wire_ops *ops, struct sys_loop *loop, const char *name)
+{
+    wire->ops = ops;
+    wire->loop = loop;
+    snprintf(wire->name, sizeof(wire->name), "%s", name);
+}
+
+void
+wire_enter(struct wire *wire)
+{
+    wire->depth++;
+}
+
+void
+wire_leave(struct wire *wire)
+{
+    if (--wire->depth == 0 && wire->closing)
+        wire->ops->close(wire);
+}
+
+void
+wire_deliver(struct wire *wire, struct wire_buf *buf)
+{
+    wire->stats.rx_frames++;
+    wire->stats.rx_bytes += buf->len;
+    if (wire->receiver != NULL)
+        wire->receiver->on_frame(wire->receiver_arg, buf);
+    wire_buf_put(buf);
+}
+
+void
+wire_writable(struct wire *wire)
+{
+    if (!wire->blocked)
+        return;
+    wire->blocked = false;
+    if (wire->receiver != NULL && wire->receiver->on_writable != NULL)
+        wire->receiver->on_writable(wire->receiver_arg);
+}
+
+void
+wire_set_link(struct wire *wire, bool up)
+{
+    if (wire->up == up)
+        return;
+    wire->up = up;
+    log_info("wire %s: link %s", wire->name, up ? "up" : "down");
+    if (!up)
+        wire->stats.tx_dropped += wire->ops->discard(wire);
+    if (wire->receiver != NULL && wire->receiver->on_link != NULL)
+        wire->receiver->on_link(wire->receiver_arg, up);
+    if (up && !wire->closing)
+        wire_writable(wire);
+}
+
+struct wire_buf *
+wire_gather(const struct wire_tx *tx, size_t len)
+{
+    struct wire_buf *buf = wire_buf_create((uint32_t)len);
+    uint8_t *at;
+
+    if (buf == NULL)
+        return NULL;
+    at = buf->data;
+    if (tx->header_len != 0)
+        memcpy(at, tx->header, tx->header_len);
+    at += tx->header_len;
+    for (size_t i = 0; i < tx->piece_count; i++) {
+        if (tx->pieces[i].iov_len != 0)
+            memcpy(at, tx->pieces[i].iov_base, tx->pieces[i].iov_len);
+        at += tx->pieces[i].iov_len;
+    }
+    buf->len = (uint32_t)len;
+    buf->meta = tx->meta;
+    return buf;
+}
+
+/* ---- what drivers call ---- */
+
+void
+wire_set_receiver(struct wire *wire, const struct wire_receiver *receiver, void *arg)
+{
+    wire->receiver = receiver;
+    wire->receiver_arg = arg;
+}
+
+/* The bytes of the frame, or 0 if it is no frame that this wire can carry. */
+static size_t
+tx_length(const struct wire *wire, const struct wire_tx *tx)
+{
+    size_t len = tx->header_len;
+
+    if (tx->header_len > WIRE_MAX_HEADER || tx->piece_count > WIRE_MAX_PIECES)
+        return 0;
+    for (size_t i = 0; i < tx->piece_count; i++) {
+        if (tx->pieces[i].iov_len > WIRE_MAX_FRAME)
+            return 0;
+        len += tx->pieces[i].iov_len;
+    }
+    if (len < WIRE_ETHERNET_HEADER || len > WIRE_MAX_FRAME)
+        return 0;
+    if (tx->meta.gso_type == WIRE_GSO_NONE &&
+        len > wire->mtu + WIRE_ETHERNET_HEADER + WIRE_VLAN_TAG)
+        return 0;
+    return len;
+}
+
+int
+wire_send(struct wire *wire, const struct wire_tx *tx)
+{
+    size_t len = tx_length(wire, tx);
+    int error;
+
+    if (len == 0)
+        return -EMSGSIZE;
+    if (wire->gagged) {
+        wire->stats.tx_gagged++;
+        return 0;
+    }
+    if (!wire->up)
+        return -ENETDOWN;
+    error = wire->ops->send(wire, tx, len);
+    if (error == -EAGAIN)
+        wire->blocked = true;
+    return error;
+}
+
+void
+wire_flush(struct wire *wire)
+{
+    wire->ops->flush(wire);
+}
+
+void
+wire_gag(struct wire *wire, bool gagged)
+{
+    wire->gagged = gagged;
+    if (gagged)
+        wire->stats.tx_gagged += wire->ops->discard(wire);
+}
+
+struct sys_loop *
+wire_loop(const struct wire *wire)
+{
+    return wire->loop;
+}
+
+const char *
+wire_name(const struct wire *wire)
+{
+    return wire->name;
+}
+
+const uint8_t *
+wire_mac(const struct wire *wire)
+{
+    return wire->mac;
+}
+
+unsigned
+wire_mtu(const struct wire *wire)
+{
+    return wire->mtu;
+}
+
+int
+wire_ifindex(const struct wire *wire)
+{
+    return wire->ifindex;
+}
+
+bool
+wire_link_up(const struct wire *wire)
+{
+    return wire->up;
+}
+
+void
+wire_read_stats(const struct wire *wire, struct wire_stats *out)
+{
+    if (wire->ops->read_stats != NULL)
+        wire->ops->read_stats((struct wire *)wire);
+    *out = wire->stats;
+}
+
+void
+wire_close(struct wire *wire)
+{
+    if (wire == NULL || wire->closing)
+        return;
+    wire->closing = true;
+    wire->receiver = NULL;
+    wire->ops->flush(wire);
+    if (wire->depth == 0)
+        wire->ops->close(wire);
+}
