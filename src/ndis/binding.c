@@ -1,0 +1,428 @@
+/*
+ * Bindings: a protocol driver on an adapter, from bind to close, with one door for the state.
+ *
+ * An open happens inside ProtocolBindAdapterEx and a close inside ProtocolUnbindAdapterEx, nowhere
+ * else; the contexts given to the two are tickets that are good for that time. The handle is dead
+ * the moment it is closed, what it pointed at stays as a grave.
+ *
+ * Order of going down (P33): floors above first, NetEventPause, wait until the last object came
+ * back, unbind.
+ */
+#include "ndis/landing.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- states ---- */
+
+#define STATE_NAME(name, text) [NDIS_BINDING_##name] = text,
+static const char *const state_names[] = {NDIS_BINDING_STATES(STATE_NAME)};
+
+#define TO(name) (1u << NDIS_BINDING_##name)
+static const unsigned edges[NDIS_BINDING_STATE_COUNT] = {
+    [NDIS_BINDING_UNBOUND] = TO(OPENING),
+    [NDIS_BINDING_OPENING] = TO(PAUSED) | TO(UNBOUND),
+    [NDIS_BINDING_PAUSED] = TO(RESTARTING) | TO(CLOSING),
+    [NDIS_BINDING_RESTARTING] = TO(RUNNING) | TO(PAUSED),
+    [NDIS_BINDING_RUNNING] = TO(PAUSING),
+    [NDIS_BINDING_PAUSING] = TO(PAUSED),
+    [NDIS_BINDING_CLOSING] = TO(UNBOUND),
+};
+
+bool
+ndis_binding_set_state(struct ndis_binding *binding, enum ndis_binding_state to, const char *why)
+{
+    const char *from_name = state_names[binding->state];
+    char name[2 * NDIS_NAME_SIZE + 1];
+
+    snprintf(name, sizeof(name), "%s@%s", binding->protocol->driver->name, binding->adapter->name);
+    if (!(edges[binding->state] & 1u << to)) {
+        log_error("binding %s: %s → %s is no edge (%s)", name, from_name, state_names[to], why);
+        return false;
+    }
+    binding->state = to;
+    log_info("binding %s: %s → %s, %s", name, from_name, state_names[to], why);
+    ndis_observe_state(binding->head.house, "binding", name, from_name, state_names[to], why);
+    return true;
+}
+
+/* ---- waiting for a driver ---- */
+
+static bool
+binding_answered(void *arg)
+{
+    return ((struct ndis_binding *)arg)->answered;
+}
+
+static NDIS_STATUS
+binding_wait(struct ndis_binding *binding, NDIS_STATUS status, const char *what)
+{
+    if (status != NDIS_STATUS_PENDING)
+        return status;
+    if (ndis_wait(binding->head.house, binding_answered, binding, NDIS_PATIENCE_US))
+        return binding->answer;
+    log_error("driver %s does not complete its %s to %s", binding->protocol->driver->name, what,
+              binding->adapter->name);
+    return NDIS_STATUS_FAILURE;
+}
+
+static NDIS_STATUS
+binding_event(struct ndis_binding *binding, NET_PNP_EVENT_CODE code, const char *what)
+{
+    struct crossing crossing = ndis_crossing(CROSSING_PNP_EVENT, binding, true);
+    NDIS_STATUS status;
+
+    binding->event = (NET_PNP_EVENT_NOTIFICATION){
+        .Header = {.Type = NDIS_OBJECT_TYPE_DEFAULT,
+                   .Revision = NET_PNP_EVENT_NOTIFICATION_REVISION_1,
+                   .Size = sizeof(binding->event)},
+        .NetPnPEvent.NetEvent = code,
+    };
+    binding->answered = false;
+    crossing.code = code;
+    ndis_observe(binding->head.house, &crossing);
+    status = binding->protocol->handlers.NetPnPEventHandler(binding->context, &binding->event);
+    crossing.after = true;
+    crossing.status = status;
+    ndis_observe(binding->head.house, &crossing);
+    return binding_wait(binding, status, what);
+}
+
+VOID
+NdisCompleteNetPnPEvent(NDIS_HANDLE NdisBindingHandle,
+                        PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification, NDIS_STATUS Status)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisCompleteNetPnPEvent");
+
+    if (!binding)
+        return;
+    if (NetPnPEventNotification != &binding->event || binding->answered) {
+        log_error("NdisCompleteNetPnPEvent: no such event is in progress (V-187)");
+        return;
+    }
+    binding->answer = Status;
+    binding->answered = true;
+}
+
+static struct ndis_binding *
+ticket_of(NDIS_HANDLE context, const char *call)
+{
+    struct ndis_head *ticket = ndis_checked(context, NDIS_MAGIC_TICKET, call);
+
+    return ticket ? container_of(ticket, struct ndis_binding, ticket) : NULL;
+}
+
+/* ---- bind ---- */
+
+struct bind_parameters {
+    NDIS_BIND_PARAMETERS parameters;
+    struct ndis_text section, adapter;
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities;
+};
+
+static void
+fill_parameters(struct bind_parameters *bind, const struct ndis_adapter *adapter,
+                const char *section)
+{
+    const NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES *general = &adapter->general;
+    NDIS_BIND_PARAMETERS *parameters = &bind->parameters;
+
+    *parameters = (NDIS_BIND_PARAMETERS){
+        .Header = {.Type = NDIS_OBJECT_TYPE_BIND_PARAMETERS,
+                   .Revision = NDIS_BIND_PARAMETERS_REVISION_1,
+                   .Size = sizeof(*parameters)},
+        .ProtocolSection = section ? ndis_text_set(&bind->section, section) : NULL,
+        .AdapterName = ndis_text_set(&bind->adapter, adapter->name),
+        .BoundAdapterName = &bind->adapter.string,
+        .MediaType = general->MediaType,
+        .MtuSize = general->MtuSize,
+        .MaxXmitLinkSpeed = general->MaxXmitLinkSpeed,
+        .XmitLinkSpeed = general->XmitLinkSpeed,
+        .MaxRcvLinkSpeed = general->MaxRcvLinkSpeed,
+        .RcvLinkSpeed = general->RcvLinkSpeed,
+        .MediaConnectState = general->MediaConnectState,
+        .LookaheadSize = general->LookaheadSize,
+        .SupportedPacketFilters = general->SupportedPacketFilters,
+        .MacOptions = general->MacOptions,
+        .MacAddressLength = general->MacAddressLength,
+        .BoundIfIndex = adapter->if_index,
+    };
+    memcpy(parameters->CurrentMacAddress, general->CurrentMacAddress,
+           sizeof(parameters->CurrentMacAddress));
+    if (ndis_adapter_chimney(adapter)) { /* P31 */
+        bind->capabilities = adapter->capabilities;
+        parameters->TcpConnectionOffloadCapabilities = &bind->capabilities;
+    }
+}
+
+static struct ndis_binding *
+binding_create(struct ndis_protocol *protocol, struct ndis_adapter *adapter)
+{
+    struct ndis_binding *binding = calloc(1, sizeof(*binding));
+
+    if (!binding)
+        return NULL;
+    ndis_head_init(&binding->head, NDIS_MAGIC_BINDING, adapter->head.house);
+    ndis_head_init(&binding->ticket, NDIS_MAGIC_GRAVE, adapter->head.house);
+    binding->protocol = protocol;
+    binding->adapter = adapter;
+    binding->client = &protocol->client;
+    list_init(&binding->link);
+    list_init(&binding->objects);
+    sys_task_init(&binding->refusal, ndis_refusals_flush, binding);
+    return binding;
+}
+
+NDIS_STATUS
+NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingContext,
+                  PNDIS_OPEN_PARAMETERS OpenParameters, NDIS_HANDLE BindContext,
+                  PNDIS_HANDLE NdisBindingHandle)
+{
+    struct ndis_protocol *protocol = ndis_checked(NdisProtocolHandle, NDIS_MAGIC_PROTOCOL,
+                                                  "NdisOpenAdapterEx");
+    struct ndis_binding *binding = ticket_of(BindContext, "NdisOpenAdapterEx");
+    UINT medium = 0;
+
+    *NdisBindingHandle = NULL;
+    if (!protocol || !binding || binding->protocol != protocol || binding->open ||
+        binding->state != NDIS_BINDING_OPENING) {
+        log_error("NdisOpenAdapterEx: only once, and only while it is being bound (V-185)");
+        return NDIS_STATUS_FAILURE;
+    }
+    if (OpenParameters->AdapterName &&
+        !ndis_text_equal(OpenParameters->AdapterName, binding->adapter->name))
+        return NDIS_STATUS_ADAPTER_NOT_FOUND;
+    while (medium < OpenParameters->MediumArraySize &&
+           OpenParameters->MediumArray[medium] != binding->adapter->general.MediaType)
+        medium++;
+    if (OpenParameters->MediumArraySize && medium == OpenParameters->MediumArraySize)
+        return NDIS_STATUS_UNSUPPORTED_MEDIA;
+    if (OpenParameters->SelectedMediumIndex)
+        *OpenParameters->SelectedMediumIndex = medium;
+    binding->context = ProtocolBindingContext;
+    binding->open = true;
+    list_add_tail(&binding->adapter->bindings, &binding->link);
+    *NdisBindingHandle = binding;
+    return NDIS_STATUS_SUCCESS;
+}
+
+VOID
+NdisCompleteBindAdapterEx(NDIS_HANDLE BindAdapterContext, NDIS_STATUS Status)
+{
+    struct ndis_binding *binding = ticket_of(BindAdapterContext, "NdisCompleteBindAdapterEx");
+
+    if (!binding || binding->state != NDIS_BINDING_OPENING || binding->answered)
+        return;
+    binding->answer = Status;
+    binding->answered = true;
+}
+
+/* The driver's part: to Paused, or back to Unbound. */
+static int
+binding_open(struct ndis_binding *binding, const char *section)
+{
+    struct ndis_protocol *protocol = binding->protocol;
+    struct house *house = binding->head.house;
+    struct bind_parameters bind;
+    NDIS_STATUS status;
+
+    fill_parameters(&bind, binding->adapter, section);
+    ndis_binding_set_state(binding, NDIS_BINDING_OPENING, "bind");
+    binding->ticket.magic = NDIS_MAGIC_TICKET;
+    house->binding_now = binding;
+    status = protocol->handlers.BindAdapterHandlerEx(protocol->context, &binding->ticket,
+                                                     &bind.parameters);
+    status = binding_wait(binding, status, "bind");
+    house->binding_now = NULL;
+    if (status == NDIS_STATUS_SUCCESS && binding->open) {
+        binding->ticket.magic = NDIS_MAGIC_GRAVE;
+        ndis_binding_set_state(binding, NDIS_BINDING_PAUSED, "bound");
+        return 0;
+    }
+    log_error("driver %s does not bind to %s: 0x%08x%s", protocol->driver->name,
+              binding->adapter->name, (unsigned)status,
+              status == NDIS_STATUS_SUCCESS ? ", it did not open it" : "");
+    if (binding->open)
+        NdisCloseAdapterEx(binding);
+    binding->ticket.magic = NDIS_MAGIC_GRAVE;
+    ndis_binding_set_state(binding, NDIS_BINDING_UNBOUND, "bind failed");
+    ndis_bury(&binding->head);
+    return -EIO;
+}
+
+static int
+binding_restart(struct ndis_binding *binding)
+{
+    NDIS_STATUS status;
+
+    ndis_binding_set_state(binding, NDIS_BINDING_RESTARTING, "restart");
+    status = binding_event(binding, NetEventRestart, "restart");
+    if (status != NDIS_STATUS_SUCCESS) {
+        log_error("driver %s does not restart over %s: 0x%08x", binding->protocol->driver->name,
+                  binding->adapter->name, (unsigned)status);
+        ndis_binding_set_state(binding, NDIS_BINDING_PAUSED, "restart failed");
+        return -EIO;
+    }
+    ndis_binding_set_state(binding, NDIS_BINDING_RUNNING, "restarted");
+    ndis_status_remembered(binding);
+    return 0;
+}
+
+/* Virtual adapters that an intermediate driver announced during the bind. */
+static int
+start_above(struct ndis_binding *binding)
+{
+    list_for_each(adapter, &binding->head.house->adapters, struct ndis_adapter, link)
+        if (adapter->below == binding && adapter->state == NDIS_ADAPTER_HALTED)
+            if (ndis_adapter_start(adapter))
+                return -EIO;
+    return 0;
+}
+
+int
+ndis_binding_bind(struct ndis_protocol *protocol, struct ndis_adapter *adapter, const char *section)
+{
+    struct ndis_binding *binding = binding_create(protocol, adapter);
+    int error;
+
+    if (!binding)
+        return -ENOMEM;
+    error = binding_open(binding, section);
+    if (error)
+        return error;
+    error = binding_restart(binding);
+    if (!error)
+        error = start_above(binding);
+    if (error)
+        ndis_binding_unbind(binding);
+    return error;
+}
+
+/* ---- unbind ---- */
+
+NDIS_STATUS
+NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisCloseAdapterEx");
+
+    if (!binding)
+        return NDIS_STATUS_INVALID_PARAMETER;
+    if (!binding->open ||
+        (binding->state != NDIS_BINDING_CLOSING && binding->state != NDIS_BINDING_OPENING)) {
+        log_error("NdisCloseAdapterEx: only while it is being bound or unbound (V-185)");
+        return NDIS_STATUS_FAILURE;
+    }
+    ndis_force_terminate(binding);
+    ndis_oid_abort(binding);
+    sys_task_cancel(&binding->refusal);
+    ndis_refusals_flush(binding);
+    binding->open = false;
+    list_del(&binding->link);
+    binding->head.magic = NDIS_MAGIC_GRAVE;
+    return NDIS_STATUS_SUCCESS;
+}
+
+VOID
+NdisCompleteUnbindAdapterEx(NDIS_HANDLE UnbindContext)
+{
+    struct ndis_binding *binding = ticket_of(UnbindContext, "NdisCompleteUnbindAdapterEx");
+
+    if (!binding || binding->state != NDIS_BINDING_CLOSING)
+        return;
+    binding->answer = NDIS_STATUS_SUCCESS;
+    binding->answered = true;
+}
+
+/* Nothing offloaded, no operation on its way. */
+static bool
+binding_quiet(void *arg)
+{
+    struct ndis_binding *binding = arg;
+
+    return !binding->object_count && !binding->operations;
+}
+
+static void
+binding_pause(struct ndis_binding *binding)
+{
+    if (binding->state != NDIS_BINDING_RUNNING)
+        return;
+    ndis_binding_set_state(binding, NDIS_BINDING_PAUSING, "pause");
+    binding_event(binding, NetEventPause, "pause");
+    if (!ndis_wait(binding->head.house, binding_quiet, binding, NDIS_PATIENCE_US))
+        log_error("driver %s left %llu objects offloaded over %s (P33)",
+                  binding->protocol->driver->name, (unsigned long long)binding->object_count,
+                  binding->adapter->name);
+    ndis_binding_set_state(binding, NDIS_BINDING_PAUSED, "paused");
+}
+
+/* The floors above give way first: hosts terminate from the top of the stack. */
+static void
+clear_above(struct ndis_binding *binding)
+{
+    list_for_each(adapter, &binding->head.house->adapters, struct ndis_adapter, link) {
+        if (adapter->below != binding)
+            continue;
+        while (!list_empty(&adapter->bindings))
+            ndis_binding_unbind(list_first(&adapter->bindings, struct ndis_binding, link));
+        ndis_adapter_pause(adapter);
+    }
+}
+
+static void
+remove_above(struct ndis_binding *binding)
+{
+    struct ndis_adapter *adapter;
+
+    while ((adapter = ndis_adapter_above(binding)) != NULL) {
+        log_warn("driver %s left its adapter %s behind", binding->protocol->driver->name,
+                 adapter->name);
+        ndis_adapter_remove(adapter, NdisHaltDeviceInstanceDeInitialized);
+    }
+}
+
+void
+ndis_binding_unbind(struct ndis_binding *binding)
+{
+    struct ndis_protocol *protocol = binding->protocol;
+    NDIS_STATUS status;
+
+    clear_above(binding);
+    binding_pause(binding);
+    ndis_binding_set_state(binding, NDIS_BINDING_CLOSING, "unbind");
+    binding->answered = false;
+    binding->ticket.magic = NDIS_MAGIC_TICKET;
+    status = protocol->handlers.UnbindAdapterHandlerEx(&binding->ticket, binding->context);
+    binding_wait(binding, status, "unbind");
+    remove_above(binding);
+    if (binding->open) {
+        log_error("driver %s did not close its binding to %s", protocol->driver->name,
+                  binding->adapter->name);
+        NdisCloseAdapterEx(binding);
+    }
+    binding->ticket.magic = NDIS_MAGIC_GRAVE;
+    ndis_binding_set_state(binding, NDIS_BINDING_UNBOUND, "unbound");
+    ndis_bury(&binding->head);
+}
+
+struct ndis_binding *
+ndis_binding_find(const char *protocol, struct ndis_adapter *adapter)
+{
+    list_for_each(binding, &adapter->bindings, struct ndis_binding, link)
+        if (!strcmp(binding->protocol->driver->name, protocol))
+            return binding;
+    return NULL;
+}
+
+struct ndis_binding *
+ndis_binding_any(struct ndis_protocol *protocol)
+{
+    list_for_each(adapter, &protocol->head.house->adapters, struct ndis_adapter, link)
+        list_for_each(binding, &adapter->bindings, struct ndis_binding, link)
+            if (binding->protocol == protocol)
+                return binding;
+    return NULL;
+}

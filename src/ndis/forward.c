@@ -1,0 +1,23 @@
+/* Forward: the landing is io.c's; the call is the miniport's. */
+#include "ndis/landing.h"
+
+static const struct ndis_io *const io = &ndis_io_kinds[NDIS_IO_FORWARD];
+
+NDIS_STATUS
+NdisOffloadTcpForward(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList)
+{
+    NDIS_STATUS status;
+    struct ndis_object *object = ndis_io_enter(io, NdisOffloadHandle, NetBufferList, 0, &status);
+
+    if (!object)
+        return status;
+    status = object->adapter->miniport->tcp.TcpOffloadForwardHandler(
+        object->adapter->context, NdisOffloadHandle->MiniportOffloadContext, NetBufferList);
+    return ndis_io_leave(io, object, NetBufferList, 0, status);
+}
+
+VOID
+ndis_tcp_forward_complete(NDIS_HANDLE NdisMiniportHandle, PNET_BUFFER_LIST NetBufferList)
+{
+    ndis_io_complete(io, NdisMiniportHandle, NetBufferList);
+}

@@ -1,0 +1,155 @@
+/*
+ * The regular path: frames down, their completions, frames up, their returns.
+ *
+ * Sends know their way home as chimney NBLs do (home.c), so that a driver in between needs no care
+ * for SourceHandle; it is put back to what the sender had written. A frame that comes up is offered
+ * to every running binding: all but the last must copy it (RESOURCES), the last one keeps it until
+ * it returns it. If nobody runs it goes straight back.
+ */
+#include "ndis/landing.h"
+
+#include "base/log.h"
+
+/* What the callback of a crossing did is the same for all four: count of nothing, list in, list
+ * gone. */
+static void
+observe(enum crossing_op op, struct ndis_binding *binding, bool up, NET_BUFFER_LIST *nbls,
+        ULONG flags, bool after)
+{
+    struct crossing crossing = ndis_crossing(op, binding, up);
+
+    crossing.after = after;
+    crossing.nbls = after ? NULL : nbls;
+    crossing.code = flags;
+    ndis_observe(binding->head.house, &crossing);
+}
+
+VOID
+NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBufferLists,
+                       NDIS_PORT_NUMBER PortNumber, ULONG SendFlags)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisSendNetBufferLists");
+    struct ndis_adapter *adapter;
+    bool observed;
+
+    if (NDIS_UNLIKELY(!binding || !NetBufferLists))
+        return;
+    adapter = binding->adapter;
+    if (NDIS_UNLIKELY(binding->state != NDIS_BINDING_RUNNING ||
+                      adapter->state != NDIS_ADAPTER_RUNNING)) {
+        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_PAUSED);
+        return;
+    }
+    if (NDIS_UNLIKELY(!ndis_home_push(binding, NetBufferLists))) {
+        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_RESOURCES);
+        return;
+    }
+    observed = ndis_observed(binding->head.house);
+    if (observed)
+        observe(CROSSING_SEND, binding, false, NetBufferLists, SendFlags, false);
+    adapter->miniport->handlers.SendNetBufferListsHandler(adapter->context, NetBufferLists,
+                                                          PortNumber, SendFlags);
+    if (observed)
+        observe(CROSSING_SEND, binding, false, NULL, SendFlags, true);
+}
+
+static void
+send_complete_run(struct ndis_binding *binding, NET_BUFFER_LIST *run, ULONG flags)
+{
+    bool observed = ndis_observed(binding->head.house);
+
+    if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING)) {
+        log_error("NdisMSendNetBufferListsComplete: over a binding that was closed");
+        return;
+    }
+    for (NET_BUFFER_LIST *nbl = run; nbl; nbl = nbl->Next)
+        nbl->SourceHandle = binding;
+    if (observed)
+        observe(CROSSING_SEND_COMPLETE, binding, true, run, flags, false);
+    binding->protocol->handlers.SendNetBufferListsCompleteHandler(binding->context, run, flags);
+    if (observed)
+        observe(CROSSING_SEND_COMPLETE, binding, true, NULL, flags, true);
+}
+
+VOID
+NdisMSendNetBufferListsComplete(NDIS_HANDLE MiniportAdapterHandle, PNET_BUFFER_LIST NetBufferList,
+                                ULONG SendCompleteFlags)
+{
+    static const char call[] = "NdisMSendNetBufferListsComplete";
+    struct ndis_binding *binding;
+    NET_BUFFER_LIST *run;
+
+    if (NDIS_UNLIKELY(!ndis_adapter_of(MiniportAdapterHandle, call)))
+        return;
+    while ((run = ndis_home_run(&NetBufferList, &binding, call)) != NULL)
+        send_complete_run(binding, run, SendCompleteFlags);
+}
+
+VOID
+NdisCancelSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PVOID CancelId)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle,
+                                                   "NdisCancelSendNetBufferLists");
+
+    if (binding && ndis_adapter_up(binding->adapter))
+        binding->adapter->miniport->handlers.CancelSendHandler(binding->adapter->context, CancelId);
+}
+
+static void
+receive_over(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, NDIS_PORT_NUMBER port,
+             ULONG count, ULONG flags)
+{
+    bool observed = ndis_observed(binding->head.house);
+
+    if (observed)
+        observe(CROSSING_RECEIVE, binding, true, nbls, flags, false);
+    binding->protocol->handlers.ReceiveNetBufferListsHandler(binding->context, nbls, port, count,
+                                                             flags);
+    if (observed)
+        observe(CROSSING_RECEIVE, binding, true, NULL, flags, true);
+}
+
+VOID
+NdisMIndicateReceiveNetBufferLists(NDIS_HANDLE MiniportAdapterHandle,
+                                   PNET_BUFFER_LIST NetBufferList, NDIS_PORT_NUMBER PortNumber,
+                                   ULONG NumberOfNetBufferLists, ULONG ReceiveFlags)
+{
+    struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle,
+                                                   "NdisMIndicateReceiveNetBufferLists");
+    struct ndis_binding *keeper = NULL;
+
+    if (NDIS_UNLIKELY(!adapter))
+        return;
+    list_for_each(binding, &adapter->bindings, struct ndis_binding, link) {
+        if (binding->state != NDIS_BINDING_RUNNING)
+            continue;
+        if (keeper)
+            receive_over(keeper, NetBufferList, PortNumber, NumberOfNetBufferLists,
+                         ReceiveFlags | NDIS_RECEIVE_FLAGS_RESOURCES);
+        keeper = binding;
+    }
+    if (keeper)
+        receive_over(keeper, NetBufferList, PortNumber, NumberOfNetBufferLists, ReceiveFlags);
+    else if (!NDIS_TEST_RECEIVE_CANNOT_PEND(ReceiveFlags))
+        adapter->miniport->handlers.ReturnNetBufferListsHandler(adapter->context, NetBufferList, 0);
+}
+
+VOID
+NdisReturnNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBufferLists,
+                         ULONG ReturnFlags)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisReturnNetBufferLists");
+    struct ndis_adapter *adapter;
+    bool observed;
+
+    if (NDIS_UNLIKELY(!binding || !NetBufferLists))
+        return;
+    adapter = binding->adapter;
+    observed = ndis_observed(binding->head.house);
+    if (observed)
+        observe(CROSSING_RETURN, binding, false, NetBufferLists, ReturnFlags, false);
+    adapter->miniport->handlers.ReturnNetBufferListsHandler(adapter->context, NetBufferLists,
+                                                            ReturnFlags);
+    if (observed)
+        observe(CROSSING_RETURN, binding, false, NULL, ReturnFlags, true);
+}

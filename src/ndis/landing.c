@@ -1,0 +1,278 @@
+/*
+ * The landing of the five state operations: from a binding down to the miniport under it, and back.
+ *
+ * The functions a driver calls return nothing, so everything that cannot be delivered comes back
+ * through the completion, with a Status in every block, and never on the caller's stack (P14).
+ * Refused trees wait in a queue that is linked through the blocks themselves: being refused needs
+ * no memory.
+ *
+ * On the way up the binding is found in the root's SourceHandle, which NDIS wrote on the way down
+ * (P10) and intermediate drivers restored.
+ */
+#include "ndis/landing.h"
+
+#include "base/log.h"
+
+/* What both forms of completion handler and request handler look like. */
+typedef W_INITIATE_OFFLOAD_HANDLER down_fn;
+typedef INITIATE_OFFLOAD_COMPLETE_HANDLER up_fn;
+
+bool
+ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *operation,
+                  NDIS_HANDLE handle, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
+{
+    struct ndis_binding *binding = ndis_binding_of(handle, operation->name);
+
+    if (!binding)
+        return false;
+    if (!root) {
+        log_error("%s: the block list is NULL", operation->name);
+        return false;
+    }
+    *landing = (struct ndis_landing){.operation = operation,
+                                     .house = binding->head.house,
+                                     .binding = binding,
+                                     .adapter = binding->adapter,
+                                     .root = root};
+    if (!binding->open || !ndis_adapter_up(binding->adapter)) {
+        ndis_landing_refuse(landing, NDIS_STATUS_FAILURE, "the binding is not open");
+        return false;
+    }
+    if (!binding->adapter->miniport->has_generic && operation != &ndis_initiate) {
+        ndis_landing_refuse(landing, NDIS_STATUS_FAILURE,
+                            "the driver below has no chimney handlers");
+        return false;
+    }
+    return true;
+}
+
+void
+ndis_landing_refuse(struct ndis_landing *landing, NDIS_STATUS status, const char *why)
+{
+    struct ndis_binding *binding = landing->binding;
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root = landing->root;
+    struct ndis_walk walk;
+
+    log_warn("%s over %s: refused with 0x%08x, %s", landing->operation->name,
+             landing->adapter->name, (unsigned)status, why);
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->house, root);
+         block; block = ndis_walk_next(&walk))
+        block->Status = status;
+    root->NdisReserved[0] = NULL;
+    root->NdisReserved[2] = (PVOID)landing->operation;
+    if (binding->refused_tail)
+        binding->refused_tail->NdisReserved[0] = root;
+    else
+        binding->refused_head = root;
+    binding->refused_tail = root;
+    binding->operations++;
+    sys_loop_defer(landing->house->loop, &binding->refusal);
+}
+
+const char *
+ndis_landing_decode(struct ndis_landing *landing)
+{
+    struct ndis_walk walk;
+    const char *why = NULL;
+
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
+             ndis_walk_first(&walk, landing->house, landing->root);
+         block; block = ndis_walk_next(&walk)) {
+        struct ndis_object *object;
+
+        if (!block->OffloadHandle)
+            continue;
+        object = ndis_object_search(landing->house, block->OffloadHandle);
+        if (!object || object->binding != landing->binding)
+            why = "it names an object that is not offloaded through this binding";
+        else if (object->state != NDIS_OBJECT_OFFLOADED || !object->handle->MiniportOffloadContext)
+            why = "it names an object that is being initiated or terminated";
+        else if (block->Header.Size < sizeof(*block))
+            why = "a block is too small";
+    }
+    return walk.repeated ? "a block is in it twice (V-018)" : why;
+}
+
+static up_fn
+up_handler(const struct ndis_landing *landing)
+{
+    return *(up_fn *)((char *)&landing->binding->client->generic + landing->operation->client);
+}
+
+void
+ndis_landing_call(struct ndis_landing *landing)
+{
+    struct ndis_adapter *adapter = landing->adapter;
+    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root = (PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST)landing->root;
+    down_fn handler = *(down_fn *)((char *)&adapter->miniport->generic +
+                                   landing->operation->provider);
+    struct crossing crossing;
+
+    landing->binding->operations++;
+    if (ndis_observed(landing->house)) {
+        crossing = ndis_crossing(landing->operation->down, landing->binding, false);
+        crossing.blocks = root;
+        ndis_observe(landing->house, &crossing);
+        handler(adapter->context, root);
+        crossing.after = true;
+        ndis_observe(landing->house, &crossing);
+    } else {
+        handler(adapter->context, root);
+    }
+}
+
+bool
+ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *operation,
+                     NDIS_HANDLE handle, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+{
+    struct ndis_adapter *adapter = ndis_adapter_of(handle, operation->name);
+    struct ndis_binding *binding;
+
+    if (!adapter || !root) {
+        log_error("%s: completion without adapter or block list", operation->name);
+        return false;
+    }
+    binding = ndis_binding_of(root->SourceHandle, operation->name);
+    if (!binding)
+        return false;
+    if (binding->adapter != adapter || !binding->operations) {
+        log_error("%s: adapter %s completes an operation it was not given", operation->name,
+                  adapter->name);
+        return false;
+    }
+    *landing = (struct ndis_landing){.operation = operation,
+                                     .house = adapter->head.house,
+                                     .binding = binding,
+                                     .adapter = adapter,
+                                     .root = (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST)root};
+    return true;
+}
+
+void
+ndis_landing_return(struct ndis_landing *landing)
+{
+    struct ndis_binding *binding = landing->binding;
+    struct crossing crossing;
+
+    binding->operations--;
+    if (NDIS_UNLIKELY(binding->forced == landing->root)) {
+        binding->forced = NULL;
+        return;
+    }
+    if (ndis_observed(landing->house)) {
+        crossing = landing->refused ? ndis_crossing_refused(landing->operation->up, binding)
+                                    : ndis_crossing(landing->operation->up, binding, true);
+        crossing.blocks = landing->root;
+        crossing.status = landing->root->Status;
+        ndis_observe(landing->house, &crossing);
+        up_handler(landing)(binding->context, landing->root);
+        crossing.after = true;
+        crossing.blocks = NULL; /* the driver's again, and it may have freed it */
+        ndis_observe(landing->house, &crossing);
+    } else {
+        up_handler(landing)(binding->context, landing->root);
+    }
+}
+
+static void
+flush_blocks(struct ndis_binding *binding)
+{
+    while (binding->refused_head) {
+        PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root = binding->refused_head;
+        struct ndis_landing landing = {.operation = root->NdisReserved[2],
+                                       .house = binding->head.house,
+                                       .binding = binding,
+                                       .adapter = binding->adapter,
+                                       .root = root,
+                                       .refused = true};
+
+        binding->refused_head = root->NdisReserved[0];
+        if (!binding->refused_head)
+            binding->refused_tail = NULL;
+        root->NdisReserved[0] = NULL;
+        root->NdisReserved[2] = NULL;
+        ndis_landing_return(&landing);
+    }
+}
+
+static void
+deliver_nbls(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LIST *nbls)
+{
+    const char *tcp = (const char *)&binding->client->tcp;
+
+    if (kind == NDIS_IO_FRAME)
+        binding->protocol->handlers.SendNetBufferListsCompleteHandler(binding->context, nbls, 0);
+    else
+        (*(TCP_OFFLOAD_SEND_COMPLETE_HANDLER *)(tcp + ndis_io_kinds[kind].client))(binding->context,
+                                                                                   nbls);
+}
+
+static void
+flush_nbls(struct ndis_binding *binding, enum ndis_io_kind kind)
+{
+    NET_BUFFER_LIST *nbls = binding->refused_nbls[kind].head;
+    struct crossing crossing;
+
+    if (!nbls)
+        return;
+    binding->refused_nbls[kind] = (struct ndis_nbl_queue){NULL, NULL};
+    crossing = ndis_crossing_refused(
+        kind == NDIS_IO_FRAME ? CROSSING_SEND_COMPLETE : ndis_io_kinds[kind].up, binding);
+    crossing.nbls = nbls;
+    crossing.status = nbls->Status;
+    ndis_observe(binding->head.house, &crossing);
+    deliver_nbls(binding, kind, nbls);
+    crossing.after = true;
+    crossing.nbls = NULL;
+    ndis_observe(binding->head.house, &crossing);
+}
+
+void
+ndis_refusals_flush(void *arg)
+{
+    struct ndis_binding *binding = arg;
+
+    flush_blocks(binding);
+    for (int kind = 0; kind < NDIS_IO_KINDS; kind++)
+        flush_nbls(binding, kind);
+}
+
+void
+ndis_landing_plain_down(const struct ndis_operation *operation, NDIS_HANDLE handle,
+                        PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root,
+                        bool (*stamp)(enum ndis_state_class))
+{
+    struct ndis_landing landing;
+    struct ndis_walk walk;
+    const char *why;
+
+    if (!ndis_landing_find(&landing, operation, handle, root))
+        return;
+    why = ndis_landing_decode(&landing);
+    if (why) {
+        ndis_landing_refuse(&landing, NDIS_STATUS_FAILURE, why);
+        return;
+    }
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.house, root);
+         block; block = ndis_walk_next(&walk)) {
+        if (block->OffloadHandle && stamp(ndis_class_of(block->Header.Type)))
+            ndis_states_stamp(block);
+        ndis_block_lower(block, landing.binding);
+    }
+    ndis_landing_call(&landing);
+}
+
+void
+ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE handle,
+                      PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+{
+    struct ndis_landing landing;
+    struct ndis_walk walk;
+
+    if (!ndis_landing_find_up(&landing, operation, handle, root))
+        return;
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.house, root);
+         block; block = ndis_walk_next(&walk))
+        ndis_block_raise(block);
+    ndis_landing_return(&landing);
+}

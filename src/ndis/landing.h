@@ -1,0 +1,149 @@
+/*
+ * The landings: what every crossing of NDIS shares. Five beats: find the next floor, observe,
+ * translate, call, observe. An observer sees block lists in the callee's form, so the translation
+ * of a list comes just before the first observation.
+ */
+#ifndef NDIS_LANDING_H
+#define NDIS_LANDING_H
+
+#include "ndis/objects.h"
+
+/* ---- observers (observe.c) ---- */
+void ndis_observe(struct house *house, struct crossing *crossing);
+void ndis_observe_state(struct house *house, const char *object, const char *name, const char *from,
+                        const char *to, const char *why);
+
+static inline bool
+ndis_observed(const struct house *house)
+{
+    return NDIS_UNLIKELY(house->observers != NULL);
+}
+
+/* Names of both sides, the adapter, and the handle and context that go with the direction. */
+struct crossing ndis_crossing(enum crossing_op op, struct ndis_binding *binding, bool up);
+/* Of a completion that does not come from the driver below: from is "ndis". */
+struct crossing ndis_crossing_refused(enum crossing_op op, struct ndis_binding *binding);
+
+/* ---- block lists (blocks.c) ---- */
+
+/*
+ * Visits every block of a tree once: a block, then its dependents, then its siblings. Both forms of
+ * block have their links at the same place, so one walk serves both. The blocks themselves are the
+ * stack (NdisReserved[0]).
+ */
+struct ndis_walk {
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST top;
+    PVOID cookie;  /* in NdisReserved[1] of every block seen by this walk */
+    bool repeated; /* a block was reached twice: not a tree */
+};
+
+/* The blocks may be changed while they are current; their links may not. */
+PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST ndis_walk_first(struct ndis_walk *walk, struct house *house,
+                                                  void *root);
+PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST ndis_walk_next(struct ndis_walk *walk);
+
+/* P2 to P5, P10: one block, from the protocol form to the miniport form. */
+void ndis_block_lower(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block, struct ndis_binding *binding);
+/* P15: and back. */
+void ndis_block_raise(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block);
+/* P12: Length of the states that a block's type says follow it. */
+void ndis_states_stamp(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block);
+enum ndis_state_class {
+    NDIS_CLASS_CONST,
+    NDIS_CLASS_CACHED,
+    NDIS_CLASS_DELEGATED,
+    NDIS_CLASS_ALL,
+    NDIS_CLASS_NONE
+};
+enum ndis_state_class ndis_class_of(UCHAR type);
+
+/* ---- state operations (landing.c) ---- */
+
+struct ndis_operation {
+    const char *name;
+    enum crossing_op down, up;
+    size_t provider, client; /* offsets of the handlers in the two generic tables */
+};
+extern const struct ndis_operation ndis_initiate, ndis_terminate, ndis_update, ndis_invalidate,
+    ndis_query;
+
+struct ndis_landing {
+    const struct ndis_operation *operation;
+    struct house *house;
+    struct ndis_binding *binding;
+    struct ndis_adapter *adapter;
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root;
+    bool refused; /* on the way up: NDIS itself completes it, the driver below never had it */
+};
+
+/* false: nobody to tell; it is in the log. */
+bool ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *operation,
+                       NDIS_HANDLE handle, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root);
+/* P14: status on every block, completion at the next turn. */
+void ndis_landing_refuse(struct ndis_landing *landing, NDIS_STATUS status, const char *why);
+/* Every operation but initiate: all named objects exist, the tree is one. NULL: fine; otherwise why
+ * not. */
+const char *ndis_landing_decode(struct ndis_landing *landing);
+void ndis_landing_call(struct ndis_landing *landing);
+/* The way up: from the root to the binding that issued the operation. */
+bool ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *operation,
+                          NDIS_HANDLE handle, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
+void ndis_landing_return(struct ndis_landing *landing);
+/* Delivers what was refused and is still waiting. */
+void ndis_refusals_flush(void *binding);
+
+/* Update, invalidate and query differ in the states they carry only. stamp: whether a block of that
+ * class has any. */
+void ndis_landing_plain_down(const struct ndis_operation *operation, NDIS_HANDLE handle,
+                             PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root,
+                             bool (*stamp)(enum ndis_state_class));
+void ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE handle,
+                           PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
+
+/* ---- the way home of NBLs (home.c, P11) ---- */
+
+/* false: out of memory, nothing was pushed. */
+bool ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
+/* NULL: it has no home. */
+struct ndis_binding *ndis_home_pop(NET_BUFFER_LIST *nbl);
+/* Takes the last level off every NBL of a list that does not come home by a completion. */
+void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
+/*
+ * Cuts the leading run of NBLs with the same home off *nbls (P25) and returns it; NULL: no more.
+ * NBLs without a home are logged and dropped.
+ */
+NET_BUFFER_LIST *ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
+                               const char *call);
+void ndis_frames_fini(struct house *house);
+
+/* ---- data calls (io.c) ---- */
+
+struct ndis_io {
+    const char *name;
+    enum crossing_op down, up;
+    enum ndis_io_kind kind;
+    size_t client; /* offset of the completion handler in the TCP table */
+};
+
+/* Find, translate, observe: NULL, and *status what the caller returns, when the call does not go
+ * down. */
+struct ndis_object *ndis_io_enter(const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
+                                  NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status);
+/* Observe; what the caller returns. */
+NDIS_STATUS ndis_io_leave(const struct ndis_io *io, struct ndis_object *object,
+                          NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS status);
+void ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *nbls);
+/* Completes nbls with status at the next turn (P14). */
+void ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LIST *nbls,
+                    NDIS_STATUS status);
+extern const struct ndis_io ndis_io_kinds[NDIS_IO_FRAME];
+
+/* The ways up that NdisMGetOffloadHandlers hands out, one per file of its operation. */
+NDIS_TCP_OFFLOAD_SEND_COMPLETE_FN ndis_tcp_send_complete;
+NDIS_TCP_OFFLOAD_RECEIVE_COMPLETE_FN ndis_tcp_receive_complete;
+NDIS_TCP_OFFLOAD_RECEIVE_INDICATE_FN ndis_tcp_receive_indicate;
+NDIS_TCP_OFFLOAD_DISCONNECT_COMPLETE_FN ndis_tcp_disconnect_complete;
+NDIS_TCP_OFFLOAD_FORWARD_COMPLETE_FN ndis_tcp_forward_complete;
+NDIS_TCP_OFFLOAD_EVENT_INDICATE_FN ndis_tcp_event;
+
+#endif

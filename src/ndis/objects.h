@@ -1,0 +1,362 @@
+/*
+ * What the handles of NDIS point at. Every object begins with struct ndis_head, whose magic tells
+ * what it is; a closed object stays in memory as a grave until its house goes, so that a late
+ * handle is recognised and logged, not followed.
+ *
+ * Threads: one, the loop's.
+ */
+#ifndef NDIS_OBJECTS_H
+#define NDIS_OBJECTS_H
+
+#include <ndischimney.h>
+
+#include "base/list.h"
+#include "chimney/house.h"
+#include "chimney/observer.h"
+#include "sys/loop.h"
+
+#define NDIS_NAME_SIZE 64
+/* How long NDIS waits for a driver to answer before it logs and goes on. */
+#define NDIS_PATIENCE_US (5 * 1000 * 1000ull)
+#define NDIS_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+enum ndis_magic {
+    NDIS_MAGIC_DRIVER = 0x64726976,
+    NDIS_MAGIC_TICKET = 0x7469636b,
+    NDIS_MAGIC_MINIPORT = 0x6d696e69,
+    NDIS_MAGIC_PROTOCOL = 0x70726f74,
+    NDIS_MAGIC_ADAPTER = 0x61646170,
+    NDIS_MAGIC_BINDING = 0x62696e64,
+    NDIS_MAGIC_OBJECT = 0x6f626a65,
+    NDIS_MAGIC_NBL_POOL = 0x6e626c70,
+    NDIS_MAGIC_NB_POOL = 0x6e622070,
+    NDIS_MAGIC_CONFIGURATION = 0x636f6e66,
+    NDIS_MAGIC_TIMER = 0x74696d65,
+    NDIS_MAGIC_WORK = 0x776f726b,
+    NDIS_MAGIC_GRAVE = 0x67726176
+};
+
+struct ndis_head {
+    uint32_t magic;
+    struct house *house;
+    struct list grave; /* on house.graves once closed */
+};
+
+/* ---- drivers ---- */
+
+struct ndis_driver {
+    struct ndis_head head;
+    struct list link; /* house.drivers, in the order loaded */
+    char name[NDIS_NAME_SIZE];
+    DRIVER_OBJECT object;
+    struct ndis_miniport *miniport; /* NULL: none registered */
+    struct ndis_protocol *protocol;
+};
+
+/* The upper edge of a driver: NdisMRegisterMiniportDriver. */
+struct ndis_miniport {
+    struct ndis_head head;
+    struct ndis_driver *driver;
+    NDIS_HANDLE context;
+    NDIS_MINIPORT_DRIVER_CHARACTERISTICS handlers;
+    NDIS_PROVIDER_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS generic;
+    NDIS_PROVIDER_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS tcp;
+    bool has_generic, has_tcp;
+    struct ndis_protocol *lower_edge; /* NdisIMAssociateMiniport */
+};
+
+/* CLIENT_* tables, of a protocol or of one binding. Absent ones are filled with handlers that log.
+ */
+struct ndis_client {
+    NDIS_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS generic;
+    NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS tcp;
+    bool has_generic, has_tcp;
+};
+
+/* The lower edge of a driver: NdisRegisterProtocolDriver. */
+struct ndis_protocol {
+    struct ndis_head head;
+    struct ndis_driver *driver;
+    NDIS_HANDLE context;
+    NDIS_PROTOCOL_DRIVER_CHARACTERISTICS handlers;
+    struct ndis_client client;
+};
+
+/* ---- adapters ---- */
+
+#define NDIS_ADAPTER_STATES(X)                                                                     \
+    X(HALTED, "Halted")                                                                            \
+    X(INITIALIZING, "Initializing")                                                                \
+    X(PAUSED, "Paused")                                                                            \
+    X(RESTARTING, "Restarting")                                                                    \
+    X(RUNNING, "Running")                                                                          \
+    X(PAUSING, "Pausing")
+#define NDIS_ADAPTER_ENUM(name, text) NDIS_ADAPTER_##name,
+enum ndis_adapter_state { NDIS_ADAPTER_STATES(NDIS_ADAPTER_ENUM) NDIS_ADAPTER_STATE_COUNT };
+
+struct ndis_adapter {
+    struct ndis_head head;
+    struct list link; /* house.adapters */
+    char name[NDIS_NAME_SIZE];
+    struct ndis_miniport *miniport;
+    NDIS_HANDLE context; /* MiniportAdapterContext */
+    enum ndis_adapter_state state;
+    struct list bindings; /* open ones */
+    uint64_t objects;     /* initiated and not terminated through here */
+
+    void *device;
+    struct house_option *options; /* ours; ends with name NULL */
+    ULONG if_index;
+    NDIS_HANDLE im_context;     /* virtual adapter: DeviceContext */
+    struct ndis_binding *below; /* virtual adapter: the binding it stands on */
+
+    bool has_registration, has_general, has_capabilities, has_parameters, offload_paused;
+    NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES general;
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities; /* current configuration */
+    NDIS_TCP_CONNECTION_OFFLOAD hardware;
+    NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS parameters; /* as last set successfully */
+
+    struct list oids;             /* struct ndis_oid, waiting for their turn */
+    NDIS_OID_REQUEST *oid_active; /* with the miniport */
+    bool oid_busy;                /* oid_pump is on the stack */
+
+    bool answered; /* to a pause or restart in progress */
+    NDIS_STATUS answer;
+};
+
+/* ---- bindings ---- */
+
+#define NDIS_BINDING_STATES(X)                                                                     \
+    X(UNBOUND, "Unbound")                                                                          \
+    X(OPENING, "Opening")                                                                          \
+    X(PAUSED, "Paused")                                                                            \
+    X(RESTARTING, "Restarting")                                                                    \
+    X(RUNNING, "Running")                                                                          \
+    X(PAUSING, "Pausing")                                                                          \
+    X(CLOSING, "Closing")
+#define NDIS_BINDING_ENUM(name, text) NDIS_BINDING_##name,
+enum ndis_binding_state { NDIS_BINDING_STATES(NDIS_BINDING_ENUM) NDIS_BINDING_STATE_COUNT };
+
+/* Calls that carry NBLs which come home later. */
+enum ndis_io_kind {
+    NDIS_IO_SEND,
+    NDIS_IO_RECEIVE,
+    NDIS_IO_DISCONNECT,
+    NDIS_IO_FORWARD,
+    NDIS_IO_FRAME,
+    NDIS_IO_KINDS
+};
+
+struct ndis_nbl_queue {
+    NET_BUFFER_LIST *head, *tail;
+};
+
+struct ndis_binding {
+    struct ndis_head head;
+    struct list link; /* adapter.bindings while open */
+    struct ndis_protocol *protocol;
+    struct ndis_adapter *adapter;
+    NDIS_HANDLE context; /* ProtocolBindingContext */
+    enum ndis_binding_state state;
+    bool open;
+    struct ndis_client *client; /* the protocol's, or own */
+    struct ndis_client own;
+
+    struct list objects; /* struct ndis_object */
+    uint64_t object_count;
+    uint64_t operations; /* state operations that have not been completed to the driver */
+    void *forced;        /* root of a terminate that NDIS itself issued, while it is out */
+    /* Undeliverable work that completes at the next turn (P14). */
+    struct sys_task refusal;
+    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *refused_head, *refused_tail;
+    struct ndis_nbl_queue refused_nbls[NDIS_IO_KINDS];
+
+    /* BindContext and UnbindContext: alive during a bind and an unbind, and longer than the handle.
+     */
+    struct ndis_head ticket;
+    bool answered; /* to a bind, unbind or event in progress */
+    NDIS_STATUS answer;
+    NET_PNP_EVENT_NOTIFICATION event;
+};
+
+/* ---- offloaded objects: NDIS_OFFLOAD_HANDLE.NdisReserved[0] (P9) ---- */
+
+enum ndis_object_state {
+    NDIS_OBJECT_FREE,
+    NDIS_OBJECT_INITIATING,
+    NDIS_OBJECT_OFFLOADED,
+    NDIS_OBJECT_TERMINATING
+};
+enum ndis_layer { NDIS_LAYER_NEIGHBOR, NDIS_LAYER_PATH, NDIS_LAYER_TCP, NDIS_LAYERS };
+
+/* The back pointer does the work of a generation: a copied, stale or reused handle does not match
+ * it. */
+struct ndis_object {
+    uint32_t magic;
+    uint8_t state;               /* enum ndis_object_state */
+    uint8_t type;                /* OFFLOAD_STATE_TYPE of the block it came with */
+    NDIS_OFFLOAD_HANDLE *handle; /* free: the next free one */
+    struct ndis_binding *binding;
+    struct ndis_adapter *adapter;
+    void *block;      /* initiating: the block */
+    struct list link; /* binding.objects */
+    uint64_t unused;  /* to a cache line; slabs are aligned to that */
+};
+_Static_assert(sizeof(struct ndis_object) == 64, "ndis_object_peek checks addresses by it");
+
+struct ndis_slab;
+struct ndis_frame;
+
+struct house {
+    struct sys_loop *loop;
+    struct list drivers, adapters, pools, graves;
+    struct observer *observers;
+    struct ndis_slab *slabs; /* newest, largest first */
+    struct ndis_object *free_objects;
+    struct ndis_frame *free_frames;
+    uint64_t walks;                   /* cookie of the last walk over a tree */
+    struct ndis_driver *loading;      /* its entry is on the stack */
+    struct ndis_binding *binding_now; /* house_bind of it is on the stack */
+    ULONG last_if_index;
+};
+
+/* The house used last on this thread, for calls that carry no handle. */
+extern _Thread_local struct house *ndis_house_now;
+
+/* ---- heads (objects.c) ---- */
+void ndis_head_init(struct ndis_head *head, enum ndis_magic magic, struct house *house);
+/* Owner: head, the first member of a malloc'ed object, passes to its house. */
+void ndis_bury(struct ndis_head *head);
+void ndis_bad_handle(const void *handle, enum ndis_magic wanted, const char *call);
+/* The house of any handle; NULL: the current one. */
+struct house *ndis_house_of(NDIS_HANDLE handle);
+
+/* NULL, and a line in the log, unless handle is a live object of that kind. */
+static inline void *
+ndis_checked(NDIS_HANDLE handle, enum ndis_magic magic, const char *call)
+{
+    struct ndis_head *head = handle;
+
+    if (NDIS_UNLIKELY(!head || ((uintptr_t)head & 7) || head->magic != magic)) {
+        ndis_bad_handle(handle, magic, call);
+        return NULL;
+    }
+    return head;
+}
+
+static inline struct ndis_binding *
+ndis_binding_of(NDIS_HANDLE handle, const char *call)
+{
+    return ndis_checked(handle, NDIS_MAGIC_BINDING, call);
+}
+
+static inline struct ndis_adapter *
+ndis_adapter_of(NDIS_HANDLE handle, const char *call)
+{
+    return ndis_checked(handle, NDIS_MAGIC_ADAPTER, call);
+}
+
+/* ---- objects (objects.c) ---- */
+
+/* The live record behind an offload handle, or NULL without a word. */
+static inline struct ndis_object *
+ndis_object_peek(const NDIS_OFFLOAD_HANDLE *handle)
+{
+    struct ndis_object *object;
+
+    if (NDIS_UNLIKELY(!handle))
+        return NULL;
+    object = handle->NdisReserved[0];
+    if (NDIS_UNLIKELY(!object || ((uintptr_t)object & 63) || object->magic != NDIS_MAGIC_OBJECT ||
+                      object->handle != handle))
+        return NULL;
+    return object;
+}
+
+static inline struct ndis_object *
+ndis_object_of(const NDIS_OFFLOAD_HANDLE *handle, const char *call)
+{
+    struct ndis_object *object = ndis_object_peek(handle);
+
+    if (NDIS_UNLIKELY(!object))
+        ndis_bad_handle(handle, NDIS_MAGIC_OBJECT, call);
+    return object;
+}
+
+/* Of a handle whose NdisReserved may be anything: nothing outside our memory is followed. */
+struct ndis_object *ndis_object_search(struct house *house, const NDIS_OFFLOAD_HANDLE *handle);
+/* Initiating, counted, in handle->NdisReserved[0]. NULL: out of memory. */
+struct ndis_object *ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle);
+/* Clears handle->NdisReserved[0] and the context cell. */
+void ndis_object_detach(struct ndis_object *object);
+void ndis_objects_fini(struct house *house);
+/* false: no offloadable type. */
+bool ndis_layer_of(UCHAR type, enum ndis_layer *layer);
+
+/* ---- states (adapter.c, binding.c) ---- */
+const char *ndis_adapter_state_name(enum ndis_adapter_state state);
+bool ndis_adapter_set_state(struct ndis_adapter *adapter, enum ndis_adapter_state to,
+                            const char *why);
+bool ndis_binding_set_state(struct ndis_binding *binding, enum ndis_binding_state to,
+                            const char *why);
+
+/* Initialised and not halted: the miniport may be called. */
+static inline bool
+ndis_adapter_up(const struct ndis_adapter *adapter)
+{
+    return adapter->state != NDIS_ADAPTER_HALTED && adapter->state != NDIS_ADAPTER_INITIALIZING;
+}
+
+/* ---- adapters (adapter.c) ---- */
+struct ndis_adapter *ndis_adapter_create(struct ndis_miniport *miniport, const char *name);
+struct ndis_adapter *ndis_adapter_find(struct house *house, const char *name);
+/* Any adapter of this driver. */
+struct ndis_adapter *ndis_adapter_any(struct ndis_miniport *miniport);
+/* An adapter that stands on this binding. */
+struct ndis_adapter *ndis_adapter_above(struct ndis_binding *binding);
+int ndis_adapter_set_options(struct ndis_adapter *adapter, const struct house_option *options);
+/* Initialize and restart; on an error the adapter is halted again, and still there. */
+int ndis_adapter_start(struct ndis_adapter *adapter);
+/* Waits for the last object, then MiniportPause. */
+void ndis_adapter_pause(struct ndis_adapter *adapter);
+/* Unbinds what is bound, pauses, halts, buries. */
+void ndis_adapter_remove(struct ndis_adapter *adapter, NDIS_HALT_ACTION action);
+/* P32: tables and capabilities of this adapter and of all under it (P30). */
+bool ndis_adapter_chimney(const struct ndis_adapter *adapter);
+
+/* ---- bindings (binding.c) ---- */
+int ndis_binding_bind(struct ndis_protocol *protocol, struct ndis_adapter *adapter,
+                      const char *section);
+void ndis_binding_unbind(struct ndis_binding *binding);
+struct ndis_binding *ndis_binding_find(const char *protocol, struct ndis_adapter *adapter);
+/* Any open binding of this driver. */
+struct ndis_binding *ndis_binding_any(struct ndis_protocol *protocol);
+/* P35: takes objects down whose driver left them. */
+void ndis_force_terminate(struct ndis_binding *binding);
+
+/* ---- registration (register.c, options.c) ---- */
+void ndis_client_init(struct ndis_client *client);
+/* Registrations that a failed or unloaded driver left behind. */
+void ndis_driver_sweep(struct ndis_driver *driver);
+
+/* ---- house (house.c) ---- */
+/* Turns the loop until done(arg) or the time is over; false: it is over. */
+bool ndis_wait(struct house *house, bool (*done)(void *arg), void *arg, uint64_t timeout_us);
+struct ndis_driver *ndis_driver_find(struct house *house, const char *name);
+
+/* ---- frames, requests, pools ---- */
+void ndis_status_remembered(struct ndis_binding *binding);
+void ndis_oid_abort(struct ndis_binding *binding);
+void ndis_pools_fini(struct house *house);
+
+/* ---- strings (string.c): names are ASCII here, UTF-16 there ---- */
+struct ndis_text {
+    UNICODE_STRING string;
+    WCHAR buffer[NDIS_NAME_SIZE];
+};
+PUNICODE_STRING ndis_text_set(struct ndis_text *text, const char *name);
+/* false: too long or not ASCII. */
+bool ndis_text_get(const UNICODE_STRING *string, char *name, size_t size);
+bool ndis_text_equal(const UNICODE_STRING *string, const char *name);
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * Requests. A miniport gets one at a time; the rest wait in a list that is linked through the
+ * requests' own reserved bytes. What NDIS knows it answers itself (P29): capabilities, and the
+ * offload parameters as last set (R-50).
+ *
+ * A request that went down when its turn came is completed through the handler; one that the
+ * miniport answers at once while nobody waits is answered inline.
+ */
+#include "ndis/landing.h"
+
+#include "base/log.h"
+
+/* In NDIS_OID_REQUEST.NdisReserved. */
+struct ndis_oid {
+    struct list link;
+    struct ndis_binding *binding;
+};
+_Static_assert(sizeof(struct ndis_oid) <= sizeof(((NDIS_OID_REQUEST *)0)->NdisReserved), "fits");
+_Static_assert(offsetof(NDIS_OID_REQUEST, NdisReserved) % 8 == 0, "aligned");
+
+static struct ndis_oid *
+oid_of(NDIS_OID_REQUEST *request)
+{
+    return (struct ndis_oid *)request->NdisReserved;
+}
+
+static NDIS_OID_REQUEST *
+request_of(struct ndis_oid *oid)
+{
+    return (NDIS_OID_REQUEST *)((char *)oid - offsetof(NDIS_OID_REQUEST, NdisReserved));
+}
+
+/* ---- what NDIS answers ---- */
+
+static NDIS_STATUS
+answer_query(NDIS_OID_REQUEST *request, const void *data, UINT size)
+{
+    struct _QUERY *query = &request->DATA.QUERY_INFORMATION;
+
+    query->BytesNeeded = size;
+    if (query->InformationBufferLength < size) {
+        query->BytesWritten = 0;
+        return NDIS_STATUS_BUFFER_TOO_SHORT;
+    }
+    memcpy(query->InformationBuffer, data, size);
+    query->BytesWritten = size;
+    return NDIS_STATUS_SUCCESS;
+}
+
+/* false: it is the miniport's. */
+static bool
+answer_here(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request, NDIS_STATUS *status)
+{
+    bool query = request->RequestType == NdisRequestQueryInformation ||
+                 request->RequestType == NdisRequestQueryStatistics;
+
+    *status = NDIS_STATUS_NOT_SUPPORTED;
+    switch (request->DATA.QUERY_INFORMATION.Oid) {
+    case OID_TCP_TASK_OFFLOAD: /* */
+        return true;
+    case OID_TCP_CONNECTION_OFFLOAD_CURRENT_CONFIG:
+        if (query && adapter->has_capabilities)
+            *status = answer_query(request, &adapter->capabilities, sizeof(adapter->capabilities));
+        return query;
+    case OID_TCP_CONNECTION_OFFLOAD_HARDWARE_CAPABILITIES:
+        if (query && adapter->has_capabilities)
+            *status = answer_query(request, &adapter->hardware, sizeof(adapter->hardware));
+        return query;
+    case OID_TCP_CONNECTION_OFFLOAD_PARAMETERS:
+        if (query && adapter->has_parameters)
+            *status = answer_query(request, &adapter->parameters, sizeof(adapter->parameters));
+        return query;
+    default:
+        return false;
+    }
+}
+
+static void
+remember(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_STATUS status)
+{
+    const struct _SET *set = &request->DATA.SET_INFORMATION;
+
+    if (status != NDIS_STATUS_SUCCESS || request->RequestType != NdisRequestSetInformation ||
+        set->Oid != OID_TCP_CONNECTION_OFFLOAD_PARAMETERS ||
+        set->InformationBufferLength < sizeof(adapter->parameters))
+        return;
+    memcpy(&adapter->parameters, set->InformationBuffer, sizeof(adapter->parameters));
+    adapter->has_parameters = true;
+}
+
+/* ---- the miniport's turn ---- */
+
+static NDIS_STATUS
+issue(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
+{
+    struct crossing crossing = ndis_crossing(CROSSING_OID, oid_of(request)->binding, false);
+    NDIS_STATUS status;
+
+    adapter->oid_active = request;
+    crossing.code = request->DATA.QUERY_INFORMATION.Oid;
+    ndis_observe(adapter->head.house, &crossing);
+    status = adapter->miniport->handlers.OidRequestHandler(adapter->context, request);
+    crossing.after = true;
+    crossing.status = status;
+    ndis_observe(adapter->head.house, &crossing);
+    if (status != NDIS_STATUS_PENDING) {
+        remember(adapter, request, status);
+        adapter->oid_active = NULL;
+    }
+    return status;
+}
+
+static void
+deliver(struct ndis_binding *binding, NDIS_OID_REQUEST *request, NDIS_STATUS status)
+{
+    struct crossing crossing = ndis_crossing(CROSSING_OID_COMPLETE, binding, true);
+
+    if (binding->head.magic != NDIS_MAGIC_BINDING)
+        return;
+    crossing.code = request->DATA.QUERY_INFORMATION.Oid;
+    crossing.status = status;
+    ndis_observe(binding->head.house, &crossing);
+    binding->protocol->handlers.OidRequestCompleteHandler(binding->context, request, status);
+    crossing.after = true;
+    ndis_observe(binding->head.house, &crossing);
+}
+
+/* Whoever is on the stack already goes on with the list, so a miniport that answers at once does
+ * not nest. */
+static void
+pump(struct ndis_adapter *adapter)
+{
+    if (adapter->oid_busy)
+        return;
+    adapter->oid_busy = true;
+    while (!adapter->oid_active && !list_empty(&adapter->oids)) {
+        struct ndis_oid *oid = list_first(&adapter->oids, struct ndis_oid, link);
+        NDIS_OID_REQUEST *request = request_of(oid);
+        struct ndis_binding *binding = oid->binding;
+        NDIS_STATUS status;
+
+        list_del(&oid->link);
+        status = issue(adapter, request);
+        if (status != NDIS_STATUS_PENDING)
+            deliver(binding, request, status);
+    }
+    adapter->oid_busy = false;
+}
+
+NDIS_STATUS
+NdisOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisOidRequest");
+    struct ndis_adapter *adapter;
+    NDIS_STATUS status;
+
+    if (!binding || !OidRequest)
+        return NDIS_STATUS_INVALID_PARAMETER;
+    adapter = binding->adapter;
+    if (!binding->open || !ndis_adapter_up(adapter))
+        return NDIS_STATUS_CLOSING;
+    if (answer_here(adapter, OidRequest, &status))
+        return status;
+    *oid_of(OidRequest) = (struct ndis_oid){.binding = binding};
+    list_init(&oid_of(OidRequest)->link);
+    if (!adapter->oid_active && list_empty(&adapter->oids)) {
+        status = issue(adapter, OidRequest);
+        if (status != NDIS_STATUS_PENDING)
+            pump(adapter);
+        return status;
+    }
+    list_add_tail(&adapter->oids, &oid_of(OidRequest)->link);
+    return NDIS_STATUS_PENDING;
+}
+
+VOID
+NdisMOidRequestComplete(NDIS_HANDLE MiniportAdapterHandle, PNDIS_OID_REQUEST OidRequest,
+                        NDIS_STATUS Status)
+{
+    struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle,
+                                                   "NdisMOidRequestComplete");
+
+    if (!adapter)
+        return;
+    if (!OidRequest || adapter->oid_active != OidRequest) {
+        log_error("adapter %s completes a request that it was not given (V-187)", adapter->name);
+        return;
+    }
+    adapter->oid_active = NULL;
+    remember(adapter, OidRequest, Status);
+    deliver(oid_of(OidRequest)->binding, OidRequest, Status);
+    pump(adapter);
+}
+
+VOID
+NdisCancelOidRequest(NDIS_HANDLE NdisBindingHandle, PVOID RequestId)
+{
+    struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisCancelOidRequest");
+    struct ndis_adapter *adapter;
+
+    if (!binding)
+        return;
+    adapter = binding->adapter;
+    list_for_each_safe(oid, &adapter->oids, struct ndis_oid, link) {
+        if (oid->binding != binding || request_of(oid)->RequestId != RequestId)
+            continue;
+        list_del(&oid->link);
+        deliver(binding, request_of(oid), NDIS_STATUS_REQUEST_ABORTED);
+        return;
+    }
+    if (adapter->oid_active && oid_of(adapter->oid_active)->binding == binding)
+        adapter->miniport->handlers.CancelOidRequestHandler(adapter->context, RequestId);
+}
+
+void
+ndis_oid_abort(struct ndis_binding *binding)
+{
+    list_for_each_safe(oid, &binding->adapter->oids, struct ndis_oid, link) {
+        if (oid->binding != binding)
+            continue;
+        log_error("driver %s closes with requests outstanding (V-186)",
+                  binding->protocol->driver->name);
+        list_del(&oid->link);
+        deliver(binding, request_of(oid), NDIS_STATUS_REQUEST_ABORTED);
+    }
+}

@@ -1,0 +1,406 @@
+/*
+ * Pools of NET_BUFFER_LISTs and NET_BUFFERs. An element is one piece of memory: the list, the
+ * buffer that may come with it, and the context space the pool was made with. Freed elements go on
+ * a list of their pool, and come from there again; nothing is given back to the system before the
+ * pool goes, so the data path does not allocate.
+ *
+ * A pool that is freed while elements are out is logged (V-190) and stays until its house goes, as
+ * do pools that nobody freed: whoever still holds an element holds valid memory.
+ */
+#include "ndis/objects.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+struct nbl_pool {
+    struct ndis_head head;
+    struct list link; /* house.pools */
+    NET_BUFFER_LIST_POOL_PARAMETERS parameters;
+    USHORT context_bytes; /* of every element, a multiple of 16 */
+    struct nbl_element *free;
+    size_t out;
+};
+
+struct nbl_element {
+    NET_BUFFER_LIST nbl;
+    NET_BUFFER nb;
+    struct nbl_pool *pool;
+    struct nbl_element *next_free;
+    MDL *mdl; /* of DataSize bytes behind it, if the pool has data */
+    NET_BUFFER_LIST_CONTEXT context __attribute__((aligned(16)));
+};
+
+struct nb_pool {
+    struct ndis_head head;
+    struct list link;
+    NET_BUFFER *free; /* linked by Next */
+    size_t out;
+};
+
+#define ROUND16(bytes) (((unsigned)(bytes) + 15u) & ~15u)
+
+/* ---- pools ---- */
+
+NDIS_HANDLE
+NdisAllocateNetBufferListPool(NDIS_HANDLE NdisHandle,
+                              NET_BUFFER_LIST_POOL_PARAMETERS const *Parameters)
+{
+    struct house *house = ndis_house_of(NdisHandle);
+    struct nbl_pool *pool;
+
+    if (!house || (Parameters->DataSize && !Parameters->fAllocateNetBuffer))
+        return NULL;
+    pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return NULL;
+    ndis_head_init(&pool->head, NDIS_MAGIC_NBL_POOL, house);
+    pool->parameters = *Parameters;
+    pool->context_bytes = (USHORT)ROUND16(Parameters->ContextSize);
+    list_add_tail(&house->pools, &pool->link);
+    return pool;
+}
+
+static void
+nbl_elements_free(struct nbl_pool *pool)
+{
+    while (pool->free) {
+        struct nbl_element *element = pool->free;
+
+        pool->free = element->next_free;
+        if (element->mdl)
+            NdisFreeMdl(element->mdl);
+        free(element);
+    }
+}
+
+static void
+nbl_pool_close(struct nbl_pool *pool, const char *how)
+{
+    if (pool->out)
+        log_error("NET_BUFFER_LIST pool 0x%08x %s with %zu lists outside (V-190)",
+                  pool->parameters.PoolTag, how, pool->out);
+    nbl_elements_free(pool);
+    list_del(&pool->link);
+    ndis_bury(&pool->head);
+}
+
+VOID
+NdisFreeNetBufferListPool(NDIS_HANDLE PoolHandle)
+{
+    struct nbl_pool *pool = ndis_checked(PoolHandle, NDIS_MAGIC_NBL_POOL,
+                                         "NdisFreeNetBufferListPool");
+
+    if (pool)
+        nbl_pool_close(pool, "freed");
+}
+
+NDIS_HANDLE
+NdisAllocateNetBufferPool(NDIS_HANDLE NdisHandle, NET_BUFFER_POOL_PARAMETERS const *Parameters)
+{
+    struct house *house = ndis_house_of(NdisHandle);
+    struct nb_pool *pool;
+
+    if (!house || Parameters->DataSize)
+        return NULL;
+    pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return NULL;
+    ndis_head_init(&pool->head, NDIS_MAGIC_NB_POOL, house);
+    list_add_tail(&house->pools, &pool->link);
+    return pool;
+}
+
+static void
+nb_pool_close(struct nb_pool *pool, const char *how)
+{
+    if (pool->out)
+        log_error("NET_BUFFER pool %s with %zu buffers outside (V-190)", how, pool->out);
+    while (pool->free) {
+        NET_BUFFER *nb = pool->free;
+
+        pool->free = nb->Next;
+        free(nb);
+    }
+    list_del(&pool->link);
+    ndis_bury(&pool->head);
+}
+
+VOID
+NdisFreeNetBufferPool(NDIS_HANDLE PoolHandle)
+{
+    struct nb_pool *pool = ndis_checked(PoolHandle, NDIS_MAGIC_NB_POOL, "NdisFreeNetBufferPool");
+
+    if (pool)
+        nb_pool_close(pool, "freed");
+}
+
+void
+ndis_pools_fini(struct house *house)
+{
+    while (!list_empty(&house->pools)) {
+        struct nbl_pool *pool = list_first(&house->pools, struct nbl_pool, link);
+
+        log_warn("a pool was never freed");
+        if (pool->head.magic == NDIS_MAGIC_NBL_POOL)
+            nbl_pool_close(pool, "left");
+        else
+            nb_pool_close(list_first(&house->pools, struct nb_pool, link), "left");
+    }
+}
+_Static_assert(offsetof(struct nbl_pool, link) == offsetof(struct nb_pool, link), "one list");
+
+/* ---- NET_BUFFERs ---- */
+
+static void
+nb_set(NET_BUFFER *nb, NDIS_HANDLE pool, MDL *chain, ULONG offset, SIZE_T length)
+{
+    memset(nb, 0, sizeof(*nb));
+    nb->NdisPoolHandle = pool;
+    nb->MdlChain = chain;
+    nb->DataOffset = offset;
+    nb->stDataLength = length;
+    NdisAdjustNetBufferCurrentMdl(nb);
+}
+
+NET_BUFFER *
+NdisAllocateNetBuffer(NDIS_HANDLE PoolHandle, MDL *MdlChain, ULONG DataOffset, SIZE_T DataLength)
+{
+    struct nb_pool *pool = ndis_checked(PoolHandle, NDIS_MAGIC_NB_POOL, "NdisAllocateNetBuffer");
+    NET_BUFFER *nb;
+
+    if (!pool)
+        return NULL;
+    nb = pool->free;
+    if (nb)
+        pool->free = nb->Next;
+    else if (!(nb = aligned_alloc(16, sizeof(*nb))))
+        return NULL;
+    pool->out++;
+    nb_set(nb, pool, MdlChain, DataOffset, DataLength);
+    return nb;
+}
+
+VOID
+NdisFreeNetBuffer(NET_BUFFER *NetBuffer)
+{
+    struct nb_pool *pool = NetBuffer->NdisPoolHandle;
+
+    if (!pool || (pool->head.magic != NDIS_MAGIC_NB_POOL && pool->head.magic != NDIS_MAGIC_GRAVE)) {
+        log_error("NdisFreeNetBuffer: %p is from no pool, or was freed before", (void *)NetBuffer);
+        return;
+    }
+    pool->out--;
+    NetBuffer->NdisPoolHandle = NULL;
+    if (pool->head.magic == NDIS_MAGIC_GRAVE) {
+        free(NetBuffer);
+        return;
+    }
+    NetBuffer->Next = pool->free;
+    pool->free = NetBuffer;
+}
+
+/* ---- NET_BUFFER_LISTs ---- */
+
+static struct nbl_element *
+element_new(struct nbl_pool *pool)
+{
+    size_t head = ROUND16(sizeof(struct nbl_element) + pool->context_bytes);
+    struct nbl_element *element = aligned_alloc(16, head + ROUND16(pool->parameters.DataSize));
+
+    if (!element)
+        return NULL;
+    element->pool = pool;
+    element->mdl = NULL;
+    element->nbl.NdisPoolHandle = NULL;
+    if (!pool->parameters.DataSize)
+        return element;
+    element->mdl = NdisAllocateMdl(NULL, (char *)element + head, pool->parameters.DataSize);
+    if (element->mdl)
+        return element;
+    free(element);
+    return NULL;
+}
+
+static struct nbl_element *
+element_take(struct nbl_pool *pool)
+{
+    struct nbl_element *element = pool->free;
+
+    if (element)
+        pool->free = element->next_free;
+    else if (!(element = element_new(pool)))
+        return NULL;
+    pool->out++;
+    memset(&element->nbl, 0, sizeof(element->nbl));
+    element->nbl.NdisPoolHandle = pool;
+    if (pool->context_bytes) {
+        element->context.Next = NULL;
+        element->context.Size = pool->context_bytes;
+        element->context.Offset = pool->context_bytes; /* all of it unused */
+        element->nbl.Context = &element->context;
+    }
+    return element;
+}
+
+static NET_BUFFER_LIST *
+nbl_take(NDIS_HANDLE handle, USHORT context, USHORT backfill, const char *call)
+{
+    struct nbl_pool *pool = ndis_checked(handle, NDIS_MAGIC_NBL_POOL, call);
+    struct nbl_element *element = pool ? element_take(pool) : NULL;
+
+    if (!element)
+        return NULL;
+    if (context && NdisAllocateNetBufferListContext(&element->nbl, context, backfill, 0) !=
+                       NDIS_STATUS_SUCCESS) {
+        NdisFreeNetBufferList(&element->nbl);
+        return NULL;
+    }
+    return &element->nbl;
+}
+
+NET_BUFFER_LIST *
+NdisAllocateNetBufferList(NDIS_HANDLE PoolHandle, USHORT ContextSize, USHORT ContextBackFill)
+{
+    NET_BUFFER_LIST *nbl = nbl_take(PoolHandle, ContextSize, ContextBackFill,
+                                    "NdisAllocateNetBufferList");
+    struct nbl_element *element;
+    struct nbl_pool *pool;
+
+    if (!nbl)
+        return NULL;
+    element = container_of(nbl, struct nbl_element, nbl);
+    pool = element->pool;
+    if (pool->parameters.fAllocateNetBuffer) {
+        /* With data of the pool, all of it is unused: a retreat makes it data. */
+        nb_set(&element->nb, pool, element->mdl, pool->parameters.DataSize, 0);
+        nbl->FirstNetBuffer = &element->nb;
+    }
+    return nbl;
+}
+
+NET_BUFFER_LIST *
+NdisAllocateNetBufferAndNetBufferList(NDIS_HANDLE PoolHandle, USHORT ContextSize,
+                                      USHORT ContextBackFill, MDL *MdlChain, ULONG DataOffset,
+                                      SIZE_T DataLength)
+{
+    NET_BUFFER_LIST *nbl = nbl_take(PoolHandle, ContextSize, ContextBackFill,
+                                    "NdisAllocateNetBufferAndNetBufferList");
+    struct nbl_element *element;
+
+    if (!nbl)
+        return NULL;
+    element = container_of(nbl, struct nbl_element, nbl);
+    if (!element->pool->parameters.fAllocateNetBuffer || element->pool->parameters.DataSize) {
+        log_error("NdisAllocateNetBufferAndNetBufferList: not from such a pool");
+        NdisFreeNetBufferList(nbl);
+        return NULL;
+    }
+    nb_set(&element->nb, element->pool, MdlChain, DataOffset, DataLength);
+    nbl->FirstNetBuffer = &element->nb;
+    return nbl;
+}
+
+VOID
+NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList)
+{
+    struct nbl_element *element = container_of(NetBufferList, struct nbl_element, nbl);
+    struct nbl_pool *pool = NetBufferList->NdisPoolHandle;
+
+    if (!pool || element->pool != pool) {
+        log_error("NdisFreeNetBufferList: %p is from no pool, or was freed before",
+                  (void *)NetBufferList);
+        return;
+    }
+    while (NetBufferList->Context && NetBufferList->Context != &element->context) {
+        NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
+
+        NetBufferList->Context = context->Next;
+        free(context);
+    }
+    pool->out--;
+    NetBufferList->NdisPoolHandle = NULL;
+    element->next_free = pool->free;
+    pool->free = element;
+    if (pool->head.magic == NDIS_MAGIC_GRAVE)
+        nbl_elements_free(pool);
+}
+
+/* ---- contexts ---- */
+
+NDIS_STATUS
+NdisAllocateNetBufferListContext(NET_BUFFER_LIST *NetBufferList, USHORT ContextSize,
+                                 USHORT ContextBackFill, ULONG PoolTag)
+{
+    NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
+    unsigned size = ROUND16(ContextSize), total = size + ROUND16(ContextBackFill);
+
+    if (context && context->Offset >= size) {
+        context->Offset = (USHORT)(context->Offset - size);
+        return NDIS_STATUS_SUCCESS;
+    }
+    if (total > UINT16_MAX)
+        return NDIS_STATUS_INVALID_PARAMETER;
+    context = aligned_alloc(16, sizeof(*context) + total);
+    if (!context)
+        return NDIS_STATUS_RESOURCES;
+    context->Next = NetBufferList->Context;
+    context->Size = (USHORT)total;
+    context->Offset = (USHORT)(total - size);
+    NetBufferList->Context = context;
+    return NDIS_STATUS_SUCCESS;
+}
+
+VOID
+NdisFreeNetBufferListContext(NET_BUFFER_LIST *NetBufferList, USHORT ContextSize)
+{
+    struct nbl_element *element = container_of(NetBufferList, struct nbl_element, nbl);
+    NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
+
+    if (!context || context->Offset + ROUND16(ContextSize) > context->Size) {
+        log_error("NdisFreeNetBufferListContext: %u bytes were not allocated last (V-190)",
+                  ContextSize);
+        return;
+    }
+    context->Offset = (USHORT)(context->Offset + ROUND16(ContextSize));
+    if (context->Offset == context->Size && context != &element->context) {
+        NetBufferList->Context = context->Next;
+        free(context);
+    }
+}
+
+/* ---- what a list says about its frames ---- */
+
+static void
+copy_info(NET_BUFFER_LIST *to, const NET_BUFFER_LIST *from, const UCHAR *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to->NetBufferListInfo[ids[i]] = from->NetBufferListInfo[ids[i]];
+}
+
+VOID
+NdisCopySendNetBufferListInfo(NET_BUFFER_LIST *DestNetBufferList,
+                              NET_BUFFER_LIST const *SrcNetBufferList)
+{
+    static const UCHAR ids[] = {TcpIpChecksumNetBufferListInfo,
+                                TcpLargeSendNetBufferListInfo,
+                                ClassificationHandleNetBufferListInfo,
+                                Ieee8021QNetBufferListInfo,
+                                NetBufferListCancelId,
+                                NetBufferListProtocolId,
+                                NetBufferListHashValue,
+                                NetBufferListHashInfo};
+
+    copy_info(DestNetBufferList, SrcNetBufferList, ids, sizeof(ids));
+}
+
+VOID
+NdisCopyReceiveNetBufferListInfo(NET_BUFFER_LIST *DestNetBufferList,
+                                 NET_BUFFER_LIST const *SrcNetBufferList)
+{
+    static const UCHAR ids[] = {TcpIpChecksumNetBufferListInfo, TcpLargeSendNetBufferListInfo,
+                                Ieee8021QNetBufferListInfo,     NetBufferListFrameType,
+                                NetBufferListHashValue,         NetBufferListHashInfo};
+
+    copy_info(DestNetBufferList, SrcNetBufferList, ids, sizeof(ids));
+}

@@ -1,0 +1,110 @@
+/*
+ * Status indications go up to every open binding. NDIS remembers one thing about them: whether
+ * offloading is paused (P28), which a binding made later is told when it starts. A resume may carry
+ * new capabilities.
+ *
+ * PnP events that an intermediate driver passes up go the same way; pause and restart are not
+ * passed, NDIS sends those itself, from the top of the stack.
+ */
+#include "ndis/landing.h"
+
+#include "base/log.h"
+
+static void
+remember(struct ndis_adapter *adapter, const NDIS_STATUS_INDICATION *indication)
+{
+    switch (indication->StatusCode) {
+    case NDIS_STATUS_OFFLOAD_PAUSE:
+    case NDIS_STATUS_UPLOAD_ALL:
+        adapter->offload_paused = true;
+        break;
+    case NDIS_STATUS_OFFLOAD_RESUME:
+        adapter->offload_paused = false;
+        if (indication->StatusBuffer &&
+            indication->StatusBufferSize >= sizeof(adapter->capabilities))
+            memcpy(&adapter->capabilities, indication->StatusBuffer, sizeof(adapter->capabilities));
+        break;
+    case NDIS_STATUS_TCP_CONNECTION_OFFLOAD_HARDWARE_CAPABILITIES:
+        if (indication->StatusBuffer && indication->StatusBufferSize >= sizeof(adapter->hardware))
+            memcpy(&adapter->hardware, indication->StatusBuffer, sizeof(adapter->hardware));
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+deliver(struct ndis_binding *binding, NDIS_STATUS_INDICATION *indication)
+{
+    struct crossing crossing;
+
+    if (!ndis_observed(binding->head.house)) {
+        binding->protocol->handlers.StatusHandlerEx(binding->context, indication);
+        return;
+    }
+    crossing = ndis_crossing(CROSSING_STATUS, binding, true);
+    crossing.code = (ULONG)indication->StatusCode;
+    ndis_observe(binding->head.house, &crossing);
+    binding->protocol->handlers.StatusHandlerEx(binding->context, indication);
+    crossing.after = true;
+    ndis_observe(binding->head.house, &crossing);
+}
+
+VOID
+NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION StatusIndication)
+{
+    struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMIndicateStatusEx");
+
+    if (!adapter)
+        return;
+    if (!ndis_adapter_up(adapter)) {
+        log_error("adapter %s: status 0x%08x before it is initialised", adapter->name,
+                  (unsigned)StatusIndication->StatusCode);
+        return;
+    }
+    remember(adapter, StatusIndication);
+    list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link)
+        deliver(binding, StatusIndication);
+}
+
+void
+ndis_status_remembered(struct ndis_binding *binding)
+{
+    NDIS_STATUS_INDICATION indication = {
+        .Header = {.Type = NDIS_OBJECT_TYPE_STATUS_INDICATION,
+                   .Revision = NDIS_STATUS_INDICATION_REVISION_1,
+                   .Size = sizeof(indication)},
+        .SourceHandle = binding->adapter,
+        .StatusCode = NDIS_STATUS_OFFLOAD_PAUSE,
+    };
+
+    if (binding->adapter->offload_paused)
+        deliver(binding, &indication);
+}
+
+NDIS_STATUS
+NdisMNetPnPEvent(NDIS_HANDLE MiniportAdapterHandle,
+                 PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification)
+{
+    struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMNetPnPEvent");
+    NET_PNP_EVENT_CODE code = NetPnPEventNotification->NetPnPEvent.NetEvent;
+    NDIS_STATUS result = NDIS_STATUS_SUCCESS;
+
+    if (!adapter)
+        return NDIS_STATUS_INVALID_PARAMETER;
+    if (code == NetEventPause || code == NetEventRestart)
+        return NDIS_STATUS_SUCCESS;
+    list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link) {
+        NDIS_STATUS status = binding->protocol->handlers.NetPnPEventHandler(
+            binding->context, NetPnPEventNotification);
+
+        if (status == NDIS_STATUS_PENDING) {
+            log_error("driver %s answers a passed PnP event later; that is not supported",
+                      binding->protocol->driver->name);
+            status = NDIS_STATUS_FAILURE;
+        }
+        if (status != NDIS_STATUS_SUCCESS)
+            result = status;
+    }
+    return result;
+}
