@@ -1,0 +1,261 @@
+/*
+ * What the target owns of a host stack: neighbors, paths and connections. Private to
+ * src/target/soft.
+ *
+ * By owner: `constant` never changes, `cached` is written by update.c only, everything else is the
+ * target's.
+ */
+#ifndef TARGET_SOFT_CONN_H
+#define TARGET_SOFT_CONN_H
+
+#include "target/soft/soft.h"
+
+/* ---- objects ---- */
+
+enum soft_kind { SOFT_NEIGHBOR, SOFT_PATH, SOFT_TCP };
+
+/* The common part; MiniportOffloadContext points here. */
+struct soft_object {
+    enum soft_kind kind;
+    bool invalid; /* invalidated, itself or through what it stands on */
+    bool terminated;
+    bool doomed; /* freed, but something still stands on it: it goes with the last dependent */
+    struct soft_adapter *adapter;
+    struct soft_object *parent; /* a path's neighbor, a connection's path */
+    struct list children;       /* by sibling */
+    struct list sibling;
+    struct list all;    /* on soft_adapter.objects */
+    struct list grave;  /* on soft_adapter.graves */
+    NDIS_HANDLE handle; /* NdisOffloadHandle: names the object in indications */
+};
+
+struct soft_neighbor {
+    struct soft_object object;
+    NEIGHBOR_OFFLOAD_STATE_CONST constant;
+    NEIGHBOR_OFFLOAD_STATE_CACHED cached;
+    uint64_t progress_us; /* when the peer was last seen to be reachable */
+};
+
+struct soft_path {
+    struct soft_object object;
+    bool ipv6;
+    uint8_t source[16], destination[16];
+    PATH_OFFLOAD_STATE_CACHED cached;
+};
+
+/* ---- connections ---- */
+
+/*
+ * ADOPTED   offloaded, but the initiate is not completed: nothing may be indicated
+ * OPEN      works
+ * STOPPED   a mandatory Retrieve is out: nothing is sent or processed any more, frames are held for
+ * the host stack ABORTED   reset, by the peer or by us
+ */
+#define SOFT_PHASES(X) X(ADOPTED) X(OPEN) X(STOPPED) X(ABORTED)
+#define SOFT_PHASE_EDGES(X) X(ADOPTED, OPEN) X(OPEN, STOPPED) X(OPEN, ABORTED)
+#define SOFT_PHASE_ENUM(name) SOFT_##name,
+enum soft_phase { SOFT_PHASES(SOFT_PHASE_ENUM) SOFT_PHASE_COUNT };
+
+/* The received key of a connection: local is our side. */
+struct soft_key {
+    bool ipv6;
+    uint16_t local_port, peer_port; /* network order */
+    uint8_t local[16], peer[16];
+};
+
+/* A place in the send queue: the next byte is number seq. */
+struct soft_cursor {
+    NET_BUFFER_LIST *nbl; /* NULL: nowhere */
+    NET_BUFFER *nb;
+    MDL *mdl;
+    uint32_t mdl_offset;
+    uint32_t nb_left; /* bytes of nb not passed yet */
+    uint32_t seq;
+};
+
+#define SOFT_HELD_MAX 1024 /* frames kept for the host stack while stopped */
+
+struct soft_conn {
+    struct soft_object object;
+    struct soft_conn *next; /* in the bucket */
+    struct soft_key key;
+    struct tcp_conn tcp;
+    enum soft_phase phase;
+    unsigned events;  /* TCP_EV_..., since the last service */
+    bool terminating; /* asked for: its frames take the regular path */
+    bool servicing, again;
+    struct list adopted; /* on soft_adapter.adopted */
+    struct list dirty;   /* on soft_adapter.dirty */
+    struct list blocked; /* on soft_adapter.blocked */
+    struct sys_timer timer;
+    TCP_OFFLOAD_STATE_CONST constant;
+    TCP_OFFLOAD_STATE_CACHED cached;
+    ULONG dwnd; /* DWnd, handed through */
+
+    /* sending */
+    struct list sends; /* NBLs in posting order; the last may be the disconnect's */
+    uint32_t send_seq; /* number of the first byte of the first NBL */
+    struct soft_cursor cursor;
+    NET_BUFFER_LIST *disconnect; /* graceful: also on sends; abortive: waits for the RST to leave */
+    bool finished; /* a graceful disconnect was posted, or the host stack had sent its FIN */
+    bool stalled;  /* stalled_out was refused by the wire */
+    struct tcp_out stalled_out;
+    uint64_t sent_flush; /* soft_adapter.flushes when it last sent */
+    uint32_t backlog;    /* as last indicated */
+    uint64_t backlog_us;
+
+    /* receiving */
+    bool ack_returned;
+    bool refused;    /* the host stack refused what is buffered: wait for a post */
+    bool posted_new; /* posts since the last delivery */
+    bool last_push;  /* the newest placed byte ended a pushed segment */
+    bool fin_received, fin_indicated;
+    struct list posted;   /* NBLs */
+    uint32_t filled;      /* bytes placed in the first of them */
+    struct list buffered; /* frames in order, not delivered */
+    uint32_t buffered_bytes;
+    struct list
+        lent; /* frames delivered, ascending, that the ack point (or the window) waits for */
+    uint32_t lent_bytes;
+    struct list held; /* frames kept for the host stack */
+    unsigned held_count;
+    uint64_t push_deadline_us;
+
+    /* settled, waiting for the completion call */
+    struct soft_nbls done_sends, done_receives, done_disconnects, done_forwards;
+    struct list forwards; /* NBLs not processed yet */
+};
+
+static inline struct soft_path *
+soft_conn_path(const struct soft_conn *conn)
+{
+    return container_of(conn->object.parent, struct soft_path, object);
+}
+
+static inline struct soft_neighbor *
+soft_path_neighbor(const struct soft_path *path)
+{
+    return container_of(path->object.parent, struct soft_neighbor, object);
+}
+
+static inline struct soft_conn *
+soft_conn_of(struct soft_object *object)
+{
+    return container_of(object, struct soft_conn, object);
+}
+
+/* ---- object.c: making, finding and freeing objects ---- */
+
+/* parent NULL: a neighbor. */
+void soft_object_init(struct soft_object *object, enum soft_kind kind, struct soft_adapter *adapter,
+                      struct soft_object *parent, NDIS_HANDLE handle);
+/* Moves a path to another neighbor. */
+void soft_object_relink(struct soft_object *object, struct soft_object *parent);
+/* Lets go of an object; with dependents it stays until the last is gone. */
+void soft_object_free(struct soft_object *object);
+/* True if it is this kind of object. */
+bool soft_object_is(const struct soft_object *object, enum soft_kind kind);
+
+void soft_conn_insert(struct soft_conn *conn);
+struct soft_conn *soft_conn_find(struct soft_adapter *adapter, const struct soft_key *key);
+/* Its frames take the regular path from now on; a second call is harmless. */
+void soft_conn_remove(struct soft_conn *conn);
+/* Zeroed, lists and timer ready, phase ADOPTED; NULL: out of memory. */
+struct soft_conn *soft_conn_create(struct soft_adapter *adapter);
+void soft_conn_set_phase(struct soft_conn *conn, enum soft_phase phase, const char *why);
+
+/* ---- convert.c: ticks and units ---- */
+/* The path MTU can be kept on this wire. */
+bool soft_mtu_fits(const struct soft_adapter *adapter, bool ipv6, ULONG mtu);
+void soft_import_config(const struct soft_adapter *adapter, const struct soft_conn *conn,
+                        const struct soft_path *path, ULONG ts_time, uint64_t now_us,
+                        struct tcp_config *out);
+/* What update may change later: nagle, keepalive, max_rt. */
+void soft_import_cached(const struct soft_adapter *adapter, const TCP_OFFLOAD_STATE_CACHED *cached,
+                        struct tcp_config *out);
+bool soft_import_state(const struct soft_adapter *adapter, const TCP_OFFLOAD_STATE_DELEGATED *in,
+                       uint32_t send_bytes, struct tcp_state *out);
+void soft_export_state(const struct soft_conn *conn, uint64_t now_us,
+                       TCP_OFFLOAD_STATE_DELEGATED *out);
+uint64_t soft_ticks_us(const struct soft_adapter *adapter, ULONG ticks);
+ULONG soft_us_ticks(const struct soft_adapter *adapter, uint64_t us);
+
+/* ---- service.c ---- */
+/* The connection is looked after at the end of the batch. */
+void soft_dirty(struct soft_conn *conn);
+/* Everything that is due, now. */
+void soft_service(struct soft_conn *conn);
+/* Calls the completions of what is settled. */
+void soft_complete(struct soft_conn *conn);
+
+/* ---- send.c ---- */
+/* Queues NBLs handed over at initiate; the first byte is number send_seq. */
+void soft_send_adopt(struct soft_conn *conn, NET_BUFFER_LIST *chain);
+/* What the peer has acknowledged is settled. */
+void soft_send_settle(struct soft_conn *conn);
+/* Every open send ends with this status, a partly acknowledged first one with its bytes. */
+void soft_send_fail(struct soft_conn *conn, NDIS_STATUS status);
+/* At terminate: what is open, as a chain that begins at SndUna. The disconnect, if open, is
+ * settled. */
+NET_BUFFER_LIST *soft_send_take(struct soft_conn *conn, NET_BUFFER_LIST **tail);
+/* The memory of [seq, seq + len). Returns the number of pieces; 0: more than max. */
+size_t soft_send_gather(struct soft_conn *conn, uint32_t seq, uint32_t len, struct iovec *pieces,
+                        size_t max);
+/* Copies [seq, seq + len); false: not in the queue. */
+bool soft_send_copy(struct soft_conn *conn, uint32_t seq, uint32_t len, uint8_t *out);
+uint32_t soft_send_backlog(const struct soft_conn *conn);
+
+/* ---- disconnect.c ---- */
+/* The disconnect in progress is settled with status, if there is one. */
+void soft_disconnect_settle(struct soft_conn *conn, NDIS_STATUS status);
+
+/* ---- receive.c and deliver.c ---- */
+/* Moves what is in order from the engine to the buffered list, and acknowledges it unless that
+ * waits for returns. */
+void soft_receive_take(struct soft_conn *conn);
+/* The delivery algorithm (chimney 6.2), until there is nothing to be done. */
+void soft_deliver(struct soft_conn *conn);
+/* Shows the window that the buffers allow (not with ack = returned). */
+void soft_receive_edge(struct soft_conn *conn);
+/* Posted requests end with this status, the first with what is in it. */
+void soft_receive_fail(struct soft_conn *conn, NDIS_STATUS status);
+/* The first posted request is settled. */
+void soft_receive_settle(struct soft_conn *conn, NDIS_STATUS status);
+/* Data the host stack had buffered, as frames of ours; false: out of memory, nothing changed. */
+bool soft_receive_adopt(struct soft_conn *conn, NET_BUFFER_LIST *buffered, uint32_t rcv_nxt);
+/* A frame's bytes were delivered and are not needed any more; its place in the sequence may be. */
+void soft_receive_consumed(struct soft_conn *conn, struct soft_frame *frame);
+/* The ack point follows what was returned without a gap. */
+void soft_receive_acknowledge(struct soft_conn *conn);
+
+/* ---- terminate.c ---- */
+/* Frees what it holds and forgets its NBLs, without a word: only when nobody is there to hear it.
+ */
+void soft_conn_drop(struct soft_conn *conn);
+
+/* ---- forward.c ---- */
+void soft_forward_run(struct soft_conn *conn);
+
+/* ---- event.c ---- */
+/* Acts on what the engine has found. */
+void soft_event_run(struct soft_conn *conn);
+/* A mandatory upload: the target stops here. */
+void soft_retrieve(struct soft_conn *conn, ULONG reason);
+/* A FIN was consumed, backlog changed: tells the host stack. */
+void soft_event_indicate(struct soft_conn *conn);
+
+/* ---- segment_in.c ---- */
+/* A segment of this connection; payload starts at frame payload_offset of buf. Takes no reference.
+ */
+void soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
+                        struct tcp_segment *segment);
+
+/* ---- segment_out.c ---- */
+/* Sends what the engine wants to send. */
+void soft_output(struct soft_conn *conn);
+/* Ethernet and IP header in front of a TCP segment of tcp_len bytes; from_peer: as if it had been
+ * received. Returns their length. */
+size_t soft_write_headers(const struct soft_conn *conn, uint32_t tcp_len, unsigned segments,
+                          bool from_peer, uint8_t *bytes);
+
+#endif

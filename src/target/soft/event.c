@@ -1,0 +1,108 @@
+/*
+ * Events: what the engine has found becomes an indication to the host stack, and a change of phase
+ * here.
+ *
+ *   RST acceptable              Abort; then everything open ends REQUEST_ABORTED (V-133)
+ *   urgent data                 Retrieve(ReceivedUrgentData)
+ *   SYN at RcvNxt               Retrieve(UploadRequested)
+ *   gave up                     Retrieve(TimeoutExpiration)
+ *   both FINs are done          Retrieve(UploadRequested): TIME_WAIT is the host stack's business
+ *   window or cwnd moved        SendBacklogChange; small increases are throttled (V-136), a
+ * decrease never is: who bounds a sender by it must not let it run past the peer's window
+ *
+ * After a mandatory Retrieve the connection is STOPPED: nothing is sent, nothing acknowledged;
+ * frames that still come are held and go up the regular path after the terminate. The FIN event is
+ * in deliver.c: it waits for the data.
+ */
+#include "base/log.h"
+#include "target/soft/conn.h"
+
+#define BACKLOG_SLOW_US 10000u /* between two small increases */
+
+void
+soft_retrieve(struct soft_conn *conn, ULONG reason)
+{
+    struct soft_adapter *adapter = conn->object.adapter;
+
+    if (conn->phase != SOFT_OPEN)
+        return;
+    soft_conn_set_phase(conn, SOFT_STOPPED, "a mandatory upload was asked for");
+    log_info("soft %s: conn %p wants to go up, reason %u", wire_name(adapter->wire), (void *)conn,
+             (unsigned)reason);
+    list_del(&conn->blocked);
+    adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateRetrieve, reason);
+}
+
+static void
+on_reset(struct soft_conn *conn)
+{
+    struct soft_adapter *adapter = conn->object.adapter;
+
+    if (conn->phase != SOFT_OPEN)
+        return;
+    soft_conn_set_phase(conn, SOFT_ABORTED, "reset by the peer");
+    list_del(&conn->blocked);
+    adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateAbort, 0);
+    soft_send_fail(conn, NDIS_STATUS_REQUEST_ABORTED);
+    soft_receive_fail(conn, NDIS_STATUS_REQUEST_ABORTED);
+    soft_disconnect_settle(conn, NDIS_STATUS_REQUEST_ABORTED);
+    soft_complete(conn);
+}
+
+void
+soft_event_run(struct soft_conn *conn)
+{
+    unsigned events = conn->events;
+
+    conn->events = 0;
+    if (conn->phase == SOFT_ADOPTED) { /* nothing may be indicated yet */
+        conn->events = events;
+        return;
+    }
+    if (events & TCP_EV_PROGRESS)
+        soft_path_neighbor(soft_conn_path(conn))->progress_us = soft_now_us(conn->object.adapter);
+    if (events & TCP_EV_FIN)
+        conn->fin_received = true;
+    if (events & TCP_EV_FIN_ACKED) {
+        soft_send_settle(conn);
+        soft_disconnect_settle(conn, NDIS_STATUS_SUCCESS);
+    }
+    if (events & TCP_EV_RESET)
+        on_reset(conn);
+    if (events & TCP_EV_URGENT)
+        soft_retrieve(conn, ReceivedUrgentData);
+    if (events & TCP_EV_SYN)
+        soft_retrieve(conn, UploadRequested);
+    if (events & TCP_EV_TIMEOUT)
+        soft_retrieve(conn, TimeoutExpiration);
+}
+
+static void
+indicate_backlog(struct soft_conn *conn)
+{
+    struct soft_adapter *adapter = conn->object.adapter;
+    uint32_t backlog = soft_send_backlog(conn), last = conn->backlog;
+    uint64_t now_us = soft_now_us(adapter);
+
+    if (backlog == last)
+        return;
+    if (backlog > last && backlog - last <= last / 4 && now_us - conn->backlog_us < BACKLOG_SLOW_US)
+        return;
+    conn->backlog = backlog;
+    conn->backlog_us = now_us;
+    adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateSendBacklogChange,
+                                           backlog);
+}
+
+void
+soft_event_indicate(struct soft_conn *conn)
+{
+    if (conn->phase != SOFT_OPEN)
+        return;
+    if (conn->tcp.state == TCP_TIME_WAIT && conn->fin_indicated && !conn->ack_returned) {
+        soft_retrieve(conn, UploadRequested);
+        return;
+    }
+    if (!conn->finished)
+        indicate_backlog(conn);
+}

@@ -1,0 +1,337 @@
+/*
+ * Initiate: adopting a tree of neighbors, paths and connections.
+ *
+ * The walk is depth first, then to the sibling (V-041): N1, P1, T1, T2, P2, T3, N2. A node that
+ * cannot be adopted takes its dependents with it and the walk goes on with its sibling; only a
+ * failed root ends it (V-040). Each node is decoded completely (every check, every allocation)
+ * before anything of it is visible; the last step, writing the context through
+ * MiniportOffloadContext, cannot fail. Until the completion call has returned a connection is
+ * ADOPTED: it takes segments, but nothing about it is indicated (V-107).
+ *
+ * Sources: chimney 3 (roles, statuses), 4.1; R-23, R-24.
+ */
+#include "base/log.h"
+#include "target/soft/conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How many nodes of one list there were and how many succeeded; placeholders do not count (R-23).
+ */
+struct tally {
+    unsigned nodes, succeeded;
+};
+
+static struct tally initiate_list(struct soft_adapter *adapter,
+                                  NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list, enum soft_kind kind,
+                                  struct soft_object *parent, bool stop_at_first, uint64_t now_us);
+
+static bool
+succeeded(NDIS_STATUS status)
+{
+    return status == NDIS_STATUS_SUCCESS || status == NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+}
+
+/* ---- decoding one node ---- */
+
+static NDIS_STATUS
+adopt_neighbor(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+               struct soft_object **out)
+{
+    const NEIGHBOR_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(block);
+    const NEIGHBOR_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
+
+    if (block->Header.Type != NeighborOffloadState)
+        return NDIS_STATUS_FAILURE;
+    if (adapter->neighbors >= adapter->limits.neighbors)
+        return NDIS_STATUS_OFFLOAD_NEIGHBOR_ENTRIES;
+    if (constant->VlanId) /* the wire carries no tags: no id but 0 */
+        return NDIS_STATUS_OFFLOAD_VLAN_ENTRIES;
+    struct soft_neighbor *neighbor = calloc(1, sizeof *neighbor);
+    if (!neighbor)
+        return NDIS_STATUS_RESOURCES;
+    neighbor->constant = *constant;
+    neighbor->cached = *cached;
+    neighbor->progress_us = soft_now_us(adapter) -
+                            soft_ticks_us(adapter, cached->HostReachabilityDelta);
+    soft_object_init(&neighbor->object, SOFT_NEIGHBOR, adapter, NULL, block->NdisOffloadHandle);
+    *out = &neighbor->object;
+    return NDIS_STATUS_SUCCESS;
+}
+
+static NDIS_STATUS
+adopt_path(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+           struct soft_object *parent, struct soft_object **out)
+{
+    const PATH_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(block);
+    const PATH_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
+    bool ipv6 = block->Header.Type == Ip6OffloadState;
+
+    if (!ipv6 && block->Header.Type != Ip4OffloadState)
+        return NDIS_STATUS_FAILURE;
+    if (!(ipv6 ? adapter->limits.ipv6 : adapter->limits.ipv4))
+        return NDIS_STATUS_OFFLOAD_CONNECTION_REJECTED;
+    if (!constant->SourceAddress || !constant->DestinationAddress)
+        return NDIS_STATUS_FAILURE;
+    if (adapter->paths >= adapter->limits.paths)
+        return NDIS_STATUS_OFFLOAD_PATH_ENTRIES;
+    if (!soft_mtu_fits(adapter, ipv6, cached->PathMtu))
+        return NDIS_STATUS_OFFLOAD_PATH_MTU;
+    struct soft_path *path = calloc(1, sizeof *path);
+    if (!path)
+        return NDIS_STATUS_RESOURCES;
+    path->ipv6 = ipv6;
+    memcpy(path->source, constant->SourceAddress, ipv6 ? 16 : 4);
+    memcpy(path->destination, constant->DestinationAddress, ipv6 ? 16 : 4);
+    path->cached = *cached;
+    soft_object_init(&path->object, SOFT_PATH, adapter, parent, block->NdisOffloadHandle);
+    *out = &path->object;
+    return NDIS_STATUS_SUCCESS;
+}
+
+static void
+fill_key(struct soft_key *key, const struct soft_path *path,
+         const TCP_OFFLOAD_STATE_CONST *constant)
+{
+    key->ipv6 = path->ipv6;
+    key->local_port = constant->LocalPort;
+    key->peer_port = constant->RemotePort;
+    memcpy(key->local, path->source, sizeof key->local);
+    memcpy(key->peer, path->destination, sizeof key->peer);
+}
+
+/* The bytes of the send chain; false: SendDataHead and SendDataTail are not in it (V-089). */
+static bool
+measure_chain(const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+              const TCP_OFFLOAD_STATE_DELEGATED *delegated, uint32_t *bytes)
+{
+    bool head = !delegated->SendDataHead, tail = !delegated->SendDataTail;
+
+    *bytes = 0;
+    for (NET_BUFFER_LIST *nbl = block->NetBufferListChain; nbl;
+         nbl = NET_BUFFER_LIST_NEXT_NBL(nbl)) {
+        *bytes += soft_nbl_measure(nbl);
+        head |= nbl == delegated->SendDataHead;
+        tail |= nbl == delegated->SendDataTail;
+    }
+    return head && tail;
+}
+
+static NDIS_STATUS
+check_tcp(struct soft_adapter *adapter, const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+          const struct soft_object *parent, const TCP_OFFLOAD_STATE_CONST *constant,
+          const TCP_OFFLOAD_STATE_CACHED *cached)
+{
+    const struct soft_path *path = container_of(parent, struct soft_path, object);
+    struct soft_key key = {.ipv6 = false};
+
+    if (block->Header.Type != TcpOffloadState)
+        return NDIS_STATUS_FAILURE;
+    if (adapter->connections >= adapter->limits.connections)
+        return NDIS_STATUS_OFFLOAD_TCP_ENTRIES;
+    if (cached->InitialRcvWnd > adapter->limits.window_bytes)
+        return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
+    fill_key(&key, path, constant);
+    return soft_conn_find(adapter, &key) ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
+}
+
+static NDIS_STATUS
+restore(struct soft_conn *conn, const struct soft_object *parent,
+        const TCP_OFFLOAD_STATE_DELEGATED *delegated, uint32_t send_bytes, uint64_t now_us)
+{
+    const struct soft_path *path = container_of(parent, struct soft_path, object);
+    const struct soft_adapter *adapter = conn->object.adapter;
+    struct tcp_config config;
+    struct tcp_state state;
+
+    soft_import_config(adapter, conn, path, delegated->TsTime, now_us, &config);
+    if (!soft_import_state(adapter, delegated, send_bytes, &state) ||
+        tcp_restore(&conn->tcp, &config, &state, now_us))
+        return NDIS_STATUS_FAILURE;
+    if (!soft_receive_adopt(conn, delegated->BufferedData, delegated->RcvNxt))
+        return NDIS_STATUS_RESOURCES;
+    conn->dwnd = delegated->DWnd;
+    conn->finished = state.fin_queued;
+    conn->fin_received = conn->fin_indicated = state.state == TCP_CLOSE_WAIT ||
+                                               state.state == TCP_CLOSING ||
+                                               state.state == TCP_LAST_ACK;
+    return NDIS_STATUS_SUCCESS;
+}
+
+static NDIS_STATUS
+adopt_tcp(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+          struct soft_object *parent, uint64_t now_us, struct soft_object **out)
+{
+    const TCP_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(block);
+    const TCP_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
+    const TCP_OFFLOAD_STATE_DELEGATED *delegated = NDIS_OFFLOAD_STATE_NEXT(cached);
+    NDIS_STATUS status = check_tcp(adapter, block, parent, constant, cached);
+    uint32_t send_bytes;
+
+    if (status != NDIS_STATUS_SUCCESS)
+        return status;
+    if (!measure_chain(block, delegated, &send_bytes))
+        return NDIS_STATUS_FAILURE;
+    struct soft_conn *conn = soft_conn_create(adapter);
+    if (!conn)
+        return NDIS_STATUS_RESOURCES;
+    conn->constant = *constant;
+    conn->cached = *cached;
+    conn->ack_returned = constant->Flags & TCP_FLAG_ACK_RETURNED;
+    fill_key(&conn->key, container_of(parent, struct soft_path, object), constant);
+    status = restore(conn, parent, delegated, send_bytes, now_us);
+    if (status != NDIS_STATUS_SUCCESS) {
+        sys_timer_fini(&conn->timer);
+        free(conn);
+        return status;
+    }
+    conn->send_seq = delegated->SndUna;
+    soft_send_adopt(conn, block->NetBufferListChain);
+    soft_object_init(&conn->object, SOFT_TCP, adapter, parent, block->NdisOffloadHandle);
+    soft_conn_insert(conn);
+    list_add_tail(&adapter->adopted, &conn->adopted);
+    *out = &conn->object;
+    return NDIS_STATUS_SUCCESS;
+}
+
+static NDIS_STATUS
+adopt(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, enum soft_kind kind,
+      struct soft_object *parent, uint64_t now_us, struct soft_object **out)
+{
+    if (kind == SOFT_NEIGHBOR)
+        return adopt_neighbor(adapter, block, out);
+    if (!parent || parent->invalid) /* under a placeholder, or under what may not be used */
+        return NDIS_STATUS_FAILURE;
+    return kind == SOFT_PATH ? adopt_path(adapter, block, parent, out)
+                             : adopt_tcp(adapter, block, parent, now_us, out);
+}
+
+/* ---- the walk ---- */
+
+/* A node that was not tried, and everything under it. */
+static void
+fail_list(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list)
+{
+    for (NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = list; block; block = block->NextBlock) {
+        block->Status = block->MiniportOffloadContext ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
+        fail_list(block->DependentBlockList);
+    }
+}
+
+static NDIS_STATUS
+initiate_linker(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+                enum soft_kind kind, uint64_t now_us)
+{
+    struct soft_object *object = soft_block_object(block);
+
+    if (!soft_object_is(object, kind) || kind == SOFT_TCP) {
+        fail_list(block->DependentBlockList);
+        return NDIS_STATUS_FAILURE;
+    }
+    struct tally tally = initiate_list(adapter, block->DependentBlockList, kind + 1, object, false,
+                                       now_us);
+    if (!tally.succeeded)
+        return NDIS_STATUS_FAILURE;
+    return tally.succeeded == tally.nodes ? NDIS_STATUS_SUCCESS
+                                          : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+}
+
+static NDIS_STATUS
+initiate_new(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+             enum soft_kind kind, struct soft_object *parent, uint64_t now_us)
+{
+    struct soft_object *object = NULL;
+    NDIS_STATUS status = adopt(adapter, block, kind, parent, now_us, &object);
+
+    if (status != NDIS_STATUS_SUCCESS) {
+        fail_list(block->DependentBlockList);
+        return status;
+    }
+    *block->MiniportOffloadContext = object;
+    if (kind == SOFT_TCP)
+        return NDIS_STATUS_SUCCESS;
+    struct tally tally = initiate_list(adapter, block->DependentBlockList, kind + 1, object, false,
+                                       now_us);
+    return tally.succeeded == tally.nodes ? NDIS_STATUS_SUCCESS
+                                          : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+}
+
+/* kind: what this layer holds. stop_at_first: the root's list, its first failure ends the walk. */
+static struct tally
+initiate_list(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list,
+              enum soft_kind kind, struct soft_object *parent, bool stop_at_first, uint64_t now_us)
+{
+    struct tally tally = {0, 0};
+
+    if (kind > SOFT_TCP) {
+        fail_list(list);
+        return tally;
+    }
+    for (NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = list; block; block = block->NextBlock) {
+        if (!block->MiniportOffloadContext) {
+            block->Status = NDIS_STATUS_SUCCESS;
+            initiate_list(adapter, block->DependentBlockList, kind + 1, NULL, false, now_us);
+            continue;
+        }
+        block->Status = *block->MiniportOffloadContext
+                            ? initiate_linker(adapter, block, kind, now_us)
+                            : initiate_new(adapter, block, kind, parent, now_us);
+        tally.nodes++;
+        tally.succeeded += succeeded(block->Status);
+        if (stop_at_first && block == list && !succeeded(block->Status)) {
+            fail_list(block->NextBlock);
+            break;
+        }
+    }
+    return tally;
+}
+
+/* The completion has returned: whatever was adopted now works. */
+static void
+open_adopted(struct soft_adapter *adapter)
+{
+    while (!list_empty(&adapter->adopted)) {
+        struct soft_conn *conn = list_first(&adapter->adopted, struct soft_conn, adopted);
+        list_del(&conn->adopted);
+        soft_conn_set_phase(conn, SOFT_OPEN, "initiate completed");
+        soft_dirty(conn);
+    }
+}
+
+/* The root's layer; a placeholder stands at the bottom. */
+static enum soft_kind
+root_kind(const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root)
+{
+    const struct soft_object *object = soft_block_object(root);
+
+    if (object)
+        return object->kind;
+    if (!root->MiniportOffloadContext)
+        return SOFT_NEIGHBOR;
+    switch (root->Header.Type) {
+    case Ip4OffloadState:
+    case Ip6OffloadState:
+        return SOFT_PATH;
+    case TcpOffloadState:
+        return SOFT_TCP;
+    default:
+        return SOFT_NEIGHBOR;
+    }
+}
+
+void
+soft_initiate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root,
+              uint64_t arrived_us)
+{
+    initiate_list(adapter, root, root_kind(root), NULL, true, arrived_us);
+    log_debug("soft %s: initiate, root 0x%08x", wire_name(adapter->wire), (unsigned)root->Status);
+    NdisMInitiateOffloadComplete(adapter->handle, root);
+    open_adopted(adapter);
+}
+
+VOID
+SoftInitiateOffload(NDIS_HANDLE MiniportAdapterContext,
+                    NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *OffloadBlockList)
+{
+    soft_operation_queue(MiniportAdapterContext, SOFT_INITIATE, OffloadBlockList);
+}

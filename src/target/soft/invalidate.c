@@ -1,0 +1,43 @@
+/*
+ * Invalidate: what stands on the named objects stops sending at once (R-42) and wants to go up,
+ * reason InvalidState. Nothing is freed before the terminate. Source: chimney 4.4.
+ */
+#include "target/soft/conn.h"
+
+static void
+invalidate_object(struct soft_object *object)
+{
+    object->invalid = true;
+    if (object->kind == SOFT_TCP) {
+        soft_retrieve(soft_conn_of(object), InvalidState);
+        return;
+    }
+    list_for_each_safe(child, &object->children, struct soft_object, sibling) {
+        invalidate_object(child);
+    }
+}
+
+static NDIS_STATUS
+invalidate_block(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
+                 NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *parent)
+{
+    struct soft_object *object = soft_block_object(block);
+
+    if (!object)
+        return NDIS_STATUS_FAILURE;
+    invalidate_object(object);
+    return NDIS_STATUS_SUCCESS;
+}
+
+void
+soft_invalidate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root)
+{
+    soft_block_walk(adapter, root, false, invalidate_block);
+}
+
+VOID
+SoftInvalidateOffload(NDIS_HANDLE MiniportAdapterContext,
+                      NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *OffloadBlockList)
+{
+    soft_operation_queue(MiniportAdapterContext, SOFT_INVALIDATE, OffloadBlockList);
+}

@@ -1,0 +1,195 @@
+/*
+ * From the wire to a connection: Ethernet, IPv4 or IPv6, TCP, 4-tuple. Everything that is not
+ * plainly a segment of an adopted connection goes up the regular path, uncounted and untouched:
+ * other protocols, IP options and extension headers, fragments, tags, bad headers and checksums,
+ * unknown 4-tuples, connections being terminated (chimney 6.4, 10). Header checks come before the
+ * lookup, the checksum of the payload after it: what is not ours is not summed.
+ *
+ * A superframe is one segment with a segment_size. Its checksum is partial and not verified: it
+ * never crossed a medium.
+ */
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "target/soft/conn.h"
+
+#include <string.h>
+
+#define ETHERNET_HEADER 14u
+#define ETHERTYPE_IPV4 0x0800u
+#define ETHERTYPE_IPV6 0x86ddu
+#define PROTOCOL_TCP 6u
+
+/* Where things are in a frame. */
+struct place {
+    bool ipv6;
+    uint32_t ip, tcp, end; /* offsets; end: behind the IP packet */
+};
+
+static bool
+find_ipv4(const struct wire_buf *buf, struct place *place)
+{
+    const uint8_t *ip = buf->data + ETHERNET_HEADER;
+    uint32_t left = buf->len - ETHERNET_HEADER, len;
+
+    if (left < 20 || ip[0] != 0x45) /* another version, or options */
+        return false;
+    len = bytes_load_be16(ip + 2);
+    if (len < 40 || len > left)
+        return false;
+    if (bytes_load_be16(ip + 6) & 0x3fff) /* a fragment */
+        return false;
+    if (!ip[8] || ip[9] != PROTOCOL_TCP || checksum_of(ip, 20))
+        return false;
+    *place = (struct place){
+        .ip = ETHERNET_HEADER, .tcp = ETHERNET_HEADER + 20, .end = ETHERNET_HEADER + len};
+    return true;
+}
+
+static bool
+find_ipv6(const struct wire_buf *buf, struct place *place)
+{
+    const uint8_t *ip = buf->data + ETHERNET_HEADER;
+    uint32_t left = buf->len - ETHERNET_HEADER, len;
+
+    if (left < 40 || ip[0] >> 4 != 6)
+        return false;
+    len = bytes_load_be16(ip + 4);
+    if (ip[6] != PROTOCOL_TCP || !ip[7] || len < 20 || len > left - 40)
+        return false;
+    *place = (struct place){.ipv6 = true,
+                            .ip = ETHERNET_HEADER,
+                            .tcp = ETHERNET_HEADER + 40,
+                            .end = ETHERNET_HEADER + 40 + len};
+    return true;
+}
+
+static bool
+find_tcp(const struct wire_buf *buf, struct place *place)
+{
+    if (buf->len < ETHERNET_HEADER)
+        return false;
+    switch (bytes_load_be16(buf->data + 12)) {
+    case ETHERTYPE_IPV4:
+        return find_ipv4(buf, place);
+    case ETHERTYPE_IPV6:
+        return find_ipv6(buf, place);
+    default:
+        return false;
+    }
+}
+
+static void
+read_key(const struct wire_buf *buf, const struct place *place, struct soft_key *key)
+{
+    const uint8_t *ip = buf->data + place->ip, *tcp = buf->data + place->tcp;
+    size_t len = place->ipv6 ? 16 : 4;
+    const uint8_t *source = ip + (place->ipv6 ? 8 : 12);
+
+    key->ipv6 = place->ipv6;
+    memcpy(key->peer, source, len);
+    memcpy(key->local, source + len, len);
+    memcpy(&key->peer_port, tcp, 2);
+    memcpy(&key->local_port, tcp + 2, 2);
+}
+
+static bool
+checksum_good(const struct wire_buf *buf, const struct place *place)
+{
+    const uint8_t *ip = buf->data + place->ip;
+    uint32_t len = place->end - place->tcp;
+    struct checksum sum = {.sum = 0};
+
+    if (buf->meta.csum_valid || buf->meta.csum_partial)
+        return true;
+    if (place->ipv6)
+        checksum_add_pseudo_v6(&sum, ip + 8, ip + 24, PROTOCOL_TCP, len);
+    else
+        checksum_add_pseudo_v4(&sum, ip + 12, ip + 16, PROTOCOL_TCP, len);
+    checksum_add(&sum, buf->data + place->tcp, len);
+    return !checksum_value(&sum);
+}
+
+static bool
+parse_tcp(const struct wire_buf *buf, const struct place *place, struct tcp_segment *segment)
+{
+    uint32_t len = place->end - place->tcp;
+
+    if (tcp_parse(buf->data + place->tcp, len, segment) || segment->header_len > len)
+        return false;
+    segment->payload_len = len - segment->header_len;
+    segment->segment_size = buf->meta.gso_type != WIRE_GSO_NONE ? buf->meta.gso_size : 0;
+    return true;
+}
+
+/* Kept for the host stack: it goes up after the terminate. */
+static void
+hold(struct soft_conn *conn, struct wire_buf *buf)
+{
+    if (conn->held_count == SOFT_HELD_MAX)
+        return; /* lost, like on any wire */
+    struct soft_frame *frame = soft_frame_create(conn->object.adapter, buf, 0);
+    if (!frame)
+        return;
+    list_add_tail(&conn->held, &frame->link);
+    conn->held_count++;
+}
+
+void
+soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
+                   struct tcp_segment *segment)
+{
+    struct soft_adapter *adapter = conn->object.adapter;
+    struct soft_frame *frame = NULL;
+
+    if (conn->phase == SOFT_ABORTED)
+        return;
+    if (conn->phase == SOFT_STOPPED || conn->events & (TCP_EV_URGENT | TCP_EV_SYN)) {
+        hold(conn, buf);
+        return;
+    }
+    if (segment->payload_len) {
+        frame = soft_frame_create(adapter, buf, tcp_offset + segment->header_len);
+        if (!frame)
+            return; /* out of memory: the peer sends it again */
+    }
+    unsigned events = tcp_on_segment(&conn->tcp, segment, frame ? &frame->chunk : NULL,
+                                     soft_now_us(adapter));
+    if (frame && !(events & TCP_EV_KEPT))
+        soft_frame_destroy(frame);
+    if (events & (TCP_EV_URGENT | TCP_EV_SYN))
+        hold(conn, buf);
+    conn->events |= events;
+    soft_dirty(conn);
+}
+
+/* True: it was a segment of a connection that is ours. */
+static bool
+input(struct soft_adapter *adapter, struct wire_buf *buf)
+{
+    struct place place;
+    struct soft_key key;
+    struct tcp_segment segment;
+
+    if (!adapter->connections || !find_tcp(buf, &place))
+        return false;
+    read_key(buf, &place, &key);
+    struct soft_conn *conn = soft_conn_find(adapter, &key);
+    if (!conn || conn->terminating)
+        return false;
+    if (!checksum_good(buf, &place) || !parse_tcp(buf, &place, &segment))
+        return false;
+    soft_segment_input(conn, buf, place.tcp, &segment);
+    return true;
+}
+
+void
+soft_on_frame(void *arg, struct wire_buf *buf)
+{
+    struct soft_adapter *adapter = arg;
+
+    if (input(adapter, buf))
+        return;
+    struct soft_frame *frame = soft_frame_create(adapter, buf, 0);
+    if (frame)
+        soft_frame_up(frame);
+}

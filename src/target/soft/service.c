@@ -1,0 +1,155 @@
+/*
+ * The service of a connection: whatever happened to it (segments, posts, returns, its timer) marks
+ * it dirty, and one task after the batch does what follows, always in the same order: timers,
+ * forwarded segments, arrived data, events, acknowledged sends, delivery, and then, once, output.
+ * So a batch of many frames gives few and large answers, and a callback that calls back into the
+ * target changes lists and nothing else.
+ *
+ * The wire's back-pressure: while it is blocked no segment is asked of the engine; a segment that
+ * it refuses is kept and tried first when it is writable again.
+ */
+#include "target/soft/conn.h"
+
+#define ROUNDS_MAX 16 /* of one service; what is left is done at the next turn */
+
+void
+soft_dirty(struct soft_conn *conn)
+{
+    struct soft_adapter *adapter = conn->object.adapter;
+
+    if (conn->servicing) {
+        conn->again = true;
+        return;
+    }
+    if (list_empty(&conn->dirty))
+        list_add_tail(&adapter->dirty, &conn->dirty);
+    sys_loop_defer(adapter->loop, &adapter->service);
+}
+
+void
+soft_complete(struct soft_conn *conn)
+{
+    struct soft_adapter *adapter = conn->object.adapter;
+    const NDIS_TCP_OFFLOAD_EVENT_HANDLERS *up = &adapter->up;
+    NET_BUFFER_LIST *nbls;
+
+    if (conn->phase == SOFT_ADOPTED)
+        return;
+    if ((conn->done_sends.head || conn->done_disconnects.head) &&
+        conn->sent_flush == adapter->flushes)
+        soft_wire_flush(adapter); /* the wire may still refer to these buffers */
+    if ((nbls = soft_nbls_take(&conn->done_sends)))
+        up->NdisTcpOffloadSendComplete(adapter->handle, nbls);
+    if ((nbls = soft_nbls_take(&conn->done_receives)))
+        up->NdisTcpOffloadReceiveComplete(adapter->handle, nbls);
+    while ((nbls = conn->done_disconnects.head)) {
+        conn->done_disconnects.head = NET_BUFFER_LIST_NEXT_NBL(nbls);
+        if (!conn->done_disconnects.head)
+            conn->done_disconnects.tail = NULL;
+        NET_BUFFER_LIST_NEXT_NBL(nbls) = NULL;
+        up->NdisTcpOffloadDisconnectComplete(adapter->handle, nbls);
+    }
+    if ((nbls = soft_nbls_take(&conn->done_forwards)))
+        up->NdisTcpOffloadForwardComplete(adapter->handle, nbls);
+}
+
+static void
+run_timers(struct soft_conn *conn)
+{
+    uint64_t now_us = soft_now_us(conn->object.adapter);
+
+    if (conn->phase == SOFT_OPEN && now_us >= tcp_deadline_us(&conn->tcp))
+        conn->events |= tcp_on_timer(&conn->tcp, now_us);
+}
+
+static void
+arm_timer(struct soft_conn *conn)
+{
+    uint64_t deadline_us = conn->push_deadline_us;
+
+    if (conn->phase == SOFT_OPEN) {
+        uint64_t engine_us = tcp_deadline_us(&conn->tcp);
+        if (engine_us < deadline_us)
+            deadline_us = engine_us;
+    }
+    sys_timer_set(&conn->timer, deadline_us);
+}
+
+static void
+one_round(struct soft_conn *conn)
+{
+    conn->again = false;
+    run_timers(conn);
+    soft_forward_run(conn);
+    soft_receive_take(conn);
+    soft_event_run(conn);
+    if (conn->phase != SOFT_ABORTED)
+        soft_send_settle(conn);
+    soft_complete(conn);
+    soft_deliver(conn);
+}
+
+/* The RST is on its way, or never will be: the abortive disconnect is done. */
+static void
+settle_abort(struct soft_conn *conn)
+{
+    if (conn->phase != SOFT_ABORTED || conn->stalled || !list_empty(&conn->blocked))
+        return;
+    soft_disconnect_settle(conn, NDIS_STATUS_SUCCESS);
+    soft_complete(conn);
+}
+
+void
+soft_service(struct soft_conn *conn)
+{
+    if (conn->servicing) {
+        conn->again = true;
+        return;
+    }
+    conn->servicing = true;
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        one_round(conn);
+        if (!conn->again)
+            break;
+    }
+    soft_receive_edge(conn);
+    soft_output(conn);
+    settle_abort(conn);
+    soft_event_indicate(conn);
+    arm_timer(conn);
+    conn->servicing = false;
+    if (conn->again)
+        soft_dirty(conn);
+}
+
+void
+soft_service_dirty(void *arg)
+{
+    struct soft_adapter *adapter = arg;
+    struct list *last = adapter->dirty.prev;
+    bool more = !list_empty(&adapter->dirty);
+
+    soft_frames_indicate(adapter);
+    while (more && !list_empty(&adapter->dirty)) {
+        struct soft_conn *conn = list_first(&adapter->dirty, struct soft_conn, dirty);
+        more = &conn->dirty != last;
+        list_del(&conn->dirty);
+        soft_service(conn);
+    }
+    if (!list_empty(&adapter->dirty))
+        sys_loop_defer(adapter->loop, &adapter->service);
+}
+
+void
+soft_on_writable(void *arg)
+{
+    struct soft_adapter *adapter = arg;
+
+    adapter->wire_blocked = false;
+    soft_frames_resume(adapter);
+    while (!adapter->wire_blocked && !list_empty(&adapter->blocked)) {
+        struct soft_conn *conn = list_first(&adapter->blocked, struct soft_conn, blocked);
+        list_del(&conn->blocked);
+        soft_dirty(conn);
+    }
+}
