@@ -1,0 +1,107 @@
+/*
+ * The upper edge: a virtual miniport that looks like the adapter below. Its attributes are those
+ * the bind parameters showed, its chimney is there when the one below is. A pause waits for the
+ * frames of the regular path in both directions (V-183); NDIS sees to it that no offload is left by
+ * then (P33).
+ */
+#include "base/log.h"
+#include "intermediate/passthru/passthru.h"
+
+static NDIS_STATUS
+set_attributes(struct passthru_adapter *adapter, NDIS_HANDLE handle)
+{
+    NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES registration = {
+        .Header = {NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES,
+                   NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES_REVISION_1, sizeof(registration)},
+        .MiniportAdapterContext = adapter,
+    };
+    NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES offload = {
+        .Header = {NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES,
+                   NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES_REVISION_1, sizeof(offload)},
+        .DefaultTcpConnectionOffloadConfiguration = &adapter->capabilities,
+        .TcpConnectionOffloadHardwareCapabilities = &adapter->capabilities,
+    };
+    NDIS_STATUS status;
+
+    /* V-189: in this order. */
+    status = NdisMSetMiniportAttributes(handle, (PVOID)&registration);
+    if (status != NDIS_STATUS_SUCCESS)
+        return status;
+    status = NdisMSetMiniportAttributes(handle, (PVOID)&adapter->general);
+    if (status != NDIS_STATUS_SUCCESS || !adapter->has_chimney)
+        return status;
+    return NdisMSetMiniportAttributes(handle, (PVOID)&offload);
+}
+
+NDIS_STATUS
+PassthruInitializeEx(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext,
+                     PNDIS_MINIPORT_INIT_PARAMETERS MiniportInitParameters)
+{
+    struct passthru_adapter *adapter = MiniportInitParameters->IMDeviceInstanceContext;
+    PNDIS_OFFLOAD_EVENT_HANDLERS handlers;
+    NDIS_STATUS status;
+
+    status = set_attributes(adapter, NdisMiniportHandle);
+    if (status != NDIS_STATUS_SUCCESS)
+        return status;
+    if (adapter->has_chimney) {
+        status = NdisMGetOffloadHandlers(NdisMiniportHandle, NdisTcpChimneyOffload, &handlers);
+        if (status != NDIS_STATUS_SUCCESS)
+            return status;
+        if (handlers->Header.Size < sizeof(adapter->events))
+            return NDIS_STATUS_BAD_VERSION;
+        /* V-006 */
+        NdisMoveMemory(&adapter->events, handlers, sizeof(adapter->events));
+    }
+    NdisResetEvent(&adapter->halted);
+    adapter->upper = NdisMiniportHandle;
+    passthru_set_state(adapter, PASSTHRU_STANDING, "initialized");
+    return NDIS_STATUS_SUCCESS;
+}
+
+VOID
+PassthruHaltEx(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
+{
+    struct passthru_adapter *adapter = MiniportAdapterContext;
+
+    adapter->upper = NULL;
+    passthru_set_state(adapter, PASSTHRU_WAITING, "halted");
+    NdisSetEvent(&adapter->halted);
+}
+
+NDIS_STATUS
+PassthruPause(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_PAUSE_PARAMETERS PauseParameters)
+{
+    struct passthru_adapter *adapter = MiniportAdapterContext;
+
+    adapter->upper_running = false;
+    if (adapter->frames_down == 0 && adapter->frames_up == 0)
+        return NDIS_STATUS_SUCCESS;
+    adapter->upper_pausing = true;
+    return NDIS_STATUS_PENDING;
+}
+
+NDIS_STATUS
+PassthruRestart(NDIS_HANDLE MiniportAdapterContext,
+                PNDIS_MINIPORT_RESTART_PARAMETERS RestartParameters)
+{
+    struct passthru_adapter *adapter = MiniportAdapterContext;
+
+    adapter->upper_running = true;
+    /* Whoever binds now has not heard of it. */
+    if (adapter->stopped_below)
+        passthru_indicate(adapter, NDIS_STATUS_OFFLOAD_PAUSE);
+    return NDIS_STATUS_SUCCESS;
+}
+
+/* A virtual adapter has no device of its own. */
+VOID
+PassthruDevicePnPEventNotify(NDIS_HANDLE MiniportAdapterContext,
+                             PNET_DEVICE_PNP_EVENT NetDevicePnPEvent)
+{
+}
+
+VOID
+PassthruShutdownEx(NDIS_HANDLE MiniportAdapterContext, NDIS_SHUTDOWN_ACTION ShutdownAction)
+{
+}

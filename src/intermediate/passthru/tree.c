@@ -1,0 +1,230 @@
+/*
+ * The life of a block-list tree on this floor. The two forms of a block are overlays, so the tree
+ * that came from above is the tree that goes below: per block, NdisOffloadHandle gives way to our
+ * own NDIS_OFFLOAD_HANDLE and ImReserved names the call entry. NDIS overwrites the slot of
+ * MiniportOffloadContext on its way down; that is why the pointer is saved with the rest, and on
+ * the way up everything is put back from the call entry (V-158, V-159, V-165).
+ *
+ * The trick: the walk keeps each node's parent in Scratch[0], which belongs to whoever has the
+ * tree. It is depth first and needs neither recursion nor a bound on depth or width (P7). Source:
+ * G:reusing-*, G:referencing-*.
+ */
+#include "base/log.h"
+#include "intermediate/passthru/passthru.h"
+
+/* The node after block; NULL: it was the last. */
+static PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST
+walk_next(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block)
+{
+    if (block->DependentBlockList) {
+        block->DependentBlockList->Scratch[0] = block;
+        return block->DependentBlockList;
+    }
+    while (block && !block->NextBlock)
+        block = block->Scratch[0];
+    if (!block)
+        return NULL;
+    block->NextBlock->Scratch[0] = block->Scratch[0];
+    return block->NextBlock;
+}
+
+static PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST
+walk_first(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+{
+    root->Scratch[0] = NULL;
+    return root;
+}
+
+/* ---- offload entries and call entries ---- */
+
+static struct passthru_offload *
+offload_create(struct passthru_adapter *adapter, NDIS_HANDLE upper)
+{
+    struct passthru_offload *entry;
+
+    entry = NdisAllocateMemoryWithTagPriority(adapter->lower, sizeof(*entry), PASSTHRU_TAG,
+                                              NormalPoolPriority);
+    if (!entry)
+        return NULL;
+    NdisZeroMemory(entry, sizeof(*entry));
+    entry->adapter = adapter;
+    entry->upper = upper;
+    adapter->objects++;
+    return entry;
+}
+
+void
+passthru_offload_free(struct passthru_offload *entry)
+{
+    entry->adapter->objects--;
+    NdisFreeMemory(entry, sizeof(*entry), 0);
+}
+
+static struct passthru_call *
+call_create(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+{
+    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block;
+    struct passthru_call *call;
+    ULONG count = 0;
+    UINT bytes;
+
+    for (block = walk_first(root); block; block = walk_next(block))
+        count++;
+    bytes = (UINT)(sizeof(*call) + count * sizeof(call->nodes[0]));
+    call = NdisAllocateMemoryWithTagPriority(adapter->lower, bytes, PASSTHRU_TAG,
+                                             NormalPoolPriority);
+    if (!call)
+        return NULL;
+    NdisZeroMemory(call, bytes);
+    call->bytes = bytes;
+    return call;
+}
+
+/* Frees what was made for a call that goes nowhere. */
+static void
+call_abandon(struct passthru_call *call)
+{
+    for (ULONG i = 0; i < call->count; i++) {
+        if (call->nodes[i].fresh)
+            passthru_offload_free(call->nodes[i].entry);
+    }
+    NdisFreeMemory(call, call->bytes, 0);
+}
+
+/* Fills the nodes; the tree is only read. false: out of memory. */
+static bool
+call_plan(struct passthru_adapter *adapter, struct passthru_call *call,
+          PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers)
+{
+    for (PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST b = walk_first(root); b; b = walk_next(b)) {
+        struct passthru_node *node = &call->nodes[call->count];
+
+        node->block = b;
+        node->cell = b->MiniportOffloadContext;
+        node->handle = b->NdisOffloadHandle;
+        node->reserved[0] = b->ImReserved[0];
+        node->reserved[1] = b->ImReserved[1];
+        node->source = b->SourceHandle;
+        node->entry = node->cell ? *node->cell : NULL;
+        if (node->cell && !node->entry && offers) {
+            node->entry = offload_create(adapter, node->handle);
+            if (!node->entry)
+                return false;
+            node->fresh = true;
+        }
+        call->count++;
+    }
+    return true;
+}
+
+/* ---- trees that cannot go down ---- */
+
+/* Every node gets a status: R-23, V-033, V-035, V-036. */
+static void
+fail_tree(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers)
+{
+    for (PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST b = walk_first(root); b; b = walk_next(b)) {
+        if (!b->MiniportOffloadContext)
+            b->Status = NDIS_STATUS_SUCCESS;
+        else if (offers && !*b->MiniportOffloadContext)
+            b->Status = NDIS_STATUS_RESOURCES;
+        else
+            b->Status = NDIS_STATUS_FAILURE;
+    }
+}
+
+/* V-030: never on the stack of the call. There is no memory, so the tree itself is the list node.
+ */
+static void
+put_off(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+        passthru_tree_fn *later)
+{
+    root->Scratch[0] = adapter->put_off;
+    root->Scratch[1] = (PVOID)later;
+    adapter->put_off = root;
+    if (adapter->work_queued)
+        return;
+    adapter->work_queued = true;
+    NdisQueueIoWorkItem(adapter->work, passthru_catch_up, adapter);
+}
+
+VOID
+passthru_catch_up(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+{
+    struct passthru_adapter *adapter = WorkItemContext;
+    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, next = adapter->put_off;
+
+    adapter->work_queued = false;
+    adapter->put_off = NULL;
+    while ((root = next)) {
+        passthru_tree_fn *later = (passthru_tree_fn *)root->Scratch[1];
+
+        next = root->Scratch[0];
+        later(later == PassthruTerminateOffload ? adapter : adapter->upper, root);
+        adapter->calls--;
+    }
+    passthru_settle(adapter);
+}
+
+/* ---- down and up ---- */
+
+PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST
+passthru_tree_down(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                   bool offers, passthru_tree_fn *complete)
+{
+    struct passthru_call *call = call_create(adapter, root);
+
+    adapter->calls++;
+    if (call && !call_plan(adapter, call, root, offers)) {
+        call_abandon(call);
+        call = NULL;
+    }
+    if (!call) {
+        log_warn("passthru %s: out of memory for a state operation", adapter->name);
+        if (complete)
+            fail_tree(root, offers);
+        put_off(adapter, root, complete ? complete : PassthruTerminateOffload);
+        return NULL;
+    }
+    for (ULONG i = 0; i < call->count; i++) {
+        struct passthru_node *node = &call->nodes[i];
+        PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST below = (PVOID)node->block;
+
+        below->OffloadHandle = node->entry ? &node->entry->lower : NULL;
+        below->ImReserved[0] = call;
+    }
+    return (PVOID)root;
+}
+
+struct passthru_call *
+passthru_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
+{
+    struct passthru_call *call = root->ImReserved[0];
+
+    for (ULONG i = 0; i < call->count; i++) {
+        struct passthru_node *node = &call->nodes[i];
+        PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST above = node->block;
+
+        above->MiniportOffloadContext = node->cell;
+        above->NdisOffloadHandle = node->handle;
+        above->ImReserved[0] = node->reserved[0];
+        above->ImReserved[1] = node->reserved[1];
+        above->SourceHandle = node->source;
+        /* Named an object that is not there: below it went as a placeholder. */
+        if (node->cell && !node->entry)
+            above->Status = NDIS_STATUS_FAILURE;
+    }
+    return call;
+}
+
+void
+passthru_call_end(struct passthru_adapter *adapter, struct passthru_call *call, bool entries_too)
+{
+    for (ULONG i = 0; entries_too && i < call->count; i++) {
+        if (call->nodes[i].entry)
+            passthru_offload_free(call->nodes[i].entry);
+    }
+    NdisFreeMemory(call, call->bytes, 0);
+    adapter->calls--;
+    passthru_settle(adapter);
+}
