@@ -1,0 +1,85 @@
+/*
+ * A connection as the edge sees it: whose it is at the moment, and the one door through which that
+ * changes. Also the callbacks of a host stack that does not want to hear of something.
+ */
+#include "base/log.h"
+#include "host/edge.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const conn_state_names[] = {"HOST", "QUEUED", "INITIATING", "OFFLOADED",
+                                               "TERMINATING"};
+
+static bool
+conn_edge(enum host_conn_state from, enum host_conn_state to)
+{
+    switch (from) {
+    case HOST_CONN_HOST:
+        return to == HOST_CONN_QUEUED;
+    case HOST_CONN_QUEUED:
+        return to == HOST_CONN_INITIATING || to == HOST_CONN_HOST;
+    case HOST_CONN_INITIATING:
+        return to == HOST_CONN_OFFLOADED || to == HOST_CONN_HOST;
+    case HOST_CONN_OFFLOADED:
+        return to == HOST_CONN_TERMINATING;
+    case HOST_CONN_TERMINATING:
+        return to == HOST_CONN_HOST;
+    }
+    return false;
+}
+
+void
+host_conn_set_state(struct host_conn *conn, enum host_conn_state state, const char *why)
+{
+    log_debug("conn %p: %s → %s, %s", (void *)conn, conn_state_names[conn->state],
+              conn_state_names[state], why);
+    assert(conn_edge(conn->state, state));
+    conn->state = state;
+}
+
+void
+host_conn_init(struct host_conn *conn, const struct host_conn_ops *ops)
+{
+    memset(conn, 0, sizeof *conn);
+    list_init(&conn->link);
+    conn->ops = ops;
+}
+
+void
+host_upload_users(struct host_binding *binding, const struct host_path *path,
+                  const struct host_neighbor *neighbor)
+{
+    list_for_each_safe(conn, &binding->conns, struct host_conn, link)
+        if (conn->state == HOST_CONN_OFFLOADED &&
+            (conn->path == path || (neighbor && conn->path->neighbor == neighbor)))
+            conn->ops->on_event(conn, TcpIndicateRetrieve, InvalidState);
+}
+
+void
+host_ignore_status(struct host_conn *conn, NDIS_STATUS status)
+{
+}
+
+void
+host_ignore_queried(struct host_conn *conn, NDIS_STATUS status,
+                    const TCP_OFFLOAD_STATE_DELEGATED *delegated)
+{
+}
+
+void
+host_ignore_nbl(struct host_conn *conn, NET_BUFFER_LIST *nbl)
+{
+}
+
+void
+host_ignore_event(struct host_conn *conn, ULONG type, ULONG info)
+{
+}
+
+NDIS_STATUS
+host_refuse_indication(struct host_conn *conn, NET_BUFFER_LIST *nbl, ULONG *consumed)
+{
+    *consumed = 0;
+    return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
+}

@@ -1,0 +1,161 @@
+/*
+ * The time a connection is not offloaded: the engine of src/tcp, fed with frames and asked for
+ * segments. While it belongs to nobody (an initiate or a terminate is in flight) frames wait in
+ * order; while the target has it they are forwarded. Invariant: what the engine has taken is
+ * acknowledged at once and lies in `received` or with the application.
+ */
+#include "base/log.h"
+#include "host/script/private.h"
+
+#include <stdlib.h>
+
+static struct script_frame *
+frame_of(struct tcp_chunk *chunk)
+{
+    return container_of(chunk, struct script_frame, chunk);
+}
+
+void
+script_drop_chunks(struct script_conn *conn)
+{
+    struct tcp_chunk *chunk = tcp_close(&conn->tcp);
+
+    while (chunk) {
+        struct tcp_chunk *next = chunk->next;
+        free(frame_of(chunk));
+        chunk = next;
+    }
+}
+
+static void
+take_ready(struct script_conn *conn)
+{
+    struct tcp_chunk *chunk;
+    uint32_t tsval = 0;
+    bool first = true;
+
+    while ((chunk = tcp_take(&conn->tcp))) {
+        struct script_frame *frame = frame_of(chunk);
+        if (chunk->seq != conn->received_seq)
+            script_breach(conn, "received sequence", conn->received_seq, chunk->seq);
+        tsval = first ? chunk->tsval : tsval;
+        first = false;
+        script_deliver(conn, frame->payload + chunk->offset, chunk->len, false);
+        free(frame);
+    }
+    if (!first)
+        tcp_acknowledge(&conn->tcp, conn->received_seq, tsval, script_now(conn));
+    tcp_set_right_edge(&conn->tcp, conn->delivered_seq + conn->options.receive_buffer);
+}
+
+/* What ends a connection, most telling first. */
+static void
+look_for_end(struct script_conn *conn, unsigned events)
+{
+    if (events & TCP_EV_RESET)
+        script_end_conn(conn, SCRIPT_RESET);
+    else if (events & TCP_EV_TIMEOUT)
+        script_end_conn(conn, SCRIPT_TIMEOUT);
+    else
+        script_look_closed(conn);
+}
+
+static void
+act_on(struct script_conn *conn, unsigned events)
+{
+    struct tcp_chunk *chunk;
+
+    if (events & TCP_EV_ACKED)
+        script_release(conn, seq_min(conn->tcp.snd_una, conn->write_seq), false);
+    if (events & TCP_EV_READY)
+        take_ready(conn);
+    if (events & TCP_EV_FIN) {
+        tcp_acknowledge(&conn->tcp, conn->received_seq + 1, 0, script_now(conn));
+        script_on_fin(conn);
+    }
+    if (events & TCP_EV_FIN_ACKED)
+        conn->fin_acked = true;
+    while ((chunk = tcp_take_dropped(&conn->tcp)))
+        free(frame_of(chunk));
+    look_for_end(conn, events);
+}
+
+static void
+input(struct script_conn *conn, struct script_frame *frame)
+{
+    struct tcp_chunk *chunk = frame->segment.payload_len ? &frame->chunk : NULL;
+
+    if (!conn->live) {
+        free(frame);
+        return;
+    }
+    unsigned events = tcp_on_segment(&conn->tcp, &frame->segment, chunk, script_now(conn));
+
+    if (!(events & TCP_EV_KEPT))
+        free(frame);
+    act_on(conn, events);
+}
+
+void
+script_on_frame(struct script_conn *conn, struct script_frame *frame)
+{
+    if (frame->segment.flags & TCP_RST)
+        conn->script->stats.resets_in++;
+    if (conn->down.state == HOST_CONN_HOST && list_empty(&conn->waiting))
+        input(conn, frame);
+    else
+        list_add_tail(&conn->waiting, &frame->link);
+    script_defer(conn);
+}
+
+void
+script_output(struct script_conn *conn)
+{
+    uint32_t burst = conn->options.superframes ? TCP_MAX_BURST : conn->tcp.mss;
+    struct tcp_out out;
+
+    if (conn->down.state != HOST_CONN_HOST)
+        return;
+    while (!list_empty(&conn->waiting)) {
+        struct script_frame *frame = list_first(&conn->waiting, struct script_frame, link);
+        list_del(&frame->link);
+        input(conn, frame);
+    }
+    if (!conn->script->binding || !conn->live)
+        return;
+    while (tcp_next(&conn->tcp, script_now(conn), burst, &out))
+        script_frame_send(conn, &out);
+    sys_timer_set(&conn->timer, tcp_deadline_us(&conn->tcp));
+}
+
+/*
+ * A FIN that was sent before the move has no disconnect whose completion tells of its end: once the
+ * peer has finished, too, the connection is fetched to see.
+ */
+bool
+script_fin_unwatched(const struct script_conn *conn)
+{
+    return conn->fin_below && !conn->disconnect && conn->fin_known;
+}
+
+void
+script_watch_fin(struct script_conn *conn)
+{
+    if (script_fin_unwatched(conn))
+        sys_timer_set(&conn->timer, script_now(conn) + SCRIPT_FIN_WATCH_US);
+}
+
+void
+script_on_timer(void *arg)
+{
+    struct script_conn *conn = arg;
+
+    if (conn->down.state == HOST_CONN_OFFLOADED && script_fin_unwatched(conn)) {
+        conn->upload_wanted = true;
+        script_defer(conn);
+    }
+    if (conn->down.state != HOST_CONN_HOST || !conn->live)
+        return;
+    act_on(conn, tcp_on_timer(&conn->tcp, script_now(conn)));
+    script_output(conn);
+}

@@ -1,0 +1,37 @@
+/*
+ * Status indications: OFFLOAD_PAUSE and UPLOAD_ALL stop initiates, OFFLOAD_RESUME allows them again
+ * and may bring new capabilities. What an upload of everything means is the host stack's business;
+ * without one that listens, the edge terminates. Source: chimney 4.6, 7; V-065, V-066, P29.
+ */
+#include "base/log.h"
+#include "host/edge.h"
+
+#include <string.h>
+
+static void
+resume(struct host_binding *binding, const NDIS_STATUS_INDICATION *status)
+{
+    binding->offload_paused = false;
+    if (status->StatusBuffer && status->StatusBufferSize >= sizeof binding->capabilities)
+        memcpy(&binding->capabilities, status->StatusBuffer, sizeof binding->capabilities);
+}
+
+VOID
+host_status(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIndication)
+{
+    struct host_binding *binding = ProtocolBindingContext;
+    const struct host_ops *ops = binding->host->ops;
+    NDIS_STATUS code = StatusIndication->StatusCode;
+
+    log_debug("%s: status %08x", binding->adapter, (unsigned)code);
+    if (code == NDIS_STATUS_OFFLOAD_PAUSE || code == NDIS_STATUS_UPLOAD_ALL)
+        binding->offload_paused = true;
+    else if (code == NDIS_STATUS_OFFLOAD_RESUME)
+        resume(binding, StatusIndication);
+    if (binding->offload_paused)
+        host_initiate_refuse(binding, NDIS_STATUS_PAUSED);
+    if (ops->on_status)
+        ops->on_status(binding->host->arg, binding, StatusIndication);
+    else if (code == NDIS_STATUS_UPLOAD_ALL)
+        host_terminate_all(binding);
+}

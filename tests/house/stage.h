@@ -1,0 +1,114 @@
+/*
+ * The stage of every house test: one house in virtual time, a mem wire, and on each end a soft
+ * target under a script host; 0 to 2 passthru floors on the left.
+ *
+ *   left  ── passthru × n ── soft a0 ── wire ── soft b0 ── right
+ *
+ * Connections are pairs of actors. An actor sends a stream that both sides can compute, and
+ * compares every byte that it receives. Closing the stage asserts that nothing was breached,
+ * damaged or left behind.
+ */
+#ifndef TESTS_HOUSE_STAGE_H
+#define TESTS_HOUSE_STAGE_H
+
+#include "base/random.h"
+#include "chimney/house.h"
+#include "chimney/observer.h"
+#include "chimney/wire.h"
+#include "host/script/script.h"
+#include "sys/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define STAGE_PASSTHRU_MAX 2
+
+enum stage_side { LEFT, RIGHT };
+
+struct stage_options {
+    unsigned passthru;
+    bool deaf;    /* the topmost passthru registers no chimney handlers */
+    unsigned mtu; /* (1500) */
+    bool impaired;
+    struct wire_mem_impair impair[2];
+    const struct house_option *target; /* of a0 */
+    struct observer *observer;
+};
+
+struct stage {
+    struct sys_loop *loop;
+    struct house *house;
+    struct wire *ends[2];
+    struct script *hosts[2];
+    const char *top; /* adapter that the left host is bound to */
+    unsigned pairs;
+    unsigned complaints; /* lines of level WARN or worse: closing asserts that there were none */
+};
+
+void stage_open(struct stage *stage, const struct stage_options *options);
+void stage_close(struct stage *stage);
+/* The second half of it: what is left when the house is gone. */
+void stage_close_wires(struct stage *stage);
+/* Turns the loop until done(arg) or limit_us of virtual time have passed; true: done. */
+bool stage_run(struct stage *stage, bool (*done)(void *arg), void *arg, uint64_t limit_us);
+/* Turns for so long. */
+void stage_pass(struct stage *stage, uint64_t us);
+
+/* ---- actors ---- */
+
+struct actor {
+    struct stage *stage;
+    struct script_conn *conn;
+    struct actor *peer;
+    uint64_t seed; /* of what it sends */
+    uint64_t to_send, sent, received, wrong;
+    bool close_when_sent;
+    bool fin, ended;
+    enum script_end end;
+    unsigned moves;
+    struct script_move last_move;
+    unsigned queries;
+    TCP_OFFLOAD_STATE_DELEGATED queried;
+
+    /* the mover: every so often the connection goes where it is not */
+    struct sys_timer mover;
+    struct random random;
+    unsigned moves_left;
+    uint32_t move_min_us, move_max_us;
+    uint64_t move_bytes, since_move; /* or after so many received bytes; 0: by time */
+    int last_error;
+};
+
+struct pair {
+    struct actor actors[2];
+};
+
+/* sides[i]: options of that side; addresses, ports, sequence numbers are filled in (sequence
+ * numbers if zero). */
+void pair_open(struct stage *stage, struct pair *pair, const struct script_options sides[2]);
+/* Brings both home, if need be, and frees them. */
+void pair_close(struct pair *pair);
+/* Both directions: so many bytes, then FIN if close is set. */
+void pair_send(struct pair *pair, uint64_t left_bytes, uint64_t right_bytes, bool close);
+/* Everything sent has arrived (and both have seen the FIN, if one was asked for). */
+bool pair_done(void *pair);
+bool pair_ended(void *pair);
+void pair_check(struct pair *pair);
+
+void actor_send(struct actor *actor, uint64_t bytes, bool close);
+void actor_start_moving(struct actor *actor, uint64_t seed, unsigned moves, uint32_t min_us,
+                        uint32_t max_us);
+/* For wires on which no time passes. */
+void actor_move_every(struct actor *actor, uint64_t bytes, unsigned moves);
+/* Moves once and waits for the answer; asserts that it went well. */
+void actor_offload(struct actor *actor);
+void actor_upload(struct actor *actor);
+bool actor_with_target(void *actor);
+bool actor_at_home(void *actor);
+
+/* DriverEntry of a passthru without chimney handlers. */
+NDIS_STATUS deaf_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
+
+#endif
