@@ -1,0 +1,271 @@
+/*
+ * Frames of a live connection: reading what the kernel and the peer send, and writing segments of
+ * our own that either takes for the other's. Nothing here changes state.
+ *
+ * Only TCP over IPv4 (with options) or IPv6 (without extension headers) is read; everything else is
+ * left to the caller to pass on as it is. Source: RFC 791, 8200, 9293.
+ */
+#include "base/checksum.h"
+#include "host/linux/live/live.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define ETHERNET_HEADER 14u
+#define ETHERTYPE_V4 0x0800u
+#define ETHERTYPE_V6 0x86ddu
+#define IPV6_HEADER 40u
+
+static uint16_t
+read_be16(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+static void
+write_be16(uint8_t *bytes, unsigned value)
+{
+    bytes[0] = (uint8_t)(value >> 8);
+    bytes[1] = (uint8_t)value;
+}
+
+/* Where TCP begins and where the IP packet ends; false: not an unfragmented TCP packet that fits
+ * the frame. */
+static bool
+find_tcp(const uint8_t *frame, uint32_t len, uint32_t *tcp, uint32_t *end)
+{
+    const uint8_t *ip = frame + ETHERNET_HEADER;
+
+    if (len < ETHERNET_HEADER + 20)
+        return false;
+    if (read_be16(frame + 12) == ETHERTYPE_V4) {
+        if (ip[0] >> 4 != 4 || ip[9] != IPPROTO_TCP || (read_be16(ip + 6) & 0x3fff))
+            return false;
+        *tcp = ETHERNET_HEADER + (ip[0] & 15u) * 4;
+        *end = ETHERNET_HEADER + read_be16(ip + 2);
+    } else if (read_be16(frame + 12) == ETHERTYPE_V6 && len >= ETHERNET_HEADER + IPV6_HEADER) {
+        if (ip[6] != IPPROTO_TCP)
+            return false;
+        *tcp = ETHERNET_HEADER + IPV6_HEADER;
+        *end = *tcp + read_be16(ip + 4);
+    } else {
+        return false;
+    }
+    return *end <= len && *tcp + 20 <= *end;
+}
+
+bool
+live_frame_key(const uint8_t *frame, uint32_t len, bool outgoing, struct steer_key *key)
+{
+    const uint8_t *ip = frame + ETHERNET_HEADER;
+    uint32_t tcp, end;
+
+    if (!find_tcp(frame, len, &tcp, &end))
+        return false;
+    memset(key, 0, sizeof *key);
+    bool v4 = read_be16(frame + 12) == ETHERTYPE_V4;
+    size_t size = v4 ? 4 : 16;
+    const uint8_t *source = ip + (v4 ? 12 : 8), *dest = source + size;
+    key->family = v4 ? AF_INET : AF_INET6;
+    memcpy(key->local, outgoing ? source : dest, size);
+    memcpy(key->peer, outgoing ? dest : source, size);
+    memcpy(&key->local_port, frame + tcp + (outgoing ? 0 : 2), 2);
+    memcpy(&key->peer_port, frame + tcp + (outgoing ? 2 : 0), 2);
+    return true;
+}
+
+int
+live_frame_parse(const uint8_t *frame, uint32_t len, uint16_t segment_size, uint16_t *tcp_offset,
+                 uint16_t *payload_offset, struct tcp_segment *segment)
+{
+    uint32_t tcp, end;
+
+    if (!find_tcp(frame, len, &tcp, &end))
+        return -EBADMSG;
+    int error = tcp_parse(frame + tcp, end - tcp, segment);
+    if (error)
+        return error;
+    if (tcp + segment->header_len > end)
+        return -EBADMSG;
+    segment->payload_len = end - tcp - segment->header_len;
+    segment->segment_size = segment_size;
+    *tcp_offset = (uint16_t)tcp;
+    *payload_offset = (uint16_t)(tcp + segment->header_len);
+    return 0;
+}
+
+uint32_t
+live_segment_end(const struct tcp_segment *segment)
+{
+    return segment->seq + segment->payload_len + !!(segment->flags & TCP_FIN) +
+           !!(segment->flags & TCP_SYN);
+}
+
+struct live_frame *
+live_frame_create(struct wire_buf *buf)
+{
+    struct live_frame *frame = calloc(1, sizeof *frame);
+
+    if (!frame)
+        return NULL;
+    if (live_frame_parse(buf->data, buf->len, buf->meta.gso_size, &frame->tcp_offset,
+                         &frame->payload_offset, &frame->segment)) {
+        free(frame);
+        return NULL;
+    }
+    list_init(&frame->copy_link);
+    list_init(&frame->held_link);
+    frame->refs = 1;
+    frame->buf = wire_buf_get(buf);
+    return frame;
+}
+
+struct live_frame *
+live_frame_get(struct live_frame *frame)
+{
+    frame->refs++;
+    return frame;
+}
+
+void
+live_frame_put(struct live_frame *frame)
+{
+    if (--frame->refs)
+        return;
+    wire_buf_put(frame->buf);
+    free(frame);
+}
+
+static void
+write_ipv4(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len)
+{
+    memset(ip, 0, 20);
+    ip[0] = 0x45;
+    write_be16(ip + 2, 20 + tcp_len);
+    ip[6] = 0x40; /* DF */
+    ip[8] = 64;
+    ip[9] = IPPROTO_TCP;
+    memcpy(ip + 12, to_kernel ? conn->key.peer : conn->key.local, 4);
+    memcpy(ip + 16, to_kernel ? conn->key.local : conn->key.peer, 4);
+    write_be16(ip + 10, checksum_of(ip, 20));
+}
+
+static void
+write_ipv6(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len)
+{
+    memset(ip, 0, IPV6_HEADER);
+    ip[0] = 0x60;
+    write_be16(ip + 4, tcp_len);
+    ip[6] = IPPROTO_TCP;
+    ip[7] = 64;
+    memcpy(ip + 8, to_kernel ? conn->key.peer : conn->key.local, 16);
+    memcpy(ip + 24, to_kernel ? conn->key.local : conn->key.peer, 16);
+}
+
+/* The checksum field holds the pseudo-header sum; whoever cuts or receives the frame completes it.
+ */
+static void
+write_pseudo_sum(uint8_t *tcp, const struct live_conn *conn, uint32_t tcp_len)
+{
+    struct checksum sum = {0};
+
+    if (conn->key.family == AF_INET)
+        checksum_add_pseudo_v4(&sum, conn->key.local, conn->key.peer, IPPROTO_TCP, tcp_len);
+    else
+        checksum_add_pseudo_v6(&sum, conn->key.local, conn->key.peer, IPPROTO_TCP, tcp_len);
+    write_be16(tcp + 16, checksum_folded(&sum));
+}
+
+size_t
+live_frame_header(const struct live_conn *conn, const struct tcp_out *out, bool to_kernel,
+                  uint8_t *bytes, struct wire_meta *meta)
+{
+    bool v4 = conn->key.family == AF_INET;
+    size_t tcp = ETHERNET_HEADER + (v4 ? 20 : IPV6_HEADER);
+    uint16_t source = ntohs(to_kernel ? conn->key.peer_port : conn->key.local_port);
+    uint16_t dest = ntohs(to_kernel ? conn->key.local_port : conn->key.peer_port);
+    size_t header = tcp_write_header(out, source, dest, bytes + tcp);
+    uint32_t tcp_len = (uint32_t)header + out->len;
+
+    if (to_kernel) {
+        memcpy(bytes, conn->frame_header + 6, 6);
+        memcpy(bytes + 6, conn->frame_header, 6);
+        memcpy(bytes + 12, conn->frame_header + 12, 2);
+    } else {
+        memcpy(bytes, conn->frame_header, ETHERNET_HEADER);
+    }
+    if (v4)
+        write_ipv4(bytes + ETHERNET_HEADER, conn, to_kernel, tcp_len);
+    else
+        write_ipv6(bytes + ETHERNET_HEADER, conn, to_kernel, tcp_len);
+    write_pseudo_sum(bytes + tcp, conn, tcp_len);
+    *meta = (struct wire_meta){.csum_partial = true,
+                               .header_len = (uint16_t)(tcp + header),
+                               .csum_start = (uint16_t)tcp,
+                               .csum_offset = 16};
+    if (out->segment_size && out->len > out->segment_size) {
+        meta->gso_type = v4 ? WIRE_GSO_TCPV4 : WIRE_GSO_TCPV6;
+        meta->gso_size = out->segment_size;
+    }
+    return tcp + header;
+}
+
+void
+live_nbl_set_meta(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv6)
+{
+    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO lso = {.Value = NULL};
+    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO checksum = {.Value = NULL};
+
+    if (meta->gso_type != WIRE_GSO_NONE) {
+        lso.LsoV2Transmit.MSS = meta->gso_size;
+        lso.LsoV2Transmit.TcpHeaderOffset = meta->csum_start;
+        lso.LsoV2Transmit.Type = 1;
+        lso.LsoV2Transmit.IPVersion = ipv6;
+    }
+    if (meta->csum_partial) {
+        checksum.Transmit.IsIPv4 = !ipv6;
+        checksum.Transmit.IsIPv6 = ipv6;
+        checksum.Transmit.TcpChecksum = 1;
+        checksum.Transmit.TcpHeaderOffset = meta->csum_start;
+    }
+    NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo) = lso.Value;
+    NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo) = checksum.Value;
+}
+
+/* What the target says about a frame it passes up; positions come from the frame itself. */
+void
+live_nbl_get_meta(NET_BUFFER_LIST *nbl, const uint8_t *frame, uint32_t len, struct wire_meta *meta)
+{
+    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO lso = {
+        .Value = NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo)};
+    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO checksum = {
+        .Value = NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo)};
+    uint16_t tcp, payload;
+    struct tcp_segment segment;
+
+    *meta = (struct wire_meta){.csum_valid = checksum.Receive.TcpChecksumSucceeded};
+    if (live_frame_parse(frame, len, 0, &tcp, &payload, &segment))
+        return;
+    meta->csum_partial = checksum.Receive.TcpChecksumPartial;
+    meta->csum_start = tcp;
+    meta->csum_offset = 16;
+    meta->header_len = payload;
+    if (lso.LsoV2Transmit.MSS && segment.payload_len > lso.LsoV2Transmit.MSS) {
+        meta->gso_type = read_be16(frame + 12) == ETHERTYPE_V4 ? WIRE_GSO_TCPV4 : WIRE_GSO_TCPV6;
+        meta->gso_size = lso.LsoV2Transmit.MSS;
+    }
+}
+
+void
+live_out_timestamp(struct tcp_out *out, uint32_t tsval, uint32_t tsecr)
+{
+    uint32_t value = htonl(tsval), echo = htonl(tsecr);
+
+    out->option_len = 12;
+    memcpy(out->options, "\x01\x01\x08\x0a", 4);
+    memcpy(out->options + 4, &value, 4);
+    memcpy(out->options + 8, &echo, 4);
+}

@@ -1,0 +1,550 @@
+/*
+ * The stack: interfaces with their TAPs and bindings, the heart beat, and the sorting of frames to
+ * connections.
+ *
+ * The heart beat is the right to speak. The steering programs let go 100 ms after the last one, and
+ * from then on kernel and peer talk past us. So whoever finds that a beat was missed first silences
+ * the wires and gives every flow up.
+ */
+#include "host/linux/stack.h"
+#include "base/log.h"
+#include "host/linux/diag.h"
+#include "host/linux/live/live.h"
+
+#include "chimney/house.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t
+hoststack_now_us(const struct hoststack *stack)
+{
+    return sys_loop_now_us(stack->loop);
+}
+
+/* ---- the heart ---- */
+
+#define LOOKS_PER_BEAT 16
+
+static void
+gag(struct hoststack *stack, bool gagged)
+{
+    stack->gagged = gagged;
+    list_for_each(port, &stack->ports, struct live_port, link) {
+        wire_gag(port->wire, gagged);
+        wire_gag(port->tap, gagged);
+    }
+}
+
+/* Any connection that is not simply the kernel's. */
+static bool
+busy(const struct hoststack *stack)
+{
+    list_for_each(conn, &stack->conns, struct live_conn, link)
+    {
+        if (conn->phase != LIVE_KERNEL)
+            return true;
+    }
+    return false;
+}
+
+static void
+give_all_up(struct hoststack *stack, uint64_t late_us)
+{
+    if (!busy(stack))
+        return;
+    log_warn("missed beat: %llu ms late; every flow goes back to the kernel",
+             (unsigned long long)late_us / 1000);
+    stack->totals.missed_beats++;
+    gag(stack, true);
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        live_abandon(conn, HOSTSTACK_MISSED_BEAT);
+    }
+}
+
+/* False: we must be silent. Called wherever something may make us speak. */
+static bool
+alive(struct hoststack *stack)
+{
+    uint64_t now_us = hoststack_now_us(stack), since_us = now_us - stack->last_beat_us;
+
+    if (since_us > LIVE_MISSED_US) {
+        give_all_up(stack, since_us);
+        stack->last_beat_us = now_us;
+    }
+    return !stack->gagged;
+}
+
+/*
+ * A kernel socket is gone. Without a FIN or RST through the TAP it died silently (TCP_USER_TIMEOUT, or killed by an
+ * administrator): nobody will ever answer the peer, so its wire is reset. One that became TIME_WAIT had sent its FIN.
+ */
+static void
+socket_gone(struct live_conn *conn)
+{
+    if (conn->phase == LIVE_KERNEL)
+        live_destroy(conn);
+    else if (!conn->fin_from_kernel)
+        live_abort_wire(conn, HOSTSTACK_OWNER_VANISHED);
+}
+
+/*
+ * A kernel socket that its process still holds dies without news (TCP_USER_TIMEOUT): look whether
+ * each is still there, a few at every beat. One that has sent its FIN may rightly be gone
+ * (TIME_WAIT).
+ */
+static void
+look_after(struct hoststack *stack)
+{
+    struct steer_snapshot snap;
+    struct live_conn *first = NULL;
+    unsigned looks = LOOKS_PER_BEAT;
+
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        if (!looks-- || conn == first)
+            break;
+        first = first ? first : conn;
+        list_del(&conn->link);
+        list_add_tail(&stack->conns, &conn->link);
+        if (conn->phase != LIVE_KERNEL &&
+            (conn->phase != LIVE_OFFLOADED || conn->fin_from_kernel || conn->abort_posted))
+            continue;
+        if (steer_snapshot(stack->steer, &conn->key, &snap) == -ENOENT)
+            socket_gone(conn);
+    }
+}
+
+static void
+beat(void *arg)
+{
+    struct hoststack *stack = arg;
+
+    if (alive(stack))
+        look_after(stack);
+    if (stack->gagged && !busy(stack))
+        gag(stack, false);
+    stack->last_beat_us = hoststack_now_us(stack);
+    steer_beat(stack->steer, stack->last_beat_us * 1000);
+    sys_timer_set(&stack->beat, stack->last_beat_us + LIVE_BEAT_US);
+}
+
+static void
+serve_dirty(void *arg)
+{
+    struct hoststack *stack = arg;
+    struct list todo;
+
+    if (!alive(stack) || list_empty(&stack->dirty))
+        return;
+    todo = stack->dirty;
+    todo.next->prev = todo.prev->next = &todo;
+    list_init(&stack->dirty);
+    while (!list_empty(&todo)) {
+        struct live_conn *conn = list_first(&todo, struct live_conn, dirty);
+        list_del(&conn->dirty);
+        live_local_output(conn);
+    }
+}
+
+/* ---- frames from the kernel ---- */
+
+static void
+on_kernel_frame(void *arg, struct wire_buf *buf)
+{
+    struct live_port *port = arg;
+    struct steer_key key;
+
+    if (!alive(port->stack) || !live_frame_key(buf->data, buf->len, true, &key))
+        return;
+    struct live_conn *conn = live_find(port->stack, &key);
+    struct live_frame *frame = conn ? live_frame_create(buf) : NULL;
+    if (!frame) {
+        live_raw_out(port, buf);
+        return;
+    }
+    switch (conn->phase) {
+    case LIVE_BRIDGE:
+    case LIVE_RELEASE:
+        conn->idle_since_us = hoststack_now_us(port->stack);
+        live_bridge_out(conn, frame);
+        break;
+    case LIVE_HOLD:
+    case LIVE_INITIATE:
+    case LIVE_TERMINATE:
+        live_hold_out(conn, frame);
+        break;
+    case LIVE_OFFLOADED:
+    case LIVE_DRAIN:
+        live_local_input(conn, frame);
+        break;
+    default:
+        break;
+    }
+    live_frame_put(frame);
+}
+
+static void
+on_tap_writable(void *arg)
+{
+    struct live_port *port = arg;
+
+    list_for_each(conn, &port->stack->conns, struct live_conn, link) {
+        if (conn->port == port && conn->local_live)
+            live_dirty(conn);
+    }
+}
+
+static const struct wire_receiver tap_receiver = {.on_frame = on_kernel_frame,
+                                                  .on_writable = on_tap_writable};
+
+/* ---- frames from the peer ---- */
+
+/* The target let it pass although the connection is its own: IP options, or a checksum it did not
+ * trust. */
+static void
+target_passed(struct live_conn *conn, NET_BUFFER_LIST *nbl)
+{
+    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO checksum = {
+        .Value = NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo)};
+
+    if (checksum.Receive.TcpChecksumSucceeded || checksum.Receive.TcpChecksumPartial)
+        live_forward(conn, nbl);
+    else
+        host_return_frames(conn->port->binding, nbl);
+}
+
+static void
+on_peer_frame(struct live_port *port, NET_BUFFER_LIST *nbl)
+{
+    struct steer_key key;
+    struct live_conn *conn = live_nbl_key(nbl, &key) ? live_find(port->stack, &key) : NULL;
+
+    switch (conn ? conn->phase : LIVE_KERNEL) {
+    case LIVE_HOLD:
+    case LIVE_INITIATE:
+    case LIVE_TERMINATE:
+        live_hold_in(conn, nbl);
+        return;
+    case LIVE_OFFLOADED:
+    case LIVE_DRAIN:
+        target_passed(conn, nbl);
+        return;
+    case LIVE_BRIDGE:
+    case LIVE_RELEASE:
+        live_bridge_in(conn, nbl);
+        break;
+    case LIVE_DEAD:
+        break;
+    default:
+        live_raw_in(port, nbl);
+        break;
+    }
+    wire_flush(port->tap);
+    host_return_frames(port->binding, nbl);
+}
+
+static void
+on_frames(void *arg, struct host_binding *binding, NET_BUFFER_LIST *nbls)
+{
+    struct live_port *port = host_binding_user(binding);
+    struct hoststack *stack = arg;
+
+    if (!port || !alive(stack)) {
+        host_return_frames(binding, nbls);
+        return;
+    }
+    while (nbls) {
+        NET_BUFFER_LIST *next = NET_BUFFER_LIST_NEXT_NBL(nbls);
+        NET_BUFFER_LIST_NEXT_NBL(nbls) = NULL;
+        on_peer_frame(port, nbls);
+        nbls = next;
+    }
+}
+
+static void
+on_frames_sent(void *arg, struct host_binding *binding, NET_BUFFER_LIST *nbls)
+{
+    live_frames_sent(nbls);
+}
+
+/* ---- what NDIS and the kernel tell ---- */
+
+static void
+upload_all(struct hoststack *stack, const struct host_binding *binding,
+           enum hoststack_reason reason)
+{
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        if (!binding || conn->port->binding == binding)
+            live_upload(conn, reason);
+    }
+}
+
+static void
+on_status(void *arg, struct host_binding *binding, const NDIS_STATUS_INDICATION *status)
+{
+    if (status->StatusCode == NDIS_STATUS_UPLOAD_ALL)
+        upload_all(arg, binding, HOSTSTACK_TARGET_ASKED);
+}
+
+static void
+on_running(void *arg, struct host_binding *binding)
+{
+    log_info("%s: running", host_binding_adapter(binding));
+}
+
+static void
+on_leaving(void *arg, struct host_binding *binding)
+{
+    struct hoststack *stack = arg;
+
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        if (conn->port->binding == binding)
+            live_abandon(conn, HOSTSTACK_SHUTTING_DOWN);
+    }
+    host_binding_quiet(binding);
+}
+
+static const struct host_ops stack_host_ops = {.on_running = on_running,
+                                               .on_leaving = on_leaving,
+                                               .on_frames = on_frames,
+                                               .on_frames_sent = on_frames_sent,
+                                               .on_status = on_status};
+
+static void
+on_socket_gone(void *arg, const struct steer_key *key)
+{
+    struct hoststack *stack = arg;
+    struct live_conn *conn = live_find(stack, key);
+
+    if (conn)
+        socket_gone(conn);
+}
+
+static void
+on_destroy_readable(void *arg, int events)
+{
+    struct hoststack *stack = arg;
+
+    diag_read_destroyed(stack->destroy_fd, on_socket_gone, stack);
+}
+
+/* ---- building ---- */
+
+static int
+open_parts(struct hoststack *stack, const char **why)
+{
+    struct steer_options options = {.mark = stack->options.mark};
+    int error = steer_open(&options, &stack->steer, why);
+
+    if (error)
+        return error;
+    *why = "out of memory";
+    stack->host = host_create("linux", &stack_host_ops, stack);
+    if (!stack->host)
+        return -ENOMEM;
+    *why = "the protocol driver did not register";
+    error = house_load(stack->house, "linux", host_entry, stack->host);
+    if (error)
+        return error;
+    *why = "no socket diagnosis (NETLINK_SOCK_DIAG)";
+    stack->destroy_fd = diag_open_destroyed();
+    if (stack->destroy_fd < 0)
+        return stack->destroy_fd;
+    *why = "the event loop refused a timer";
+    error = sys_watch_start(&stack->destroy_watch, stack->loop, stack->destroy_fd, SYS_READABLE,
+                            on_destroy_readable, stack);
+    return error ? error : sys_timer_init(&stack->beat, stack->loop, beat, stack);
+}
+
+int
+hoststack_create(struct house *house, const struct hoststack_options *options,
+                 struct hoststack **out, const char **why)
+{
+    struct hoststack *stack = calloc(1, sizeof *stack);
+
+    *why = "out of memory";
+    if (!stack)
+        return -ENOMEM;
+    stack->house = house;
+    stack->loop = house_loop(house);
+    stack->destroy_fd = -1;
+    if (options)
+        stack->options = *options;
+    list_init(&stack->ports);
+    list_init(&stack->conns);
+    list_init(&stack->dirty);
+    sys_task_init(&stack->output, serve_dirty, stack);
+    int error = open_parts(stack, why);
+    if (error) {
+        hoststack_destroy(stack);
+        return error;
+    }
+    stack->last_beat_us = hoststack_now_us(stack);
+    beat(stack);
+    *out = stack;
+    *why = NULL;
+    return 0;
+}
+
+static void
+close_ports(struct hoststack *stack)
+{
+    list_for_each_safe(port, &stack->ports, struct live_port, link) {
+        house_unbind(stack->house, "linux", port->adapter);
+        steer_detach(stack->steer, port->ifindex);
+        wire_set_receiver(port->tap, NULL, NULL);
+        wire_close(port->tap);
+        list_del(&port->link);
+        free(port);
+    }
+}
+
+#define LAST_GOODBYE_US 1000000u
+
+void
+hoststack_destroy(struct hoststack *stack)
+{
+    uint64_t until_us = hoststack_now_us(stack) + LAST_GOODBYE_US;
+
+    stack->closing = true;
+    upload_all(stack, NULL, HOSTSTACK_SHUTTING_DOWN);
+    while (busy(stack) && hoststack_now_us(stack) < until_us)
+        sys_loop_turn(stack->loop, true);
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        live_abandon(conn, HOSTSTACK_SHUTTING_DOWN);
+    }
+    until_us = hoststack_now_us(stack) + LAST_GOODBYE_US;
+    while (busy(stack) && hoststack_now_us(stack) < until_us)
+        sys_loop_turn(stack->loop, true);
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        live_destroy(conn);
+    }
+    if (stack->host) {
+        close_ports(stack);
+        house_unload(stack->house, "linux");
+        host_destroy(stack->host);
+    }
+    if (stack->beat.loop)
+        sys_timer_fini(&stack->beat);
+    if (stack->destroy_watch.loop)
+        sys_watch_stop(&stack->destroy_watch);
+    if (stack->destroy_fd >= 0)
+        diag_close_destroyed(stack->destroy_fd);
+    sys_task_cancel(&stack->output);
+    if (stack->steer)
+        steer_close(stack->steer);
+    free(stack);
+}
+
+int
+hoststack_wire_filter(const struct hoststack *stack)
+{
+    return steer_filter_fd(stack->steer);
+}
+
+uint32_t
+hoststack_wire_mark(const struct hoststack *stack)
+{
+    return steer_mark(stack->steer);
+}
+
+static int
+bind_port(struct live_port *port, const char **why)
+{
+    struct hoststack *stack = port->stack;
+    int error = house_bind(stack->house, "linux", port->adapter, NULL);
+
+    *why = "the protocol driver could not be bound to the adapter";
+    if (error)
+        return error;
+    port->binding = host_find_binding(stack->host, port->adapter);
+    if (!port->binding)
+        return -ENODEV;
+    host_binding_set_user(port->binding, port);
+    error = steer_attach(stack->steer, port->ifindex, wire_ifindex(port->tap), why);
+    if (error)
+        house_unbind(stack->house, "linux", port->adapter);
+    return error;
+}
+
+int
+hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
+                        struct wire *tap, struct wire *wire, const char **why)
+{
+    struct live_port *port = calloc(1, sizeof *port);
+
+    *why = "out of memory";
+    if (!port)
+        return -ENOMEM;
+    port->stack = stack;
+    port->tap = tap;
+    port->wire = wire;
+    snprintf(port->ifname, sizeof port->ifname, "%s", ifname);
+    snprintf(port->adapter, sizeof port->adapter, "%s", adapter);
+    port->ifindex = (int)if_nametoindex(ifname);
+    list_init(&port->link);
+    *why = "there is no such interface";
+    int error = port->ifindex ? bind_port(port, why) : -ENODEV;
+    if (error) {
+        free(port);
+        return error;
+    }
+    wire_set_receiver(tap, &tap_receiver, port);
+    list_add_tail(&stack->ports, &port->link);
+    *why = NULL;
+    return 0;
+}
+
+struct live_port *
+hoststack_port_by_index(struct hoststack *stack, int ifindex)
+{
+    list_for_each(port, &stack->ports, struct live_port, link) {
+        if (port->ifindex == ifindex)
+            return port;
+    }
+    return NULL;
+}
+
+/* ---- figures ---- */
+
+void
+hoststack_count_move(struct hoststack *stack, const struct hoststack_move *move)
+{
+    struct hoststack_totals *totals = &stack->totals;
+
+    if (move->outcome == HOSTSTACK_LOST)
+        totals->lost++;
+    else if (move->outcome != HOSTSTACK_DONE)
+        totals->refused++;
+    else if (move->down)
+        totals->moves_down++;
+    else
+        totals->moves_up++;
+    log_info("%s %u→%u: %s, %s", move->down ? "down" : "up", move->conn.local.port,
+             move->conn.peer.port, hoststack_reason_token(move->reason),
+             hoststack_reason_words(move->reason));
+    if (stack->on_move)
+        stack->on_move(stack->on_move_arg, move);
+}
+
+void
+hoststack_on_move(struct hoststack *stack, void (*fn)(void *arg, const struct hoststack_move *move),
+                  void *arg)
+{
+    stack->on_move = fn;
+    stack->on_move_arg = arg;
+}
+
+void
+hoststack_read_totals(const struct hoststack *stack, struct hoststack_totals *out)
+{
+    *out = stack->totals;
+    list_for_each(conn, &stack->conns, struct live_conn, link) {
+        if (conn->phase == LIVE_OFFLOADED || conn->phase == LIVE_DRAIN)
+            out->offloaded_now++;
+        out->leaked += conn->leaked;
+    }
+}

@@ -1,0 +1,65 @@
+/*
+ * The Linux host stack: interfaces, the heart beat, and what the user asks for. Private to
+ * src/host/linux.
+ */
+#ifndef HOST_LINUX_STACK_H
+#define HOST_LINUX_STACK_H
+
+#include "base/list.h"
+#include "bpf/steer.h"
+#include "chimney/hoststack.h"
+#include "chimney/wire.h"
+#include "host/host.h"
+#include "sys/loop.h"
+
+struct diag;
+struct live_conn;
+
+/* One interface: TAP, binding, and what is under it. */
+struct live_port {
+    struct list link;
+    struct hoststack *stack;
+    char ifname[16];
+    int ifindex;
+    struct wire *tap;
+    struct wire *wire; /* at the bottom of the driver stack: only to gag */
+    struct host_binding *binding;
+    char adapter[64];
+};
+
+struct hoststack {
+    struct house *house;
+    struct sys_loop *loop;
+    struct hoststack_options options;
+    struct host *host;
+    struct steer *steer;
+    struct list ports, conns, dirty;
+    struct diag *diag;
+    struct sys_watch destroy_watch;
+    int destroy_fd;
+    struct sys_timer beat;
+    struct sys_task output; /* serves the dirty connections */
+    bool gagged;            /* a beat was missed; silent until every flow is given up */
+    uint64_t last_beat_us;
+    uint64_t next_id;
+    struct hoststack_totals totals;
+    void (*on_move)(void *arg, const struct hoststack_move *move);
+    void *on_move_arg;
+    bool closing;
+};
+
+/* ---- request.c: what the user asks for ---- */
+struct hoststack_waiter;
+/* One connection of the waiter's request has come to an end. */
+void hoststack_waiter_done(struct hoststack_waiter *waiter, const struct hoststack_move *move);
+
+/* ---- reason.c ---- */
+const char *hoststack_state_name(uint32_t kernel_state);
+
+/* ---- stack.c ---- */
+struct live_port *hoststack_port_by_index(struct hoststack *stack, int ifindex);
+uint64_t hoststack_now_us(const struct hoststack *stack);
+/* Tells the figures and the log of a finished move. */
+void hoststack_count_move(struct hoststack *stack, const struct hoststack_move *move);
+
+#endif
