@@ -1,0 +1,228 @@
+/*
+ * Order matters twice. When this process dies the kernel closes its descriptors in rising order:
+ * the TAPs are opened before anything else, so that they are gone before the steering that leads
+ * into them would go, and the flow falls back to the kernel at once. And on the way down the host
+ * stack goes first, because it gives the connections back through everything below it.
+ */
+#include "assembly.h"
+
+#include "base/log.h"
+#include "chimney/hoststack.h"
+#include "chimney/house.h"
+#include "chimney/wire.h"
+#include "sys/loop.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ADAPTER_NAME 64
+
+enum driver_kind { DRIVER_TARGET, DRIVER_INTERMEDIATE };
+
+static const struct driver {
+    const char *name;
+    enum driver_kind kind;
+    house_driver_entry entry;
+} drivers[] = {
+    {"soft", DRIVER_TARGET, soft_target_entry},
+    {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
+};
+#define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
+
+/* why: NULL, or a sentence that says more than the errno. */
+static int __attribute__((format(printf, 4, 5)))
+assembly_fail(struct assembly *assembly, int error, const char *why, const char *format, ...)
+{
+    size_t used;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(assembly->error, sizeof(assembly->error), format, args);
+    va_end(args);
+    used = strlen(assembly->error);
+    snprintf(assembly->error + used, sizeof(assembly->error) - used, ": %s%s%s%s",
+             why != NULL ? why : strerror(-error), why != NULL ? " (" : "",
+             why != NULL ? strerror(-error) : "", why != NULL ? ")" : "");
+    return error;
+}
+
+/* ---- drivers ---- */
+
+static const struct driver *
+driver_find(const char *name, enum driver_kind kind)
+{
+    for (unsigned i = 0; i < DRIVER_COUNT; i++) {
+        if (drivers[i].kind == kind && strcmp(drivers[i].name, name) == 0)
+            return &drivers[i];
+    }
+    return NULL;
+}
+
+static int
+check_drivers(struct assembly *assembly, const struct config_stack *stack)
+{
+    if (driver_find(stack->target, DRIVER_TARGET) == NULL)
+        return assembly_fail(assembly, -EINVAL, "no offload target has this name", "%s: '%s'",
+                             stack->ifname, stack->target);
+    for (unsigned i = 0; i < stack->intermediate_count; i++) {
+        if (driver_find(stack->intermediates[i], DRIVER_INTERMEDIATE) == NULL)
+            return assembly_fail(assembly, -EINVAL, "no intermediate driver has this name",
+                                 "%s: '%s'", stack->ifname, stack->intermediates[i]);
+    }
+    return 0;
+}
+
+static int
+load_drivers(struct assembly *assembly)
+{
+    for (unsigned i = 0; i < DRIVER_COUNT; i++) {
+        int error = house_load(assembly->house, drivers[i].name, drivers[i].entry, NULL);
+
+        if (error != 0)
+            return assembly_fail(assembly, error, NULL, "driver %s", drivers[i].name);
+    }
+    return 0;
+}
+
+/* ---- interfaces ---- */
+
+/* The TAP of an interface looks like it: same address, same MTU. */
+static int
+open_tap(struct assembly *assembly, unsigned port, const char *ifname)
+{
+    struct ifreq request = {.ifr_ifindex = (int)if_nametoindex(ifname)};
+    char tap[IF_NAMESIZE];
+    int fd, error = 0, mtu = 0;
+    uint8_t mac[6];
+
+    if (request.ifr_ifindex == 0)
+        return assembly_fail(assembly, -errno, NULL, "%s", ifname);
+    snprintf(tap, sizeof(tap), "chim%d", request.ifr_ifindex);
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return assembly_fail(assembly, -errno, NULL, "%s", ifname);
+    if (ioctl(fd, SIOCGIFMTU, &request) == 0) {
+        mtu = request.ifr_mtu;
+        if (ioctl(fd, SIOCGIFHWADDR, &request) == 0)
+            memcpy(mac, request.ifr_hwaddr.sa_data, sizeof(mac));
+        else
+            error = -errno;
+    } else {
+        error = -errno;
+    }
+    close(fd);
+    if (error == 0)
+        error = wire_tap_open(assembly->loop, tap, mac, (unsigned)mtu, &assembly->ports[port].tap);
+    if (error != 0)
+        return assembly_fail(assembly, error, NULL, "%s: TAP %s", ifname, tap);
+    return 0;
+}
+
+/* Stacks the intermediate drivers on adapter and leaves the name of the top in it. */
+static int
+stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
+                    char adapter[ADAPTER_NAME])
+{
+    for (unsigned i = stack->intermediate_count; i-- > 0;) {
+        const char *driver = stack->intermediates[i];
+        char above[ADAPTER_NAME];
+        int error;
+
+        snprintf(above, sizeof(above), "%s/%s%u", stack->ifname, driver,
+                 stack->intermediate_count - i);
+        error = house_bind(assembly->house, driver, adapter, above);
+        if (error != 0)
+            return assembly_fail(assembly, error, NULL, "%s: binding %s to %s", stack->ifname,
+                                 driver, adapter);
+        memcpy(adapter, above, sizeof(above));
+    }
+    return 0;
+}
+
+static int
+build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
+{
+    char adapter[ADAPTER_NAME];
+    const char *why = NULL;
+    int error;
+
+    error = wire_packet_open(assembly->loop, stack->ifname, hoststack_wire_filter(assembly->stack),
+                             hoststack_wire_mark(assembly->stack), &assembly->ports[port].wire);
+    if (error != 0)
+        return assembly_fail(assembly, error, NULL, "%s: packet socket", stack->ifname);
+    snprintf(adapter, sizeof(adapter), "%s/%s", stack->ifname, stack->target);
+    error = house_add_adapter(assembly->house, stack->target, adapter, assembly->ports[port].wire,
+                              NULL);
+    if (error != 0)
+        return assembly_fail(assembly, error, NULL, "%s: adapter %s", stack->ifname, adapter);
+    error = stack_intermediates(assembly, stack, adapter);
+    if (error != 0)
+        return error;
+    error = hoststack_add_interface(assembly->stack, stack->ifname, adapter,
+                                    assembly->ports[port].tap, assembly->ports[port].wire, &why);
+    if (error != 0)
+        return assembly_fail(assembly, error, why, "%s", stack->ifname);
+    assembly->ports[port].tap = NULL;
+    log_info("%s: served by %s", stack->ifname, adapter);
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int
+create_stack(struct assembly *assembly, const struct config *config)
+{
+    struct hoststack_options options = {.mark = config->mark};
+    const char *why = NULL;
+    int error = house_create(assembly->loop, &assembly->house);
+
+    if (error != 0)
+        return assembly_fail(assembly, error, NULL, "house");
+    error = load_drivers(assembly);
+    if (error != 0)
+        return error;
+    error = hoststack_create(assembly->house, &options, &assembly->stack, &why);
+    if (error != 0)
+        return assembly_fail(assembly, error, why, "host stack");
+    return 0;
+}
+
+int
+assembly_init(struct assembly *assembly, struct sys_loop *loop, const struct config *config)
+{
+    int error = 0;
+
+    *assembly = (struct assembly){.loop = loop};
+    for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
+        error = check_drivers(assembly, &config->stacks[i]);
+    for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
+        error = open_tap(assembly, i, config->stacks[i].ifname);
+    if (error == 0)
+        error = create_stack(assembly, config);
+    for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
+        error = build_port(assembly, i, &config->stacks[i]);
+    return error;
+}
+
+void
+assembly_fini(struct assembly *assembly)
+{
+    if (assembly->stack != NULL)
+        hoststack_destroy(assembly->stack);
+    if (assembly->house != NULL)
+        house_destroy(assembly->house);
+    for (unsigned i = CONFIG_STACKS; i-- > 0;) {
+        if (assembly->ports[i].wire != NULL)
+            wire_close(assembly->ports[i].wire);
+        if (assembly->ports[i].tap != NULL)
+            wire_close(assembly->ports[i].tap);
+    }
+    *assembly = (struct assembly){.loop = NULL};
+}

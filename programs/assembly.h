@@ -1,0 +1,34 @@
+/*
+ * The house that chimneyd runs: drivers, one stack of adapters per interface, the Linux host stack
+ * on top of all of them.
+ *
+ * Threads: the loop's.
+ */
+#ifndef PROGRAMS_ASSEMBLY_H
+#define PROGRAMS_ASSEMBLY_H
+
+#include "config.h"
+
+struct house;
+struct hoststack;
+struct sys_loop;
+struct wire;
+
+struct assembly {
+    struct sys_loop *loop;
+    struct house *house;
+    struct hoststack *stack;
+    struct {
+        struct wire *tap;  /* NULL once the host stack owns it */
+        struct wire *wire; /* of the interface itself */
+    } ports[CONFIG_STACKS];
+    char error[256]; /* what failed, without a newline */
+};
+
+/* Builds everything config asks for. 0 or a negative errno; on failure call assembly_fini as well.
+ */
+int assembly_init(struct assembly *assembly, struct sys_loop *loop, const struct config *config);
+/* Gives every connection back, then takes the house down. */
+void assembly_fini(struct assembly *assembly);
+
+#endif

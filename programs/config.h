@@ -1,0 +1,45 @@
+/*
+ * What chimneyd is told: an INI file, then the command line, which wins.
+ *
+ *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory
+ *   [stack IF]    intermediate = names from the host stack down, target = name
+ */
+#ifndef PROGRAMS_CONFIG_H
+#define PROGRAMS_CONFIG_H
+
+#include "base/log.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_STACKS 16
+#define CONFIG_INTERMEDIATES 8
+#define CONFIG_NAME 16
+#define CONFIG_SOCKET "/run/chimneyd.sock"
+
+struct config_stack {
+    char ifname[IF_NAMESIZE];
+    char intermediates[CONFIG_INTERMEDIATES][CONFIG_NAME]; /* from the host stack down */
+    unsigned intermediate_count;
+    char target[CONFIG_NAME];
+};
+
+struct config {
+    char socket[108]; /* sun_path */
+    enum log_level log;
+    uint32_t mark; /* 0: the host stack's default */
+    bool lock_memory;
+    int ready_fd; /* -1: none */
+    struct config_stack stacks[CONFIG_STACKS];
+    unsigned stack_count;
+    char error[256]; /* what was wrong, without a newline */
+};
+
+void config_init(struct config *config);
+/* 0; -EINVAL, or the error of opening it, with words in config->error. */
+int config_read_file(struct config *config, const char *path);
+/* Reads the file of -c, then the other arguments. 0; 1: help or version was printed; as above. */
+int config_read_arguments(struct config *config, int argc, char **argv);
+
+#endif

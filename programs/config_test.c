@@ -1,0 +1,201 @@
+/* What a configuration may say, and that everything else is refused with the line and the reason.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Reads text as a configuration file. */
+static int
+read_text(struct config *config, const char *text)
+{
+    char path[] = "/tmp/config_test-XXXXXX";
+    int fd = mkstemp(path), result;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    config_init(config);
+    result = config_read_file(config, path);
+    unlink(path);
+    return result;
+}
+
+static int
+read_words(struct config *config, int argc, const char *const *words)
+{
+    char *argv[16] = {(char *)"chimneyd"};
+
+    for (int i = 0; i < argc; i++)
+        argv[i + 1] = (char *)words[i];
+    config_init(config);
+    return config_read_arguments(config, argc + 1, argv);
+}
+#define READ_WORDS(config, ...)                                                                    \
+    read_words(config, (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)),              \
+               (const char *[]){__VA_ARGS__})
+
+static void
+file_sets_everything(void **state)
+{
+    struct config config;
+
+    assert_int_equal(read_text(&config, "; a comment\n"
+                                        "[daemon]\n"
+                                        "socket = /tmp/x.sock\n"
+                                        "log = debug\n"
+                                        "mark = 0xffffffff\n"
+                                        "lock_memory = yes\n"
+                                        "[stack eth0]\n"
+                                        "intermediate = passthru, passthru\n"
+                                        "target = soft\n"
+                                        "[stack eth1]\n"
+                                        "target = null\n"),
+                     0);
+    assert_string_equal(config.socket, "/tmp/x.sock");
+    assert_int_equal(config.log, LOG_DEBUG);
+    assert_true(config.mark == 0xffffffffu);
+    assert_true(config.lock_memory);
+    assert_int_equal(config.stack_count, 2);
+    assert_string_equal(config.stacks[0].ifname, "eth0");
+    assert_int_equal(config.stacks[0].intermediate_count, 2);
+    assert_string_equal(config.stacks[0].intermediates[1], "passthru");
+    assert_string_equal(config.stacks[1].target, "null");
+    assert_int_equal(config.stacks[1].intermediate_count, 0);
+}
+
+static void
+defaults_stand(void **state)
+{
+    struct config config;
+
+    assert_int_equal(READ_WORDS(&config, "--stack", "eth0"), 0);
+    assert_string_equal(config.socket, CONFIG_SOCKET);
+    assert_int_equal(config.log, LOG_INFO);
+    assert_int_equal(config.mark, 0);
+    assert_int_equal(config.ready_fd, -1);
+    assert_string_equal(config.stacks[0].target, "soft");
+}
+
+static void
+arguments_win_over_the_file(void **state)
+{
+    char path[] = "/tmp/config_test-XXXXXX";
+    static const char text[] = "[daemon]\nsocket=/file\nlog=error\n[stack eth0]\nintermediate=a\n";
+    struct config config;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
+    close(fd);
+    assert_int_equal(READ_WORDS(&config, "--socket", "/line", "--stack", "eth0=b, c", "--stack",
+                                "eth1", "--ready-fd", "3", "-c", path),
+                     0);
+    unlink(path);
+    assert_string_equal(config.socket, "/line");
+    assert_int_equal(config.log, LOG_ERROR);
+    assert_int_equal(config.ready_fd, 3);
+    assert_int_equal(config.stack_count, 2);
+    assert_int_equal(config.stacks[0].intermediate_count, 2);
+    assert_string_equal(config.stacks[0].intermediates[0], "b");
+    assert_string_equal(config.stacks[0].intermediates[1], "c");
+}
+
+/* Every file here is wrong; the message must name the line and say this. */
+static void
+bad_files_are_refused_with_the_line(void **state)
+{
+    static const struct {
+        const char *text, *line, *words;
+    } cases[] = {
+        {"[daemon]\nlog = loud\n", ":2:", "loud"},
+        {"[daemon]\nsokcet = /x\n", ":2:", "no key 'sokcet'"},
+        {"[deamon]\nlog = info\n", ":2:", "[deamon]"},
+        {"[daemon]\n\nmark = 0x1ffffffff\n", ":3:", "mark"},
+        {"[daemon]\nmark = -1\n", ":2:", "mark"},
+        {"[daemon]\nmark = 12x\n", ":2:", "12x"},
+        {"[daemon]\nmark =\n", ":2:", "mark"},
+        {"[daemon]\nlock_memory = maybe\n", ":2:", "neither yes nor no"},
+        {"[daemon]\nsocket =\n", ":2:", "empty"},
+        {"[stack eth0]\ntargte = soft\n", ":2:", "no key 'targte'"},
+        {"[stack a-name-that-is-too-long]\ntarget = soft\n", ":2:", "longer than 15"},
+        {"[stack ]\ntarget = soft\n", ":2:", "empty"},
+        {"[stack eth0]\nintermediate = a b\n", ":2:", "comma is missing"},
+        {"[stack eth0]\nintermediate = a,,b\n", ":2:", "empty"},
+        {"[stack eth0]\nintermediate = a,\n", ":2:", "after the comma"},
+        {"[stack eth0]\nintermediate = a,a,a,a,a,a,a,a,a\n", ":2:", "more than 8"},
+        {"nonsense\n", ":1:", "neither"},
+    };
+    struct config config;
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(read_text(&config, cases[i].text), -EINVAL);
+        if (strstr(config.error, cases[i].line) == NULL)
+            fail_msg("case %u: '%s' does not name line %s", i, config.error, cases[i].line);
+        if (strstr(config.error, cases[i].words) == NULL)
+            fail_msg("case %u: '%s' does not say '%s'", i, config.error, cases[i].words);
+    }
+}
+
+static void
+only_the_first_error_is_told(void **state)
+{
+    struct config config;
+
+    assert_int_equal(read_text(&config, "[daemon]\nlog = loud\nmark = x\n"), -EINVAL);
+    assert_non_null(strstr(config.error, "loud"));
+    assert_null(strstr(config.error, "mark"));
+}
+
+static void
+bad_arguments_are_refused(void **state)
+{
+    struct config config;
+
+    assert_int_equal(READ_WORDS(&config, "--socket", "/x"), -EINVAL);
+    assert_non_null(strstr(config.error, "--stack"));
+    assert_int_equal(READ_WORDS(&config, "--stack", "eth0", "eth1"), -EINVAL);
+    assert_non_null(strstr(config.error, "eth1"));
+    assert_int_equal(READ_WORDS(&config, "--stack"), -EINVAL);
+    assert_int_equal(READ_WORDS(&config, "--frobnicate"), -EINVAL);
+    assert_int_equal(READ_WORDS(&config, "--stack", "=passthru"), -EINVAL);
+    assert_int_equal(READ_WORDS(&config, "--stack", "eth0", "--ready-fd", "-1"), -EINVAL);
+    assert_int_equal(READ_WORDS(&config, "-c", "/nonexistent/file"), -ENOENT);
+    assert_non_null(strstr(config.error, "/nonexistent/file"));
+}
+
+static void
+too_many_stacks_are_refused(void **state)
+{
+    char text[2048] = "";
+    struct config config;
+
+    for (int i = 0; i <= CONFIG_STACKS; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "[stack e%d]\ntarget=soft\n", i);
+    assert_int_equal(read_text(&config, text), -EINVAL);
+    assert_non_null(strstr(config.error, "more than"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(file_sets_everything),
+        cmocka_unit_test(defaults_stand),
+        cmocka_unit_test(arguments_win_over_the_file),
+        cmocka_unit_test(bad_files_are_refused_with_the_line),
+        cmocka_unit_test(only_the_first_error_is_told),
+        cmocka_unit_test(bad_arguments_are_refused),
+        cmocka_unit_test(too_many_stacks_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,383 @@
+/*
+ * A house and a host stack without a kernel behind them, for the tests of chimneyd and chimneyctl.
+ *
+ * Connections are a table, and each row says what becomes of an attempt to move it. Every call that
+ * builds or takes down something writes a line to standard error, so that a test sees the order.
+ */
+#include "base/log.h"
+#include "chimney/hoststack.h"
+#include "chimney/house.h"
+#include "chimney/wire.h"
+#include "sys/loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct wire {
+    char name[32];
+};
+
+struct house {
+    struct sys_loop *loop;
+    struct {
+        char adapter[64], driver[16], below[64];
+    } floors[16];
+    unsigned count;
+};
+
+/* What a move down of this connection comes to. */
+static const struct fake_row {
+    const char *local, *peer;
+    pid_t pid;
+    const char *command;
+    enum hoststack_outcome outcome;
+    enum hoststack_reason reason;
+} rows[] = {
+    {"10.0.0.1:80", "10.0.0.2:40001", 100, "nginx", HOSTSTACK_DONE, HOSTSTACK_NONE},
+    {"10.0.0.1:80", "10.0.0.2:40002", 100, "nginx", HOSTSTACK_DONE, HOSTSTACK_NONE},
+    {"10.0.0.1:80", "10.0.0.3:40003", 101, "nginx", HOSTSTACK_REFUSED, HOSTSTACK_ECN},
+    {"[fd00::1]:80", "[fd00::2]:40004", 102, "caf\xe9", HOSTSTACK_LOST, HOSTSTACK_DIED_DURING_MOVE},
+    {"10.0.0.1:81", "10.0.0.2:40005", 103, "old", HOSTSTACK_UNSUPPORTED, HOSTSTACK_TARGET_REFUSED},
+    {"10.0.0.1:82", "10.0.0.2:40006", 104, "foreign", HOSTSTACK_DENIED, HOSTSTACK_NO_PRIVILEGE},
+};
+#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+
+struct hoststack {
+    struct sys_loop *loop;
+    bool offloaded[ROW_COUNT];
+    struct hoststack_totals totals;
+    /* The request being served, one connection per turn of the loop. */
+    struct hoststack_request request;
+    struct hoststack_selector selector;
+    bool serving, down;
+    unsigned next, moves;
+    struct sys_task turn;
+    void (*on_move)(void *arg, const struct hoststack_move *move);
+    void *on_move_arg;
+};
+
+#define fake_say(...) fprintf(stderr, "fake: " __VA_ARGS__)
+
+/* ---- wires ---- */
+
+static int
+fake_wire_open(const char *kind, const char *name, struct wire **out)
+{
+    struct wire *wire = calloc(1, sizeof(*wire));
+
+    if (wire == NULL)
+        return -ENOMEM;
+    snprintf(wire->name, sizeof(wire->name), "%s %s", kind, name);
+    fake_say("open %s\n", wire->name);
+    *out = wire;
+    return 0;
+}
+
+int
+wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
+              struct wire **out)
+{
+    return fake_wire_open("tap", ifname, out);
+}
+
+int
+wire_packet_open(struct sys_loop *loop, const char *ifname, int filter_fd, uint32_t mark,
+                 struct wire **out)
+{
+    /* What the filter and the mark of a host stack that has been created look like. */
+    return filter_fd == 77 && mark != 0 ? fake_wire_open("packet", ifname, out) : -EBADF;
+}
+
+void
+wire_close(struct wire *wire)
+{
+    fake_say("close %s\n", wire->name);
+    free(wire);
+}
+
+/* ---- the house ---- */
+
+NDIS_STATUS
+soft_target_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+{
+    return 0;
+}
+
+NDIS_STATUS
+passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+{
+    return 0;
+}
+
+int
+house_create(struct sys_loop *loop, struct house **out)
+{
+    *out = calloc(1, sizeof(**out));
+    if (*out == NULL)
+        return -ENOMEM;
+    (*out)->loop = loop;
+    return 0;
+}
+
+void
+house_destroy(struct house *house)
+{
+    fake_say("house down\n");
+    free(house);
+}
+
+struct sys_loop *
+house_loop(const struct house *house)
+{
+    return house->loop;
+}
+
+int
+house_load(struct house *house, const char *name, house_driver_entry entry, void *context)
+{
+    return entry != NULL ? 0 : -EINVAL;
+}
+
+static int
+house_add_floor(struct house *house, const char *driver, const char *adapter, const char *below)
+{
+    if (house->count == sizeof(house->floors) / sizeof(house->floors[0]))
+        return -ENOMEM;
+    snprintf(house->floors[house->count].adapter, sizeof(house->floors[0].adapter), "%s", adapter);
+    snprintf(house->floors[house->count].driver, sizeof(house->floors[0].driver), "%s", driver);
+    snprintf(house->floors[house->count].below, sizeof(house->floors[0].below), "%s", below);
+    house->count++;
+    fake_say("floor %s on %s\n", adapter, below[0] != '\0' ? below : "its wire");
+    return 0;
+}
+
+int
+house_add_adapter(struct house *house, const char *driver, const char *adapter, void *device,
+                  const struct house_option *options)
+{
+    return device != NULL ? house_add_floor(house, driver, adapter, "") : -EINVAL;
+}
+
+int
+house_bind(struct house *house, const char *protocol, const char *adapter, const char *section)
+{
+    return house_add_floor(house, protocol, section, adapter);
+}
+
+void
+house_walk(struct house *house, void (*fn)(void *arg, const struct house_floor *floor), void *arg)
+{
+    for (unsigned i = house->count; i-- > 0;) {
+        struct house_floor floor = {
+            .adapter = house->floors[i].adapter,
+            .driver = house->floors[i].driver,
+            .state = "Running",
+            .below = house->floors[i].below[0] != '\0' ? house->floors[i].below : NULL,
+            .protocols = i + 1 == house->count ? "linux" : "passthru",
+            .chimney = true,
+        };
+
+        fn(arg, &floor);
+    }
+}
+
+/* ---- the host stack ---- */
+
+static void
+fake_info(const struct hoststack *stack, unsigned row, struct hoststack_conn_info *out)
+{
+    *out = (struct hoststack_conn_info){.id = row + 1, .pid = rows[row].pid, .inode = 1000 + row};
+    hoststack_parse_endpoint(rows[row].local, &out->local);
+    hoststack_parse_endpoint(rows[row].peer, &out->peer);
+    snprintf(out->state, sizeof(out->state), "ESTABLISHED");
+    snprintf(out->owner, sizeof(out->owner), "%s", stack->offloaded[row] ? "target" : "kernel");
+    snprintf(out->interface, sizeof(out->interface), "lo");
+    snprintf(out->command, sizeof(out->command), "%s", rows[row].command);
+}
+
+static bool
+endpoint_fits(const struct hoststack_endpoint *wanted, const struct hoststack_endpoint *there)
+{
+    return (wanted->any_port || wanted->port == there->port) &&
+           (wanted->any_address ||
+            (wanted->family == there->family &&
+             memcmp(wanted->address, there->address, sizeof(there->address)) == 0));
+}
+
+static bool
+fake_fits(const struct hoststack_selector *selector, const struct hoststack_conn_info *info)
+{
+    return (selector->pid == 0 || selector->pid == info->pid) &&
+           endpoint_fits(&selector->local, &info->local) &&
+           endpoint_fits(&selector->peer, &info->peer);
+}
+
+static void
+fake_move(struct hoststack *stack, unsigned row, const struct hoststack_conn_info *info)
+{
+    struct hoststack_move move = {.conn = *info,
+                                  .down = stack->down,
+                                  .outcome = rows[row].outcome,
+                                  .reason = rows[row].reason,
+                                  .held_us = 120 + row,
+                                  .total_us = 2500,
+                                  .send_queue_bytes = 65160};
+
+    if (stack->down && stack->offloaded[row]) {
+        move.outcome = HOSTSTACK_REFUSED;
+        move.reason = HOSTSTACK_ALREADY_OFFLOADED;
+    } else if (!stack->down && !stack->offloaded[row]) {
+        move.outcome = HOSTSTACK_REFUSED;
+        move.reason = HOSTSTACK_NOT_OFFLOADED;
+    } else if (move.outcome == HOSTSTACK_DONE) {
+        stack->offloaded[row] = stack->down;
+    }
+    fake_info(stack, row, &move.conn);
+    stack->request.on_move(stack->request.arg, &move);
+    if (stack->on_move != NULL)
+        stack->on_move(stack->on_move_arg, &move);
+}
+
+static void
+on_turn(void *arg)
+{
+    struct hoststack *stack = arg;
+    struct hoststack_conn_info info;
+
+    while (stack->next < ROW_COUNT) {
+        unsigned row = stack->next++;
+
+        fake_info(stack, row, &info);
+        if (fake_fits(&stack->selector, &info)) {
+            stack->moves++;
+            fake_move(stack, row, &info);
+            sys_loop_defer(stack->loop, &stack->turn);
+            return;
+        }
+    }
+    stack->serving = false;
+    stack->request.on_end(stack->request.arg, stack->moves);
+}
+
+static int
+fake_start(struct hoststack *stack, bool down, const struct hoststack_selector *selector,
+           const struct hoststack_request *request)
+{
+    if (stack->serving)
+        return -EBUSY;
+    stack->serving = true;
+    stack->down = down;
+    stack->selector = *selector;
+    stack->request = *request;
+    stack->next = stack->moves = 0;
+    /* A request for this peer is never answered: a client must be able to go away, and so must we.
+     */
+    if (selector->peer.port != 9)
+        sys_loop_defer(stack->loop, &stack->turn);
+    return 0;
+}
+
+int
+hoststack_create(struct house *house, const struct hoststack_options *options,
+                 struct hoststack **out, const char **why)
+{
+    struct hoststack *stack;
+
+    if (options->mark == 13) {
+        *why = "the kernel is too old";
+        return -EOPNOTSUPP;
+    }
+    stack = calloc(1, sizeof(*stack));
+    if (stack == NULL)
+        return -ENOMEM;
+    stack->loop = house_loop(house);
+    sys_task_init(&stack->turn, on_turn, stack);
+    *out = stack;
+    fake_say("host stack up\n");
+    return 0;
+}
+
+void
+hoststack_destroy(struct hoststack *stack)
+{
+    /* Answers that are under way arrive; clients are still listened to. */
+    for (unsigned i = 0; i < 10; i++)
+        sys_loop_turn(stack->loop, false);
+    sys_task_cancel(&stack->turn);
+    fake_say("host stack down\n");
+    free(stack);
+}
+
+int
+hoststack_wire_filter(const struct hoststack *stack)
+{
+    return 77;
+}
+
+uint32_t
+hoststack_wire_mark(const struct hoststack *stack)
+{
+    return 1;
+}
+
+int
+hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
+                        struct wire *tap, struct wire *wire, const char **why)
+{
+    fake_say("interface %s over %s\n", ifname, adapter);
+    wire_close(tap);
+    return 0;
+}
+
+int
+hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
+               void (*fn)(void *arg, const struct hoststack_conn_info *info), void *arg)
+{
+    for (unsigned row = 0; row < ROW_COUNT; row++) {
+        struct hoststack_conn_info info;
+
+        fake_info(stack, row, &info);
+        if (fake_fits(selector, &info))
+            fn(arg, &info);
+    }
+    /* A long list, for the bounds of an answer. */
+    if (selector->peer.port == 7) {
+        struct hoststack_conn_info info;
+
+        fake_info(stack, 0, &info);
+        for (unsigned i = 0; i < 100000; i++)
+            fn(arg, &info);
+    }
+    return 0;
+}
+
+int
+hoststack_offload(struct hoststack *stack, const struct hoststack_selector *selector,
+                  const struct hoststack_request *request)
+{
+    return fake_start(stack, true, selector, request);
+}
+
+int
+hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selector,
+                 const struct hoststack_request *request)
+{
+    return fake_start(stack, false, selector, request);
+}
+
+void
+hoststack_on_move(struct hoststack *stack, void (*fn)(void *arg, const struct hoststack_move *move),
+                  void *arg)
+{
+    stack->on_move = fn;
+    stack->on_move_arg = arg;
+}
+
+void
+hoststack_read_totals(const struct hoststack *stack, struct hoststack_totals *out)
+{
+    *out = stack->totals;
+}

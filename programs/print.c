@@ -1,0 +1,120 @@
+/*
+ * What people read. A member that an older or newer daemon does not send prints as nothing; names
+ * of processes are whatever their owners made them, so control characters are not passed on to the
+ * terminal.
+ */
+#include "print.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *
+text(json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+
+    return value != NULL ? value : "";
+}
+
+static long long
+number(json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* The process of a connection as ss shows it, or nothing. */
+static void
+format_users(json_t *conn, char *out, size_t size)
+{
+    long long pid = number(conn, "pid");
+    char command[64];
+    size_t i;
+
+    out[0] = '\0';
+    if (pid == 0)
+        return;
+    snprintf(command, sizeof(command), "%s", text(conn, "command"));
+    for (i = 0; command[i] != '\0'; i++) {
+        if ((unsigned char)command[i] < ' ' || command[i] == 0x7f || command[i] == '"')
+            command[i] = '?';
+    }
+    snprintf(out, size, "(\"%s\",pid=%lld)", command, pid);
+}
+
+void
+print_status(json_t *status)
+{
+    printf("chimneyd %s pid %lld up %.1f s\n", text(status, "version"), number(status, "pid"),
+           (double)number(status, "uptime_ms") / 1000);
+    printf(
+        "offloaded now %lld, moves down %lld up %lld, refused %lld, lost %lld, missed beats %lld\n",
+        number(status, "offloaded_now"), number(status, "moves_down"), number(status, "moves_up"),
+        number(status, "refused"), number(status, "lost"), number(status, "missed_beats"));
+    printf("engine out %lld in %lld bytes, leaked %lld frames\n",
+           number(status, "engine_bytes_out"), number(status, "engine_bytes_in"),
+           number(status, "leaked"));
+}
+
+void
+print_floor(json_t *floor)
+{
+    const char *below = text(floor, "below"), *protocols = text(floor, "protocols");
+
+    printf("%s: driver %s state %s on %s", text(floor, "adapter"), text(floor, "driver"),
+           text(floor, "state"), below[0] != '\0' ? below : "its wire");
+    if (protocols[0] != '\0')
+        printf(" bound %s", protocols);
+    printf(" chimney %s", json_is_true(json_object_get(floor, "chimney")) ? "on" : "off");
+    if (json_is_true(json_object_get(floor, "paused")))
+        printf(" paused");
+    printf(" offloaded %lld\n", number(floor, "offloaded"));
+}
+
+#define CONN_LINE "%-7s %-12s %-30s %-30s %-12s %s\n"
+
+void
+print_conn_line(json_t *conn, unsigned line)
+{
+    char users[128];
+
+    if (line == 0)
+        printf(CONN_LINE, "Owner", "State", "Local Address:Port", "Peer Address:Port", "Interface",
+               "Process");
+    format_users(conn, users, sizeof(users));
+    printf(CONN_LINE, text(conn, "owner"), text(conn, "state"), text(conn, "local"),
+           text(conn, "peer"), text(conn, "interface"), users);
+}
+
+void
+print_conn_details(json_t *conn)
+{
+    char users[128];
+
+    format_users(conn, users, sizeof(users));
+    printf("%s %s %s owner %s dev %s inode %lld %s\n", text(conn, "local"), text(conn, "peer"),
+           text(conn, "state"), text(conn, "owner"), text(conn, "interface"), number(conn, "inode"),
+           users);
+    printf("    moves down %lld up %lld, with the target %.3f s\n", number(conn, "moves_down"),
+           number(conn, "moves_up"), (double)number(conn, "offloaded_us") / 1e6);
+    printf("    engine out %lld in %lld bytes, retransmits wire %lld kernel %lld, leaked %lld\n",
+           number(conn, "engine_bytes_out"), number(conn, "engine_bytes_in"),
+           number(conn, "wire_retransmits"), number(conn, "kernel_retransmits"),
+           number(conn, "leaked"));
+}
+
+void
+print_move(json_t *move)
+{
+    json_t *conn = json_object_get(move, "conn");
+    const char *outcome = text(move, "outcome");
+
+    printf("%s %s ", text(conn, "local"), text(conn, "peer"));
+    if (strcmp(outcome, "done") != 0) {
+        printf("%s (%s): %s\n", outcome, text(move, "reason"), text(move, "words"));
+        return;
+    }
+    printf(
+        "%s: held %lld us of %lld us, send queue %lld bytes, receive queue %lld bytes, owner %s\n",
+        text(move, "direction"), number(move, "held_us"), number(move, "total_us"),
+        number(move, "send_queue_bytes"), number(move, "receive_queue_bytes"), text(conn, "owner"));
+}
