@@ -1,0 +1,176 @@
+"""Live connections of unmodified processes, moved down and up in the middle of what they do."""
+
+import random
+import threading
+import time
+
+from harness import Daemon, Net, Pair, Receiver, Sender, same_bytes
+
+MIB = 1 << 20
+
+
+def echo(pair, message):
+    """One round trip started by the far side."""
+    pair.far.sendall(message)
+    assert pair.near.recv(65536) == message
+    pair.near.sendall(message)
+    assert pair.far.recv(65536) == message
+
+
+def move_while(daemon, pair, condition, between_s=0.0, least=1):
+    """Down and up again while condition() holds; the figures of each move."""
+    moves = []
+    while condition() or len(moves) < least * 2:
+        moves.append(daemon.must_move("offload", *pair.selector))
+        if between_s:
+            time.sleep(between_s)  # lets the stream run with the target
+        if not condition() and len(moves) > 2 * least:
+            break
+        moves.append(daemon.must_move("upload", *pair.selector))
+        if between_s:
+            time.sleep(between_s / 4)
+    return moves
+
+
+def idle(stack, v6):
+    with Net() as net:
+        net.warm(v6)
+        with Daemon(net, stack=stack) as daemon:
+            net.count_rst()
+            pair = Pair(net, v6=v6)
+            echo(pair, b"before")
+            for turn in range(10):
+                daemon.must_move("offload", *pair.selector)
+                echo(pair, b"down %d" % turn)
+                code, answer, _ = daemon.ctl("conn", "show", *pair.selector)
+                assert code == 0 and answer[0]["owner"] == "target", answer
+                daemon.must_move("upload", *pair.selector)
+                echo(pair, b"up %d" % turn)
+            pair.close()
+            assert net.rsts() == 0
+
+
+def test_idle_ipv4():
+    """An idle IPv4 connection goes down and up ten times and still echoes."""
+    idle("eth0", False)
+
+
+def test_idle_ipv6():
+    """The same over IPv6."""
+    idle("eth0", True)
+
+
+def test_idle_through_passthru():
+    """The same with an intermediate driver between host stack and target."""
+    idle("eth0=passthru", False)
+
+
+def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_frames=False, least=3, between_s=0.02):
+    with Net(relay=relay, mtu_frames=mtu_frames) as net:
+        net.warm(v6)
+        with Daemon(net, stack=stack) as daemon:
+            net.count_rst()
+            pair = Pair(net, v6=v6)
+            source, sink = (pair.far, pair.near) if upwards else (pair.near, pair.far)
+            sender, receiver = Sender(source, size, rate), Receiver(sink)
+            receiver.start()
+            sender.start()
+            moves = move_while(daemon, pair, lambda: sender.is_alive() and sender.sent < size * 0.9, between_s)
+            same_bytes(sender, receiver)
+            downs = sum(1 for move in moves if move["direction"] == "down")
+            assert downs >= least, f"only {downs} moves down"
+            assert net.rsts() == 0
+            pair.close()
+
+
+def test_download():
+    """The near side sends 256 MiB while the connection moves."""
+    stream(False, 256 * MIB, rate=100 * MIB)
+
+
+def test_upload():
+    """The near side receives 128 MiB while the connection moves."""
+    stream(True, 128 * MIB, rate=50 * MIB)
+
+
+def test_download_full_rate():
+    """As fast as it goes, no pacing."""
+    stream(False, 1024 * MIB, least=2)
+
+
+def test_download_ipv6():
+    """IPv6, through passthru."""
+    stream(False, 64 * MIB, v6=True, stack="eth0=passthru", rate=50 * MIB)
+
+
+def test_upload_ipv6():
+    """IPv6, the other way."""
+    stream(True, 64 * MIB, v6=True, rate=50 * MIB)
+
+
+LOSSY = ["--seed", "7", "--loss-ppm", "10000", "--reorder-ppm", "10000", "--reorder-us", "2000"]
+
+
+def test_download_lossy():
+    """1 % loss and reordering in both directions, near sends."""
+    stream(False, 48 * MIB, rate=16 * MIB, relay=LOSSY, mtu_frames=True)
+
+
+def test_upload_lossy():
+    """1 % loss and reordering in both directions, near receives."""
+    stream(True, 48 * MIB, rate=16 * MIB, relay=LOSSY, mtu_frames=True)
+
+
+def test_interactive():
+    """One-byte messages both ways across moves: each is echoed, in order."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            stop = threading.Event()
+            count, failure = [0], []
+
+            def talk():
+                try:
+                    while not stop.is_set():
+                        message = bytes([count[0] & 255])
+                        pair.far.sendall(message)
+                        assert pair.near.recv(16) == message
+                        pair.near.sendall(message)
+                        assert pair.far.recv(16) == message
+                        count[0] += 1
+                except Exception as error:
+                    failure.append(error)
+
+            talker = threading.Thread(target=talk, daemon=True)
+            talker.start()
+            for _ in range(15):
+                daemon.must_move("offload", *pair.selector)
+                daemon.must_move("upload", *pair.selector)
+            stop.set()
+            talker.join(30)
+            assert not talker.is_alive(), f"stuck after {count[0]} messages"
+            assert not failure, failure
+            assert count[0] > 100, count
+            pair.close()
+
+
+def test_both_directions():
+    """Streams in both directions at once, moved at random points."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            pairs = [(Sender(pair.near, 96 * MIB, 50 * MIB), Receiver(pair.far)),
+                     (Sender(pair.far, 96 * MIB, 50 * MIB), Receiver(pair.near))]
+            for sender, receiver in pairs:
+                receiver.start()
+                sender.start()
+            rng = random.Random(1)
+            while all(sender.sent < sender.size * 0.8 for sender, _ in pairs):
+                daemon.must_move("offload", *pair.selector)
+                time.sleep(rng.uniform(0, 0.05))
+                daemon.must_move("upload", *pair.selector)
+            for sender, receiver in pairs:
+                same_bytes(sender, receiver)
+            pair.close()

@@ -1,0 +1,193 @@
+"""Bad input: refused with its reason, and the connection goes on working in the kernel."""
+
+import socket
+import struct
+
+from harness import Daemon, Net, Pair, Skip, inside, run, wait_for
+
+
+def refused(daemon, reason, *selector, direction="offload", code=1):
+    got, moves = daemon.moves(direction, *selector)
+    assert [move["reason"] for move in moves] == [reason], (moves, reason)
+    assert got == code, f"exit {got}, not {code}"
+
+
+def works(pair):
+    pair.near.sendall(b"ping")
+    assert pair.far.recv(16) == b"ping"
+    pair.far.sendall(b"pong")
+    assert pair.near.recv(16) == b"pong"
+
+
+def test_selection():
+    """No such connection, LISTEN, not offloaded, offloaded twice, no daemon, bad usage."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            refused(daemon, "no-such-connection", "--local", ":1")
+            refused(daemon, "no-such-connection", "--pid", "999999999")
+            with inside(net.near):
+                listener = socket.create_server((net.near4, 0))
+            refused(daemon, "listening", "--local", f":{listener.getsockname()[1]}")
+            listener.close()
+            pair = Pair(net)
+            refused(daemon, "not-offloaded", *pair.selector, direction="upload")
+            daemon.must_move("offload", *pair.selector)
+            refused(daemon, "already-offloaded", *pair.selector)
+            works(pair)
+            daemon.must_move("upload", *pair.selector)
+            works(pair)
+            for words in (("offload",), ("offload", "--local", "nonsense"), ("offload", "--local", ":0"),
+                          ("offload", "--pid", "-3"), ("dance", *pair.selector)):
+                assert daemon.ctl("conn", *words)[0] == 2, words
+            pair.close()
+            socket_path, daemon.socket = daemon.socket, "/nonexistent/chimneyd.sock"
+            assert daemon.ctl("status")[0] == 3
+            daemon.socket = socket_path
+
+
+def test_loopback_and_no_stack():
+    """Connections on lo, to an address of our own, and on an interface without a stack."""
+    with Net() as net:
+        net.warm()
+        run("ip", "-n", net.near, "link", "add", "other0", "type", "veth", "peer", "name", "other0", "netns", net.far)
+        for ns, address in ((net.near, "10.78.0.1/24"), (net.far, "10.78.0.2/24")):
+            run("ip", "-n", ns, "addr", "add", address, "dev", "other0")
+            run("ip", "-n", ns, "link", "set", "other0", "up")
+        with Daemon(net) as daemon:
+            for address in ("127.0.0.1", net.near4):
+                with inside(net.near):
+                    listener = socket.create_server((address, 0))
+                    client = socket.create_connection(listener.getsockname())
+                host, port = client.getsockname()
+                refused(daemon, "loopback", "--local", f"{host}:{port}", "--peer", f":{listener.getsockname()[1]}")
+                client.close()
+                listener.close()
+            with inside(net.far):
+                listener = socket.create_server(("10.78.0.2", 0))
+            with inside(net.near):
+                client = socket.create_connection(listener.getsockname())
+            refused(daemon, "no-stack", "--peer", "10.78.0.2")
+            client.close()
+            listener.close()
+
+
+def test_interface_down():
+    """An interface that is down."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            run("ip", "-n", net.far, "link", "set", "eth0", "down")
+            wait_for(lambda: "LOWER_UP" not in run("ip", "-n", net.near, "link", "show", "eth0").stdout, "no carrier")
+            code, moves = daemon.moves("offload", *pair.selector)
+            assert code == 1 and moves[0]["reason"] in ("interface-down", "no-route"), moves
+            run("ip", "-n", net.far, "link", "set", "eth0", "up")
+            net.warm()
+            works(pair)
+            pair.close()
+
+
+def test_ecn():
+    """ECN negotiated."""
+    with Net() as net:
+        for ns in (net.near, net.far):
+            run("sysctl", "-qw", "net.ipv4.tcp_ecn=1", ns=ns)
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            refused(daemon, "ecn", *pair.selector)
+            works(pair)
+            pair.close()
+
+
+def test_mptcp():
+    """An MPTCP subflow."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            try:
+                with inside(net.near):
+                    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+                with inside(net.far):
+                    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+            except OSError as error:
+                raise Skip(f"no MPTCP: {error}") from error
+            listener.bind((net.near4, 0))
+            listener.listen(1)
+            client.connect(listener.getsockname())
+            server, _ = listener.accept()
+            client.sendall(b"x")
+            assert server.recv(4) == b"x"
+            refused(daemon, "mptcp", "--local", f":{listener.getsockname()[1]}", "--peer", f":{client.getsockname()[1]}")
+            client.sendall(b"y")
+            assert server.recv(4) == b"y"
+            for sock in (client, server, listener):
+                sock.close()
+
+
+def md5_key(address):
+    """struct tcp_md5sig for an IPv4 address."""
+    sockaddr = struct.pack("=HH4s8s", socket.AF_INET, 0, socket.inet_aton(address), b"") + bytes(112)
+    return sockaddr + struct.pack("=BBHI", 0, 0, 6, 0) + b"secret".ljust(80, b"\0")
+
+
+def test_md5():
+    """TCP MD5 signatures."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            with inside(net.near):
+                listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            with inside(net.far):
+                client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                listener.setsockopt(socket.IPPROTO_TCP, 14, md5_key(net.far4))
+                client.setsockopt(socket.IPPROTO_TCP, 14, md5_key(net.near4))
+            except OSError as error:
+                raise Skip(f"no TCP_MD5SIG: {error}") from error
+            listener.bind((net.near4, 0))
+            listener.listen(1)
+            client.connect(listener.getsockname())
+            server, _ = listener.accept()
+            refused(daemon, "md5", "--local", f":{listener.getsockname()[1]}", "--peer", f":{client.getsockname()[1]}")
+            client.sendall(b"y")
+            assert server.recv(4) == b"y"
+            for sock in (client, server, listener):
+                sock.close()
+
+
+def test_microsecond_timestamps():
+    """Timestamps with the microsecond clock."""
+    with Net() as net:
+        shown = run("ip", "-n", net.near, "route", "change", "10.77.0.0/24", "dev", "eth0", "features", "tcp_usec_ts",
+                    check=False)
+        if shown.returncode:
+            raise Skip("this iproute2 or kernel has no tcp_usec_ts route feature: " + shown.stderr.strip())
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net, connect_from_near=True)
+            refused(daemon, "microsecond-timestamps", *pair.selector)
+            works(pair)
+            pair.close()
+
+
+def test_dies_during_move():
+    """A connection reset while it is being moved ends as lost or closed, and leaves nothing behind."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            for _ in range(10):
+                pair = Pair(net)
+                pair.near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                import threading
+                closer = threading.Thread(target=pair.near.close)
+                closer.start()
+                code, moves = daemon.moves("offload", *pair.selector)
+                closer.join()
+                assert code in (0, 1, 5), (code, moves)
+                pair.far.close()
+            def empty():
+                answer = daemon.ctl("status")[1]
+                return answer["offloaded_now"] == 0
+            wait_for(empty, "the daemon to let go")
