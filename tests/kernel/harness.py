@@ -224,8 +224,9 @@ class Daemon:
         if self.process:
             self.process.wait(timeout=30)
             self.process = None
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.log_path)
+        for path in (self.log_path, self.socket):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def rss_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
