@@ -257,8 +257,9 @@ already_ours(const struct live_conn *conn)
     return conn->phase == LIVE_OFFLOADED ? HOSTSTACK_ALREADY_OFFLOADED : HOSTSTACK_BUSY;
 }
 
+/* pid: who holds it, if the selector said so; finding out would mean to read all of /proc now. */
 static enum hoststack_reason
-start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket)
+start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pid_t pid)
 {
     struct hoststack *stack = waiter->stack;
     struct live_conn *conn = live_find(stack, &socket->key);
@@ -286,7 +287,10 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket)
     conn->route = route;
     memcpy(conn->frame_header, header, sizeof header);
     conn->inode = socket->inode;
-    procs_find(socket->inode, &conn->pid, conn->command, sizeof conn->command);
+    if (pid) {
+        conn->pid = pid;
+        procs_command(pid, conn->command, sizeof conn->command);
+    }
     int error = live_adopt(conn);
     if (error) {
         if (!conn->moves_down)
@@ -328,7 +332,7 @@ hoststack_offload(struct hoststack *stack, const struct hoststack_selector *sele
             continue; /* the listener behind them was not meant */
         enum hoststack_reason reason = HOSTSTACK_NOT_ESTABLISHED;
         if (is_connection(socket))
-            reason = start_down(waiter, socket);
+            reason = start_down(waiter, socket, selector->pid);
         else if (strcmp(hoststack_state_name(socket->state), "LISTEN") == 0)
             reason = HOSTSTACK_LISTENING;
         if (reason != HOSTSTACK_NONE)
@@ -359,13 +363,6 @@ start_up(struct hoststack_waiter *waiter, struct live_conn *conn)
     waiter_push(waiter, &move);
 }
 
-static bool
-conn_matches(const struct hoststack_selector *selector, const struct live_conn *conn)
-{
-    return conn->phase != LIVE_RELEASE && conn->phase != LIVE_DEAD &&
-           key_matches(selector, &conn->key) && (!selector->pid || selector->pid == conn->pid);
-}
-
 int
 hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selector,
                  const struct hoststack_request *request)
@@ -381,15 +378,16 @@ hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selec
         free(selection.sockets);
         return -ENOMEM;
     }
-    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
-        if (conn->phase == LIVE_KERNEL || !conn_matches(selector, conn))
+    for (size_t i = 0; i < selection.count; i++) {
+        struct live_conn *conn = live_find(stack, &selection.sockets[i].key);
+        if (!conn || conn->phase == LIVE_KERNEL)
             continue;
         found = true;
         start_up(waiter, conn);
     }
     for (size_t i = 0; i < selection.count && !found; i++)
         refuse(waiter, false, &selection.sockets[i], HOSTSTACK_NOT_OFFLOADED);
-    if (!found && !selection.count)
+    if (!selection.count)
         refuse(waiter, false, NULL, HOSTSTACK_NO_SUCH_CONNECTION);
     free(selection.sockets);
     sys_loop_defer(stack->loop, &waiter->task);
@@ -408,20 +406,17 @@ hoststack_list(struct hoststack *stack, const struct hoststack_selector *selecto
 
     if (error)
         return error;
-    list_for_each(conn, &stack->conns, struct live_conn, link) {
-        struct hoststack_conn_info info;
-        if (!conn_matches(selector, conn))
-            continue;
-        live_fill_info(conn, &info);
-        fn(arg, &info);
-    }
+    procs_owners_read(&owners); /* without it the processes stay unknown */
     for (size_t i = 0; i < selection.count; i++) {
         struct diag_socket *socket = &selection.sockets[i];
-        struct hoststack_conn_info info;
         struct live_conn *conn = live_find(stack, &socket->key);
-        if ((conn && conn_matches(selector, conn)) || !is_connection(socket))
+        struct hoststack_conn_info info;
+        if (!is_connection(socket))
             continue;
-        fill_info(&info, socket);
+        if (conn)
+            live_fill_info(conn, &info);
+        else
+            fill_info(&info, socket);
         if (owners)
             procs_owners_find(owners, socket->inode, &info.pid, info.command, sizeof info.command);
         fn(arg, &info);

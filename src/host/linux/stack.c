@@ -1,10 +1,7 @@
 /*
- * The stack: interfaces with their TAPs and bindings, the heart beat, and the sorting of frames to
- * connections.
+ * The stack: interfaces with their TAPs and bindings, and the sorting of frames to connections.
  *
- * The heart beat is the right to speak. The steering programs let go 100 ms after the last one, and
- * from then on kernel and peer talk past us. So whoever finds that a beat was missed first silences
- * the wires and gives every flow up.
+ * Whatever may make us speak first asks whether the heart has beaten in time (heart.c).
  */
 #include "host/linux/stack.h"
 #include "base/log.h"
@@ -25,111 +22,7 @@ hoststack_now_us(const struct hoststack *stack)
     return sys_loop_now_us(stack->loop);
 }
 
-/* ---- the heart ---- */
-
-#define LOOKS_PER_BEAT 16
-
-static void
-gag(struct hoststack *stack, bool gagged)
-{
-    stack->gagged = gagged;
-    list_for_each(port, &stack->ports, struct live_port, link) {
-        wire_gag(port->wire, gagged);
-        wire_gag(port->tap, gagged);
-    }
-}
-
-/* Any connection that is not simply the kernel's. */
-static bool
-busy(const struct hoststack *stack)
-{
-    list_for_each(conn, &stack->conns, struct live_conn, link)
-    {
-        if (conn->phase != LIVE_KERNEL)
-            return true;
-    }
-    return false;
-}
-
-static void
-give_all_up(struct hoststack *stack, uint64_t late_us)
-{
-    if (!busy(stack))
-        return;
-    log_warn("missed beat: %llu ms late; every flow goes back to the kernel",
-             (unsigned long long)late_us / 1000);
-    stack->totals.missed_beats++;
-    gag(stack, true);
-    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
-        live_abandon(conn, HOSTSTACK_MISSED_BEAT);
-    }
-}
-
-/* False: we must be silent. Called wherever something may make us speak. */
-static bool
-alive(struct hoststack *stack)
-{
-    uint64_t now_us = hoststack_now_us(stack), since_us = now_us - stack->last_beat_us;
-
-    if (since_us > LIVE_MISSED_US) {
-        give_all_up(stack, since_us);
-        stack->last_beat_us = now_us;
-    }
-    return !stack->gagged;
-}
-
-/*
- * A kernel socket is gone. Without a FIN or RST through the TAP it died silently (TCP_USER_TIMEOUT, or killed by an
- * administrator): nobody will ever answer the peer, so its wire is reset. One that became TIME_WAIT had sent its FIN.
- */
-static void
-socket_gone(struct live_conn *conn)
-{
-    if (conn->phase == LIVE_KERNEL)
-        live_destroy(conn);
-    else if (!conn->fin_from_kernel)
-        live_abort_wire(conn, HOSTSTACK_OWNER_VANISHED);
-}
-
-/*
- * A kernel socket that its process still holds dies without news (TCP_USER_TIMEOUT): look whether
- * each is still there, a few at every beat. One that has sent its FIN may rightly be gone
- * (TIME_WAIT).
- */
-static void
-look_after(struct hoststack *stack)
-{
-    struct steer_snapshot snap;
-    struct live_conn *first = NULL;
-    unsigned looks = LOOKS_PER_BEAT;
-
-    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
-        if (!looks-- || conn == first)
-            break;
-        first = first ? first : conn;
-        list_del(&conn->link);
-        list_add_tail(&stack->conns, &conn->link);
-        if (conn->phase != LIVE_KERNEL &&
-            (conn->phase != LIVE_OFFLOADED || conn->fin_from_kernel || conn->abort_posted))
-            continue;
-        if (steer_snapshot(stack->steer, &conn->key, &snap) == -ENOENT)
-            socket_gone(conn);
-    }
-}
-
-static void
-beat(void *arg)
-{
-    struct hoststack *stack = arg;
-
-    if (alive(stack))
-        look_after(stack);
-    if (stack->gagged && !busy(stack))
-        gag(stack, false);
-    stack->last_beat_us = hoststack_now_us(stack);
-    steer_beat(stack->steer, stack->last_beat_us * 1000);
-    sys_timer_set(&stack->beat, stack->last_beat_us + LIVE_BEAT_US);
-}
+/* ---- output ---- */
 
 static void
 serve_dirty(void *arg)
@@ -137,7 +30,7 @@ serve_dirty(void *arg)
     struct hoststack *stack = arg;
     struct list todo;
 
-    if (!alive(stack) || list_empty(&stack->dirty))
+    if (!hoststack_alive(stack) || list_empty(&stack->dirty))
         return;
     todo = stack->dirty;
     todo.next->prev = todo.prev->next = &todo;
@@ -157,10 +50,11 @@ on_kernel_frame(void *arg, struct wire_buf *buf)
     struct live_port *port = arg;
     struct steer_key key;
 
-    if (!alive(port->stack) || !live_frame_key(buf->data, buf->len, true, &key))
+    if (!hoststack_alive(port->stack) || !live_frame_key(buf->data, buf->len, true, &key))
         return;
     struct live_conn *conn = live_find(port->stack, &key);
-    struct live_frame *frame = conn ? live_frame_create(buf) : NULL;
+    bool ours = conn && conn->phase != LIVE_KERNEL;
+    struct live_frame *frame = ours ? live_frame_create(buf) : NULL;
     if (!frame) {
         live_raw_out(port, buf);
         return;
@@ -252,7 +146,7 @@ on_frames(void *arg, struct host_binding *binding, NET_BUFFER_LIST *nbls)
     struct live_port *port = host_binding_user(binding);
     struct hoststack *stack = arg;
 
-    if (!port || !alive(stack)) {
+    if (!port || !hoststack_alive(stack)) {
         host_return_frames(binding, nbls);
         return;
     }
@@ -320,7 +214,7 @@ on_socket_gone(void *arg, const struct steer_key *key)
     struct live_conn *conn = live_find(stack, key);
 
     if (conn)
-        socket_gone(conn);
+        hoststack_socket_gone(conn);
 }
 
 static void
@@ -356,7 +250,7 @@ open_parts(struct hoststack *stack, const char **why)
     *why = "the event loop refused a timer";
     error = sys_watch_start(&stack->destroy_watch, stack->loop, stack->destroy_fd, SYS_READABLE,
                             on_destroy_readable, stack);
-    return error ? error : sys_timer_init(&stack->beat, stack->loop, beat, stack);
+    return error ? error : sys_timer_init(&stack->beat, stack->loop, hoststack_beat, stack);
 }
 
 int
@@ -383,7 +277,7 @@ hoststack_create(struct house *house, const struct hoststack_options *options,
         return error;
     }
     stack->last_beat_us = hoststack_now_us(stack);
-    beat(stack);
+    hoststack_beat(stack);
     *out = stack;
     *why = NULL;
     return 0;
@@ -411,13 +305,13 @@ hoststack_destroy(struct hoststack *stack)
 
     stack->closing = true;
     upload_all(stack, NULL, HOSTSTACK_SHUTTING_DOWN);
-    while (busy(stack) && hoststack_now_us(stack) < until_us)
+    while (hoststack_busy(stack) && hoststack_now_us(stack) < until_us)
         sys_loop_turn(stack->loop, true);
     list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
         live_abandon(conn, HOSTSTACK_SHUTTING_DOWN);
     }
     until_us = hoststack_now_us(stack) + LAST_GOODBYE_US;
-    while (busy(stack) && hoststack_now_us(stack) < until_us)
+    while (hoststack_busy(stack) && hoststack_now_us(stack) < until_us)
         sys_loop_turn(stack->loop, true);
     list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
         live_destroy(conn);

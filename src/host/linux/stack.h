@@ -56,6 +56,19 @@ void hoststack_waiter_done(struct hoststack_waiter *waiter, const struct hoststa
 /* ---- reason.c ---- */
 const char *hoststack_state_name(uint32_t kernel_state);
 
+/* ---- heart.c ---- */
+/* False: we must be silent. Called wherever something may make us speak. */
+bool hoststack_alive(struct hoststack *stack);
+/* Any connection that is not simply the kernel's. */
+bool hoststack_busy(const struct hoststack *stack);
+/*
+ * A kernel socket is gone. Without a FIN or RST through the TAP it died silently (TCP_USER_TIMEOUT,
+ * or killed by an administrator): nobody will ever answer the peer, so its wire is reset. One that
+ * became TIME_WAIT had sent its FIN.
+ */
+void hoststack_socket_gone(struct live_conn *conn);
+void hoststack_beat(void *arg);
+
 /* ---- stack.c ---- */
 struct live_port *hoststack_port_by_index(struct hoststack *stack, int ifindex);
 uint64_t hoststack_now_us(const struct hoststack *stack);

@@ -282,7 +282,7 @@ live_local_output(struct live_conn *conn)
 {
     struct tcp_out out;
 
-    if (!conn->local_live)
+    if (!conn->local_live || conn->phase == LIVE_DEAD)
         return;
     live_return_acked(conn);
     live_update_edge(conn);

@@ -133,6 +133,10 @@ tell_peer(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
     uint32_t window = conn->local.snd_wnd >> snap->rcv_wscale;
 
     out.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window);
+    if (conn->fin_from_kernel && !conn->finished) {
+        out.seq--; /* its FIN may not have gone out */
+        out.flags |= TCP_FIN;
+    }
     if (snap->has_timestamps)
         live_out_timestamp(&out, (uint32_t)(hoststack_now_us(conn->stack) / 1000) + snap->ts_offset,
                            delegated->TsRecent);

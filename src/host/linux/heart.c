@@ -1,0 +1,111 @@
+/*
+ * The heart beat is the right to speak. The steering programs let go 100 ms after the last one, and
+ * from then on kernel and peer talk past us. So whoever finds that a beat was missed first silences
+ * the wires and gives every flow up.
+ *
+ * With every beat a few connections are looked at: whether the kernel socket is still there, and
+ * whether the way to the peer has changed (watch.c). Bounded, so that a beat is never late because
+ * there are many; in turn, so that each is reached.
+ */
+#include "base/log.h"
+#include "host/linux/live/live.h"
+#include "host/linux/stack.h"
+
+#include <errno.h>
+
+#define LOOKS_PER_BEAT 16
+
+static void
+gag(struct hoststack *stack, bool gagged)
+{
+    stack->gagged = gagged;
+    list_for_each(port, &stack->ports, struct live_port, link) {
+        wire_gag(port->wire, gagged);
+        wire_gag(port->tap, gagged);
+    }
+}
+
+bool
+hoststack_busy(const struct hoststack *stack)
+{
+    list_for_each(conn, &stack->conns, struct live_conn, link) {
+        if (conn->phase != LIVE_KERNEL)
+            return true;
+    }
+    return false;
+}
+
+static void
+give_all_up(struct hoststack *stack, uint64_t late_us)
+{
+    if (!hoststack_busy(stack))
+        return;
+    log_warn("missed beat: %llu ms late; every flow goes back to the kernel",
+             (unsigned long long)late_us / 1000);
+    stack->totals.missed_beats++;
+    gag(stack, true);
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        live_abandon(conn, HOSTSTACK_MISSED_BEAT);
+    }
+}
+
+bool
+hoststack_alive(struct hoststack *stack)
+{
+    uint64_t now_us = hoststack_now_us(stack), since_us = now_us - stack->last_beat_us;
+
+    if (since_us > LIVE_MISSED_US) {
+        give_all_up(stack, since_us);
+        stack->last_beat_us = now_us;
+    }
+    return !stack->gagged;
+}
+
+void
+hoststack_socket_gone(struct live_conn *conn)
+{
+    if (conn->phase == LIVE_KERNEL)
+        live_destroy(conn);
+    else if (!conn->fin_from_kernel)
+        live_abort_wire(conn, HOSTSTACK_OWNER_VANISHED);
+}
+
+/*
+ * A kernel socket that its process still holds dies without news (TCP_USER_TIMEOUT): look whether
+ * each is still there, a few at every beat. One that has sent its FIN may rightly be gone
+ * (TIME_WAIT).
+ */
+static void
+look_after(struct hoststack *stack)
+{
+    struct steer_snapshot snap;
+    struct live_conn *first = NULL;
+    unsigned looks = LOOKS_PER_BEAT;
+
+    list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
+        if (!looks-- || conn == first)
+            break;
+        first = first ? first : conn;
+        list_del(&conn->link);
+        list_add_tail(&stack->conns, &conn->link);
+        if (conn->phase != LIVE_KERNEL &&
+            (conn->phase != LIVE_OFFLOADED || conn->fin_from_kernel || conn->abort_posted))
+            continue;
+        if (steer_snapshot(stack->steer, &conn->key, &snap) == -ENOENT)
+            hoststack_socket_gone(conn);
+    }
+}
+
+void
+hoststack_beat(void *arg)
+{
+    struct hoststack *stack = arg;
+
+    if (hoststack_alive(stack))
+        look_after(stack);
+    if (stack->gagged && !hoststack_busy(stack))
+        gag(stack, false);
+    stack->last_beat_us = hoststack_now_us(stack);
+    steer_beat(stack->steer, stack->last_beat_us * 1000);
+    sys_timer_set(&stack->beat, stack->last_beat_us + LIVE_BEAT_US);
+}
