@@ -109,6 +109,7 @@ send_reset(struct tcp_conn *conn, uint64_t now_us, struct tcp_out *out)
 
     send_bare(conn, now_us, &plain, bare_seq(conn), out);
     out->flags |= TCP_RST;
+    conn->counters.resets_out++;
     conn->flags |= TCP_CONN_SILENT;
     return true;
 }
@@ -319,7 +320,7 @@ static bool
 choose(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape, struct piece *piece)
 {
     if (!conn->snd_wnd) {
-        if (conn->rtx_deadline_us == TCP_NEVER && tcp_has_work(conn))
+        if (conn->rtx_deadline_us == TCP_NEVER && tcp_rtx_wanted(conn))
             tcp_start_persist(conn, now_us);
         return false;
     }

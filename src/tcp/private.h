@@ -91,6 +91,21 @@ tcp_has_work(const struct tcp_conn *conn)
            conn->snd_max != conn->snd_end + !!(conn->flags & TCP_CONN_FIN_QUEUED);
 }
 
+/* The peer's closed window is of interest although nothing is queued. */
+static inline bool
+tcp_watches_window(const struct tcp_conn *conn)
+{
+    return conn->config.probe_always && !conn->snd_wnd && !(conn->flags & TCP_CONN_FIN_QUEUED) &&
+           (conn->state == TCP_ESTABLISHED || conn->state == TCP_CLOSE_WAIT);
+}
+
+/* The retransmission timer, or persist in its place, has something to do. */
+static inline bool
+tcp_rtx_wanted(const struct tcp_conn *conn)
+{
+    return tcp_has_work(conn) || tcp_watches_window(conn);
+}
+
 /* ---- state.c ---- */
 void tcp_set_state(struct tcp_conn *conn, enum tcp_conn_state state, const char *why);
 /* CLOSED in good order: only an ACK that is due still goes. */

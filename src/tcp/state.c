@@ -67,11 +67,19 @@ stop_timers(struct tcp_conn *conn)
     conn->fin_wait_2_deadline_us = conn->sws_deadline_us = TCP_NEVER;
 }
 
-void
-tcp_finish(struct tcp_conn *conn, const char *why)
+static void
+close_down(struct tcp_conn *conn, const char *why)
 {
     tcp_set_state(conn, TCP_CLOSED, why);
     stop_timers(conn);
+}
+
+void
+tcp_finish(struct tcp_conn *conn, const char *why)
+{
+    if (conn->state == TCP_ESTABLISHED || conn->state == TCP_CLOSE_WAIT)
+        conn->counters.established_resets++;
+    close_down(conn, why);
 }
 
 void
@@ -230,7 +238,7 @@ restore_timers(struct tcp_conn *conn, const struct tcp_state *state, uint64_t no
     if (state->state == TCP_FIN_WAIT_2)
         conn->fin_wait_2_deadline_us = tcp_after_us(now_us, running ? state->retransmit_delta_us
                                                                     : config->fin_wait_2_us);
-    else if (running && tcp_has_work(conn))
+    else if (running && tcp_rtx_wanted(conn))
         conn->rtx_deadline_us = tcp_after_us(now_us, state->retransmit_delta_us);
     else if (!conn->snd_wnd)
         tcp_start_persist(conn, now_us);
@@ -361,6 +369,7 @@ tcp_close(struct tcp_conn *conn)
     conn->dropped = NULL;
     conn->ooo_count = 0;
     conn->rcv_sack_count = 0;
-    tcp_die(conn, "closed by its owner");
+    close_down(conn, "closed by its owner");
+    conn->flags |= TCP_CONN_SILENT;
     return chain;
 }

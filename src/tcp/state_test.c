@@ -316,6 +316,38 @@ test_close_empties_every_list(void **state)
     assert_null(tcp_close(&fx.conn));
 }
 
+/* Straight from ESTABLISHED or CLOSE_WAIT, by anybody but the owner who takes it away. */
+static void
+test_ends_are_counted(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment reset = segment_at(0, 0);
+
+    open_conn(&fx);
+    assert_null(tcp_close(&fx.conn));
+    assert_int_equal(fx.conn.counters.established_resets, 0);
+
+    reopen(&fx);
+    tcp_abort(&fx.conn);
+    assert_int_equal(fx.conn.counters.resets_out, 0);
+    assert_bare(&fx, TCP_ACK | TCP_RST);
+    assert_silent(&fx);
+    assert_null(tcp_close(&fx.conn));
+    assert_int_equal(fx.conn.counters.resets_out, 1);
+    assert_int_equal(fx.conn.counters.established_resets, 1);
+
+    fx.state.state = TCP_CLOSE_WAIT;
+    reopen(&fx);
+    reset.flags = TCP_RST;
+    assert_int_equal(feed_segment(&fx, &reset), TCP_EV_RESET);
+    assert_int_equal(fx.conn.counters.established_resets, 1);
+
+    fx.state.state = TCP_FIN_WAIT_2;
+    reopen(&fx);
+    assert_int_equal(feed_segment(&fx, &reset), TCP_EV_RESET);
+    assert_int_equal(fx.conn.counters.established_resets, 0);
+}
+
 static void
 test_names(void **state)
 {
@@ -355,6 +387,7 @@ main(void)
         cmocka_unit_test(test_nothing_follows_an_adopted_fin),
         cmocka_unit_test(test_capture_hands_back_what_is_acknowledged),
         cmocka_unit_test(test_close_empties_every_list),
+        cmocka_unit_test(test_ends_are_counted),
         cmocka_unit_test(test_names),
     };
 

@@ -135,6 +135,8 @@ struct tcp_config {
     uint8_t keepalive_probes;
     uint64_t keepalive_idle_us, keepalive_interval_us;
     uint64_t fin_wait_2_us; /* 120 s; TCP_NEVER: none */
+    bool probe_always; /* somebody behind the caller may have data to send: probe a closed window
+                          even with nothing queued */
 };
 
 /* Sane values for everything that is not negotiated. */
@@ -166,6 +168,8 @@ struct tcp_counters {
     uint64_t bytes_in, bytes_out;       /* payload, without retransmissions */
     uint64_t retransmitted_segments, retransmitted_bytes;
     uint64_t timeouts, fast_recoveries, tail_probes;
+    uint64_t resets_out, established_resets; /* RSTs sent; ends in CLOSED straight from ESTABLISHED
+                                                or CLOSE_WAIT, but for tcp_close */
     uint64_t duplicate_bytes_in, out_of_order_in;
 };
 

@@ -3,7 +3,9 @@
  * delayed ACK, silly window, tail probe. A timer is a deadline in the connection; expiry only sets
  * flags and moves pointers, output does the sending. The retransmission timer is the persist timer
  * while the peer's window is closed, as in the delegated state it is handed over in:
- * retransmit_count then counts the probes of a round, snd_wnd_probe_count the rounds.
+ * retransmit_count then counts the probes of a round, snd_wnd_probe_count the rounds. With
+ * probe_always it runs for as long as the window is closed: the data it would be for may be with
+ * somebody who sees only us, and a lost window update is never repeated.
  *
  * The tail probe comes before the retransmission timeout would: two round trips after the last sign
  * of life the end of what is outstanding goes out again, and its acknowledgement shows what is
@@ -121,7 +123,7 @@ void
 tcp_start_persist(struct tcp_conn *conn, uint64_t now_us)
 {
     conn->tail_deadline_us = TCP_NEVER;
-    if (tcp_has_work(conn))
+    if (tcp_rtx_wanted(conn))
         set_rtx_deadline(conn, now_us, tcp_backoff(conn, conn->snd_wnd_probe_count));
     else
         conn->rtx_deadline_us = TCP_NEVER;
@@ -217,7 +219,7 @@ static unsigned
 expire_rtx(struct tcp_conn *conn, uint64_t now_us)
 {
     conn->rtx_deadline_us = TCP_NEVER;
-    if (!tcp_has_work(conn))
+    if (!tcp_rtx_wanted(conn))
         return 0;
     if (!conn->snd_wnd)
         return expire_persist(conn, now_us);

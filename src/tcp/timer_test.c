@@ -40,7 +40,7 @@ static void
 test_backoff_and_limit(void **state)
 {
     struct fixture fx;
-    unsigned events = 0, timeouts = 0;
+    unsigned timeouts = 0;
 
     prepare(&fx);
     fx.config.max_retransmissions = 4;
@@ -49,7 +49,7 @@ test_backoff_and_limit(void **state)
     reopen(&fx);
     send_segments(&fx, 1);
     assert_next_deadline(&fx, RTO_US);
-    while (!((events = expire(&fx)) & TCP_EV_TIMEOUT)) {
+    while (!(expire(&fx) & TCP_EV_TIMEOUT)) {
         timeouts++;
         assert_data(&fx, 0, 1000);
         assert_next_deadline(&fx, timeouts == 1 ? 2 * RTO_US : 500000);
@@ -225,6 +225,112 @@ test_a_closed_window_holds_retransmissions(void **state)
     while (!fx.conn.counters.timeouts)
         expire(&fx);
     assert_data(&fx, 0, 1000);
+}
+
+/* ---- persist for somebody behind the caller ---- */
+
+static void
+open_watching(struct fixture *fx)
+{
+    prepare(fx);
+    fx->config.probe_always = true;
+    reopen(fx);
+}
+
+static void
+test_a_closed_window_is_probed_with_nothing_queued(void **state)
+{
+    struct fixture fx;
+
+    open_watching(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+    close_window(&fx);
+    assert_next_deadline(&fx, RTO_US);
+    expire(&fx);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.seq, SEND - 1);
+    assert_next_deadline(&fx, RTO_US);
+    feed_window(&fx, 0);
+    assert_int_equal(fx.conn.snd_wnd_probe_count, 1);
+    assert_next_deadline(&fx, 2 * RTO_US);
+    expire(&fx);
+    drain_out(&fx);
+    assert_true(feed_window(&fx, 3000) & TCP_EV_WINDOW);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+/* The window closes in the very segment that acknowledges everything, as a full reader's does. */
+static void
+test_the_last_acknowledgement_closes_the_window(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    open_watching(&fx);
+    send_segments(&fx, 2);
+    segment.ack = SEND + 2 * MSS;
+    segment.window = 0;
+    feed_segment(&fx, &segment);
+    assert_silent(&fx);
+    assert_next_deadline(&fx, RTO_US);
+    tcp_queue(&fx.conn, 500); /* work for it: no second timer, no new round */
+    fx.now_us += 1000;
+    assert_silent(&fx);
+    assert_next_deadline(&fx, RTO_US - 1000);
+}
+
+static void
+test_an_adopted_closed_window_is_probed(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_wnd = 0;
+    reopen(&fx);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER); /* an ordinary owner knows its data */
+    fx.config.probe_always = true;
+    reopen(&fx);
+    assert_next_deadline(&fx, RTO_US);
+    fx.state.retransmit_delta_us = 70000;
+    reopen(&fx);
+    assert_next_deadline(&fx, 70000);
+    expire(&fx);
+    assert_bare(&fx, TCP_ACK);
+    fx.state.state = TCP_CLOSE_WAIT;
+    reopen(&fx);
+    assert_next_deadline(&fx, 70000);
+}
+
+/* Behind a FIN nobody has anything to send; and a dead peer is not probed for ever. */
+static void
+test_watching_a_window_ends(void **state)
+{
+    struct fixture fx;
+    unsigned probes = 0;
+
+    prepare(&fx);
+    fx.config.probe_always = true;
+    fx.state.snd_wnd = 0;
+    fx.state.state = TCP_FIN_WAIT_1;
+    fx.state.snd_nxt = fx.state.snd_max = SEND + 1;
+    reopen(&fx);
+    assert_next_deadline(&fx, RTO_US); /* for the FIN itself */
+    feed_ack(&fx, 1);
+    drain_out(&fx);
+    assert_int_equal(fx.conn.state, TCP_FIN_WAIT_2);
+    assert_int_equal(fx.conn.rtx_deadline_us, TCP_NEVER);
+
+    prepare(&fx);
+    fx.config.probe_always = true;
+    fx.config.max_retransmissions = 3;
+    fx.state.snd_wnd = 0;
+    reopen(&fx);
+    while (!(expire(&fx) & TCP_EV_TIMEOUT))
+        probes += drain_out(&fx);
+    assert_int_equal(probes, 3);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
 }
 
 /* ---- keepalive and validation ---- */
@@ -417,6 +523,10 @@ main(void)
         cmocka_unit_test(test_persist_gives_up_within_a_round),
         cmocka_unit_test(test_persist_is_handed_over),
         cmocka_unit_test(test_a_closed_window_holds_retransmissions),
+        cmocka_unit_test(test_a_closed_window_is_probed_with_nothing_queued),
+        cmocka_unit_test(test_the_last_acknowledgement_closes_the_window),
+        cmocka_unit_test(test_an_adopted_closed_window_is_probed),
+        cmocka_unit_test(test_watching_a_window_ends),
         cmocka_unit_test(test_keepalive),
         cmocka_unit_test(test_keepalive_answered),
         cmocka_unit_test(test_keepalive_waits_for_retransmission),
