@@ -80,6 +80,7 @@ struct soft_conn {
     struct soft_conn *next; /* in the bucket */
     struct soft_key key;
     struct tcp_conn tcp;
+    struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
     enum soft_phase phase;
     unsigned events;  /* TCP_EV_..., since the last service */
     bool terminating; /* asked for: its frames take the regular path */
@@ -244,11 +245,25 @@ void soft_retrieve(struct soft_conn *conn, ULONG reason);
 /* A FIN was consumed, backlog changed: tells the host stack. */
 void soft_event_indicate(struct soft_conn *conn);
 
+/* ---- stats.c ---- */
+/* A datagram, or a superframe of several, has come from the wire; discarded: for want of memory. */
+void soft_stats_received(const struct soft_conn *conn, const struct tcp_segment *segment,
+                         uint32_t ip_header, bool discarded);
+/* … was given to the wire; header: bytes of the IP and TCP headers; discarded: it failed for good.
+ */
+void soft_stats_sent(const struct soft_conn *conn, const struct tcp_out *out, uint32_t header,
+                     bool discarded);
+/* What the engine has counted since the last call goes into the adapter's sums. */
+void soft_stats_collect(struct soft_conn *conn);
+
 /* ---- segment_in.c ---- */
+/* What became of a segment: the engine had it, it is kept for the host stack, or there was no
+ * memory. */
+enum soft_fate { SOFT_DELIVERED, SOFT_HELD, SOFT_DISCARDED };
 /* A segment of this connection; payload starts at frame payload_offset of buf. Takes no reference.
  */
-void soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
-                        struct tcp_segment *segment);
+enum soft_fate soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
+                                  struct tcp_segment *segment);
 
 /* ---- segment_out.c ---- */
 /* Sends what the engine wants to send. */

@@ -104,6 +104,9 @@ soft_import_config(const struct soft_adapter *adapter, const struct soft_conn *c
     out->max_retransmissions = params->max_retransmissions;
     out->duplicate_ack_threshold = params->duplicate_acks;
     out->sws_us = params->sws_us;
+    /* above an ack = returned there may be a sender of its own, who posts nothing while the peer's
+     * window is closed */
+    out->probe_always = conn->ack_returned;
     soft_import_cached(adapter, &conn->cached, out);
 }
 

@@ -93,6 +93,7 @@ free_memory(struct soft_object *object)
         free(container_of(object, struct soft_path, object));
         break;
     case SOFT_TCP:
+        soft_stats_collect(soft_conn_of(object));
         sys_timer_fini(&soft_conn_of(object)->timer);
         free(soft_conn_of(object));
         break;

@@ -1,7 +1,8 @@
 /*
  * OID requests. The host stack sets OID_TCP_CONNECTION_OFFLOAD_PARAMETERS before it offloads
  * anything: tick length, acknowledgement policy, limits; the values hold for connections initiated
- * afterwards. Power down is held until nothing is offloaded any more (V-156).
+ * afterwards. Power down is held until nothing is offloaded any more (V-156). Statistics are in
+ * stats.c; nothing else is answered.
  */
 #include "base/log.h"
 #include "target/soft/conn.h"
@@ -95,7 +96,7 @@ SoftOidRequest(NDIS_HANDLE MiniportAdapterContext, NDIS_OID_REQUEST *OidRequest)
     struct soft_adapter *adapter = MiniportAdapterContext;
 
     if (OidRequest->RequestType != NdisRequestSetInformation)
-        return NDIS_STATUS_NOT_SUPPORTED;
+        return soft_stats_request(adapter, OidRequest);
     switch (OidRequest->DATA.SET_INFORMATION.Oid) {
     case OID_TCP_CONNECTION_OFFLOAD_PARAMETERS:
         return set_parameters(adapter, OidRequest);
@@ -106,7 +107,7 @@ SoftOidRequest(NDIS_HANDLE MiniportAdapterContext, NDIS_OID_REQUEST *OidRequest)
     case OID_PNP_SET_POWER:
         return set_power(adapter, OidRequest);
     default:
-        return NDIS_STATUS_NOT_SUPPORTED;
+        return soft_stats_request(adapter, OidRequest);
     }
 }
 

@@ -122,19 +122,20 @@ parse_tcp(const struct wire_buf *buf, const struct place *place, struct tcp_segm
 }
 
 /* Kept for the host stack: it goes up after the terminate. */
-static void
+static enum soft_fate
 hold(struct soft_conn *conn, struct wire_buf *buf)
 {
     if (conn->held_count == SOFT_HELD_MAX)
-        return; /* lost, like on any wire */
+        return SOFT_DISCARDED; /* lost, like on any wire */
     struct soft_frame *frame = soft_frame_create(conn->object.adapter, buf, 0);
     if (!frame)
-        return;
+        return SOFT_DISCARDED;
     list_add_tail(&conn->held, &frame->link);
     conn->held_count++;
+    return SOFT_HELD;
 }
 
-void
+enum soft_fate
 soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
                    struct tcp_segment *segment)
 {
@@ -142,24 +143,21 @@ soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_of
     struct soft_frame *frame = NULL;
 
     if (conn->phase == SOFT_ABORTED)
-        return;
-    if (conn->phase == SOFT_STOPPED || conn->events & (TCP_EV_URGENT | TCP_EV_SYN)) {
-        hold(conn, buf);
-        return;
-    }
+        return SOFT_DELIVERED; /* TCP has no use for it */
+    if (conn->phase == SOFT_STOPPED || conn->events & (TCP_EV_URGENT | TCP_EV_SYN))
+        return hold(conn, buf);
     if (segment->payload_len) {
         frame = soft_frame_create(adapter, buf, tcp_offset + segment->header_len);
         if (!frame)
-            return; /* out of memory: the peer sends it again */
+            return SOFT_DISCARDED; /* out of memory: the peer sends it again */
     }
     unsigned events = tcp_on_segment(&conn->tcp, segment, frame ? &frame->chunk : NULL,
                                      soft_now_us(adapter));
     if (frame && !(events & TCP_EV_KEPT))
         soft_frame_destroy(frame);
-    if (events & (TCP_EV_URGENT | TCP_EV_SYN))
-        hold(conn, buf);
     conn->events |= events;
     soft_dirty(conn);
+    return events & (TCP_EV_URGENT | TCP_EV_SYN) ? hold(conn, buf) : SOFT_DELIVERED;
 }
 
 /* True: it was a segment of a connection that is ours. */
@@ -178,7 +176,9 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
         return false;
     if (!checksum_good(buf, &place) || !parse_tcp(buf, &place, &segment))
         return false;
-    soft_segment_input(conn, buf, place.tcp, &segment);
+    enum soft_fate fate = soft_segment_input(conn, buf, place.tcp, &segment);
+    if (fate != SOFT_HELD)
+        soft_stats_received(conn, &segment, place.tcp - place.ip, fate == SOFT_DISCARDED);
     return true;
 }
 

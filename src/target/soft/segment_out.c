@@ -163,6 +163,8 @@ transmit(struct soft_conn *conn, const struct tcp_out *out)
         }
     }
     int error = wire_send(adapter->wire, &tx);
+    if (error != -EAGAIN)
+        soft_stats_sent(conn, out, (uint32_t)tx.header_len - ETHERNET_HEADER, error);
     if (error)
         return error;
     conn->sent_flush = adapter->flushes;

@@ -276,6 +276,35 @@ reset_by_peer(void **state)
     finish();
 }
 
+/* With ack = returned the window is asked after although nothing is queued: whoever has data above
+ * sees only us. */
+static void
+closed_window_is_watched(void **state)
+{
+    for (int watched = 0; watched < 2; watched++) {
+        rig_open(&rig, NULL);
+        rig_conn_init(&conn, false, watched ? TCP_FLAG_ACK_RETURNED : 0);
+        conn.tcp.delegated.SndWnd = 0;
+        rig_conn_start(&rig, &conn);
+        rig_forget(&rig);
+        rig_pass(&rig, 900000); /* RTO: the least, 200 ms */
+        if (!watched) {
+            rig_expect_out(&rig, 0);
+            finish();
+            continue;
+        }
+        rig_expect_out(&rig, 3);
+        assert_int_equal(rig.out[0].tcp.seq, RIG_SND - 1);
+        assert_int_equal(rig.out[0].tcp.payload_len, 0);
+        rig_forget(&rig);
+        rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .window = 5000});
+        rig_pass(&rig, 10000000);
+        rig_expect_out(&rig, 0);
+        assert_int_equal(rig.backlog > 0, 1);
+        finish();
+    }
+}
+
 /* A frame of the host stack's own keeps its metadata; when the wire is full it waits, in order. */
 static void
 regular_frames(void **state)
@@ -321,11 +350,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ipv4_header),    cmocka_unit_test(ip_ids),
-        cmocka_unit_test(ipv6_header),    cmocka_unit_test(scattered),
-        cmocka_unit_test(retransmission), cmocka_unit_test(blocked_wire),
-        cmocka_unit_test(graceful),       cmocka_unit_test(abortive),
-        cmocka_unit_test(reset_by_peer),  cmocka_unit_test(regular_frames),
+        cmocka_unit_test(ipv4_header),
+        cmocka_unit_test(ip_ids),
+        cmocka_unit_test(ipv6_header),
+        cmocka_unit_test(scattered),
+        cmocka_unit_test(retransmission),
+        cmocka_unit_test(blocked_wire),
+        cmocka_unit_test(graceful),
+        cmocka_unit_test(abortive),
+        cmocka_unit_test(reset_by_peer),
+        cmocka_unit_test(regular_frames),
+        cmocka_unit_test(closed_window_is_watched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,12 @@ struct soft_limits {
     bool ipv4, ipv6;
 };
 
+/* Of offloaded connections only; one for each IP version. */
+struct soft_stats {
+    IP_OFFLOAD_STATS ip;
+    TCP_OFFLOAD_STATS tcp; /* without what the connections have not been asked for yet */
+};
+
 /* States of the miniport after its initialisation, and the edges between them. */
 #define SOFT_ADAPTER_STATES(X) X(PAUSED) X(RUNNING) X(PAUSING)
 #define SOFT_ADAPTER_EDGES(X) X(PAUSED, RUNNING) X(RUNNING, PAUSING) X(PAUSING, PAUSED)
@@ -140,6 +146,7 @@ struct soft_adapter {
     uint64_t hash_seed;
     struct list objects; /* every neighbor, path and connection, by soft_object.all */
     unsigned neighbors, paths, connections;
+    struct soft_stats stats[2]; /* by soft_key.ipv6 */
 
     struct list graves;     /* terminated, freed behind the completion */
     struct list leftover;   /* frames that go up the regular path behind the completion */
@@ -208,6 +215,10 @@ void soft_invalidate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_L
 void soft_params_default(struct soft_params *params);
 /* The last object is gone: a held power request completes. */
 void soft_power_settle(struct soft_adapter *adapter);
+
+/* ---- stats.c ---- */
+/* A query or set of one of the four statistics; NDIS_STATUS_NOT_SUPPORTED: it is none. */
+NDIS_STATUS soft_stats_request(struct soft_adapter *adapter, NDIS_OID_REQUEST *request);
 
 /* ---- frames.c: the regular path ---- */
 
