@@ -1,8 +1,8 @@
 /*
  * The life of a binding: bind and open, restart, pause, unbind and close. Invariant: a pause is
- * answered only when nothing of ours is below any more: no object, no block list, no frame. A
- * restart is carried out by a work item, so that on_running comes when NDIS has the answer and the
- * binding really runs. Source: facts 2.1, 2.7; V-011, V-064, V-184 to V-188.
+ * answered only when nothing of ours is below any more: no object, no block list, no frame, no
+ * request. A restart is carried out by a work item, so that on_running comes when NDIS has the
+ * answer and the binding really runs. Source: facts 2.1, 2.7; V-011, V-064, V-184 to V-188.
  */
 #include "base/log.h"
 #include "host/edge.h"
@@ -231,6 +231,10 @@ host_oid_complete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidReque
 {
     struct host_binding *binding = ProtocolBindingContext;
 
+    if (OidRequest != &binding->request) {
+        host_query_oid_done(binding, OidRequest);
+        return;
+    }
     if (Status != NDIS_STATUS_SUCCESS) {
         log_warn("%s: offload parameters refused (%08x), no offloads over it", binding->adapter,
                  (unsigned)Status);
@@ -260,7 +264,8 @@ static bool
 nothing_below(const struct host_binding *binding)
 {
     return list_empty(&binding->conns) && list_empty(&binding->paths) &&
-           list_empty(&binding->neighbors) && !binding->operations && !binding->frames_out;
+           list_empty(&binding->neighbors) && !binding->operations && !binding->frames_out &&
+           !binding->querying;
 }
 
 void

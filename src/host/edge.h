@@ -51,6 +51,7 @@ struct host_binding {
     struct host_operation *initiating; /* the one in flight */
     unsigned frames_out;               /* sent, not completed */
     unsigned operations;               /* block lists in flight */
+    bool querying;                     /* an OID query of ours is in flight */
 };
 
 /* ---- shared objects ---- */
@@ -151,6 +152,8 @@ void host_terminate_all(struct host_binding *binding);
 /* Tells every connection over the path or neighbor that it has to come home. */
 void host_upload_users(struct host_binding *binding, const struct host_path *path,
                        const struct host_neighbor *neighbor);
+/* The answer to a request of host_query_oid that was pending. */
+void host_query_oid_done(struct host_binding *binding, NDIS_OID_REQUEST *request);
 /* Remembers whose the NBLs are: completions do not say. */
 void host_nbl_claim(struct host_conn *conn, NET_BUFFER_LIST *nbls);
 typedef void host_nbl_fn(struct host_conn *conn, NET_BUFFER_LIST *nbl);

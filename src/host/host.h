@@ -53,6 +53,14 @@ void *host_binding_user(const struct host_binding *binding);
 struct host_binding *host_find_binding(struct host *host, const char *adapter);
 void host_binding_quiet(struct host_binding *binding);
 
+/*
+ * Asks the adapter (a query OID), at once. Owner: buffer is the caller's, filled only on 0.
+ * Context: the loop; does not wait. -EAGAIN: the answer will come too late and is thrown away, ask
+ * again; -EBUSY: one like that is still under way; -ENETDOWN: not Running; -EOPNOTSUPP: nobody
+ * below answers it; -EMSGSIZE: the answer has another length; -EIO; -ENOMEM.
+ */
+int host_query_oid(struct host_binding *binding, ULONG oid, void *buffer, ULONG length);
+
 /* Regular path. Owner: the NBLs are NDIS's until on_frames_sent. */
 void host_send_frames(struct host_binding *binding, NET_BUFFER_LIST *nbls);
 void host_return_frames(struct host_binding *binding, NET_BUFFER_LIST *nbls);

@@ -198,6 +198,12 @@ NDIS_STATUS
 NdisOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest)
 {
     fake.oid = OidRequest;
+    if (OidRequest->RequestType == NdisRequestQueryInformation &&
+        fake.oid_status == NDIS_STATUS_SUCCESS) {
+        memcpy(OidRequest->DATA.QUERY_INFORMATION.InformationBuffer, fake.oid_answer,
+               fake.oid_answer_size);
+        OidRequest->DATA.QUERY_INFORMATION.BytesWritten = fake.oid_answer_size;
+    }
     return fake.oid_status;
 }
 

@@ -22,6 +22,8 @@ struct fake {
     NDIS_TCP_CONNECTION_OFFLOAD capabilities;
     NDIS_STATUS open_status, oid_status;
     NDIS_OID_REQUEST *oid;
+    const void *oid_answer; /* what a query that succeeds is told */
+    ULONG oid_answer_size;
     NDIS_IO_WORKITEM_ROUTINE work;
     PVOID work_context;
     struct fake_call calls[FAKE_CALLS]; /* block lists not answered yet, oldest first */
