@@ -21,6 +21,7 @@ shows_status_and_stack(void **state)
     CTL(daemon, &result, "status");
     assert_int_equal(result.code, 0);
     check_contains(result.out, "chimneyd " TCPCHIMNEY_VERSION);
+    check_contains(result.out, "wire out 5000000000 segments, retransmits 12");
     CTL(daemon, &result, "-j", "status");
     object = json_loads(result.out, 0, NULL);
     assert_int_equal(json_integer_value(json_object_get(object, "pid")), daemon->pid);

@@ -189,14 +189,13 @@ message_conn(const struct hoststack_conn_info *info)
     message_endpoint(&info->local, local);
     message_endpoint(&info->peer, peer);
     return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:I, s:i, s:i, s:I, s:I, s:I, s:I, "
-                     "s:I, s:I}",
+                     "s:I}",
                      "id", (json_int_t)info->id, "local", local, "peer", peer, "state", info->state,
                      "owner", info->owner, "interface", info->interface, "pid", (int)info->pid,
                      "command", lossy_text(info->command), "inode", (json_int_t)info->inode,
                      "moves_down", (int)info->moves_down, "moves_up", (int)info->moves_up,
                      "engine_bytes_out", (json_int_t)info->engine_bytes_out, "engine_bytes_in",
-                     (json_int_t)info->engine_bytes_in, "wire_retransmits",
-                     (json_int_t)info->wire_retransmits, "kernel_retransmits",
+                     (json_int_t)info->engine_bytes_in, "kernel_retransmits",
                      (json_int_t)info->kernel_retransmits, "leaked", (json_int_t)info->leaked,
                      "offloaded_us", (json_int_t)info->offloaded_us);
 }
@@ -220,14 +219,16 @@ message_move(const struct hoststack_move *move)
 json_t *
 message_status(const struct hoststack_totals *totals, unsigned long long uptime_ms)
 {
-    return json_pack("{s:s, s:i, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
-                     TCPCHIMNEY_VERSION, "pid", (int)getpid(), "uptime_ms", (json_int_t)uptime_ms,
-                     "offloaded_now", (int)totals->offloaded_now, "moves_down",
-                     (json_int_t)totals->moves_down, "moves_up", (json_int_t)totals->moves_up,
-                     "refused", (json_int_t)totals->refused, "lost", (json_int_t)totals->lost,
-                     "missed_beats", (json_int_t)totals->missed_beats, "engine_bytes_out",
-                     (json_int_t)totals->engine_bytes_out, "engine_bytes_in",
-                     (json_int_t)totals->engine_bytes_in, "leaked", (json_int_t)totals->leaked);
+    return json_pack("{s:s, s:i, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "version", TCPCHIMNEY_VERSION, "pid", (int)getpid(), "uptime_ms",
+                     (json_int_t)uptime_ms, "offloaded_now", (int)totals->offloaded_now,
+                     "moves_down", (json_int_t)totals->moves_down, "moves_up",
+                     (json_int_t)totals->moves_up, "refused", (json_int_t)totals->refused, "lost",
+                     (json_int_t)totals->lost, "missed_beats", (json_int_t)totals->missed_beats,
+                     "engine_bytes_out", (json_int_t)totals->engine_bytes_out, "engine_bytes_in",
+                     (json_int_t)totals->engine_bytes_in, "leaked", (json_int_t)totals->leaked,
+                     "wire_retransmits", (json_int_t)totals->wire_retransmits, "wire_segments_out",
+                     (json_int_t)totals->wire_segments_out);
 }
 
 json_t *

@@ -124,6 +124,22 @@ moves_say_what_happened(void **state)
     conn = json_object_get(object, "conn");
     /* Not UTF-8: a name that can be printed is still there. */
     assert_memory_equal(json_string_value(json_object_get(conn, "command")), "caf?", 4);
+    /* Nobody can tell it for one connection. */
+    assert_null(json_object_get(conn, "wire_retransmits"));
+    json_decref(object);
+}
+
+static void
+the_status_says_what_the_wires_carried(void **state)
+{
+    struct hoststack_totals totals = {
+        .wire_retransmits = 12, .wire_segments_out = UINT64_C(5000000000), .leaked = 3};
+    json_t *object = message_status(&totals, 5);
+
+    assert_non_null(object);
+    assert_true(json_integer_value(json_object_get(object, "wire_retransmits")) == 12);
+    assert_true(json_integer_value(json_object_get(object, "wire_segments_out")) == 5000000000);
+    assert_true(json_integer_value(json_object_get(object, "leaked")) == 3);
     json_decref(object);
 }
 
@@ -183,6 +199,7 @@ main(void)
         cmocka_unit_test(bad_requests_are_refused_in_words),
         cmocka_unit_test(endpoints_survive_both_ways),
         cmocka_unit_test(moves_say_what_happened),
+        cmocka_unit_test(the_status_says_what_the_wires_carried),
         cmocka_unit_test(a_floor_on_a_wire_has_nothing_below),
         cmocka_unit_test(codes_come_from_outcomes),
         cmocka_unit_test(every_reason_has_its_token),

@@ -53,6 +53,8 @@ print_status(json_t *status)
     printf("engine out %lld in %lld bytes, leaked %lld frames\n",
            number(status, "engine_bytes_out"), number(status, "engine_bytes_in"),
            number(status, "leaked"));
+    printf("wire out %lld segments, retransmits %lld\n", number(status, "wire_segments_out"),
+           number(status, "wire_retransmits"));
 }
 
 void
@@ -96,10 +98,9 @@ print_conn_details(json_t *conn)
            users);
     printf("    moves down %lld up %lld, with the target %.3f s\n", number(conn, "moves_down"),
            number(conn, "moves_up"), (double)number(conn, "offloaded_us") / 1e6);
-    printf("    engine out %lld in %lld bytes, retransmits wire %lld kernel %lld, leaked %lld\n",
+    printf("    engine out %lld in %lld bytes, retransmits kernel %lld, leaked %lld\n",
            number(conn, "engine_bytes_out"), number(conn, "engine_bytes_in"),
-           number(conn, "wire_retransmits"), number(conn, "kernel_retransmits"),
-           number(conn, "leaked"));
+           number(conn, "kernel_retransmits"), number(conn, "leaked"));
 }
 
 void

@@ -29,7 +29,7 @@ struct wire;
     X(listening, "the socket is listening, it is not a connection")                                \
     X(loopback, "the connection is on the loopback interface, it has no wire")                     \
     X(no-stack, "its interface has no driver stack; add a [stack IFNAME] section")                 \
-    X(interface-down, "its interface is down or has no carrier")                                   \
+    X(interface-down, "its interface is down, gone or without carrier")                            \
     X(mptcp, "it is an MPTCP subflow")                                                             \
     X(md5, "it uses TCP MD5 signatures")                                                           \
     X(tcp-ao, "it uses the TCP authentication option")                                             \
@@ -41,6 +41,7 @@ struct wire;
     X(busy, "another move of this connection is in progress")                                      \
     X(no-neighbour, "its next hop has no resolved link address")                                   \
     X(no-route, "there is no route to its peer")                                                   \
+    X(route-changed, "the way to its peer has changed, the kernel carries on")                     \
     X(paused, "offloading over this adapter is paused")                                            \
     X(target-refused, "the offload target refused it")                                             \
     X(no-quiet-moment, "its streams did not come to a point where both sides agree; try again")    \
@@ -80,6 +81,7 @@ enum hoststack_reason {
     HOSTSTACK_BUSY,
     HOSTSTACK_NO_NEIGHBOUR,
     HOSTSTACK_NO_ROUTE,
+    HOSTSTACK_ROUTE_CHANGED,
     HOSTSTACK_PAUSED,
     HOSTSTACK_TARGET_REFUSED,
     HOSTSTACK_NO_QUIET_MOMENT,
@@ -155,10 +157,10 @@ struct hoststack_conn_info {
     uint64_t inode;
     uint32_t moves_down, moves_up;
     uint64_t engine_bytes_out,
-        engine_bytes_in; /* acknowledged by the peer / by the kernel, through the engine */
-    uint64_t wire_retransmits, kernel_retransmits; /* segments since the first move */
-    uint64_t leaked;                               /* unmarked frames that passed the steering */
-    uint64_t offloaded_us;                         /* time with the target, in all */
+        engine_bytes_in;         /* acknowledged by the peer / by the kernel, through the engine */
+    uint64_t kernel_retransmits; /* segments since the first move */
+    uint64_t leaked;             /* unmarked frames that passed the steering */
+    uint64_t offloaded_us;       /* time with the target, in all */
 };
 
 /* Every TCP connection of this network namespace that matches, ours with their figures. fn runs on
@@ -207,7 +209,11 @@ struct hoststack_totals {
     uint64_t moves_down, moves_up, refused, lost, missed_beats;
     uint32_t offloaded_now;
     uint64_t engine_bytes_out, engine_bytes_in, leaked;
+    /* What the targets under all interfaces have sent for offloaded connections (their statistics
+     * do not tell one connection from another): segments with old bytes, and all others. */
+    uint64_t wire_retransmits, wire_segments_out;
 };
-void hoststack_read_totals(const struct hoststack *stack, struct hoststack_totals *out);
+/* Asks the targets; one that cannot answer at once counts with what it said last. */
+void hoststack_read_totals(struct hoststack *stack, struct hoststack_totals *out);
 
 #endif

@@ -204,7 +204,7 @@ make_ready(int fd)
 static void
 copy_end(int fd, bool peer, uint8_t address[16], uint16_t *port, uint16_t *family)
 {
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
     struct sockaddr_in *v4 = (struct sockaddr_in *)&name;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&name;
     socklen_t len = sizeof(name);

@@ -298,8 +298,10 @@ house_walk(struct house *house, void (*fn)(void *arg, const struct house_floor *
     list_for_each(top, &house->adapters, struct ndis_adapter, link) {
         if (!is_top(house, top))
             continue;
-        for (struct ndis_adapter *adapter = top; adapter;
-             adapter = adapter->below ? adapter->below->adapter : NULL)
+        struct ndis_adapter *adapter = top;
+        do {
             show_floor(adapter, fn, arg);
+            adapter = adapter->below ? adapter->below->adapter : NULL;
+        } while (adapter);
     }
 }

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define FIRST_SLAB_OBJECTS 64
@@ -172,6 +173,7 @@ ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle)
     if (!house->free_objects && !slab_add(house))
         return NULL;
     object = house->free_objects;
+    assert(object); /* slab_add has seen to it */
     house->free_objects = (void *)object->handle;
     *object = (struct ndis_object){.magic = NDIS_MAGIC_OBJECT,
                                    .state = NDIS_OBJECT_INITIATING,

@@ -21,7 +21,8 @@
 #define COPYBREAK_BYTES 4096
 #define FLUSH_BYTES (512 * 1024)
 #define TURN_FRAMES 256
-#define TURN_BYTES (128 * 1024) /* small: what one side sends must not wait for the other's whole window */
+#define TURN_BYTES                                                                                 \
+    (128 * 1024) /* small: what one side sends must not wait for the other's whole window */
 #define LARGE_FRAME_BYTES 8192 /* frames this large on average are read in smaller batches */
 #define LARGE_BATCH 16
 

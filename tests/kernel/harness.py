@@ -215,6 +215,9 @@ class Daemon:
                 raise AssertionError("chimneyd did not end on SIGTERM: " + self.log()[-3000:]) from None
         text = self.log()
         os.unlink(self.log_path)
+        complaints = [line for line in text.splitlines() if line.startswith("error:")]
+        if complaints:
+            raise AssertionError("chimneyd complained: " + "; ".join(complaints[:5]))
         if process.returncode != 0 or "AddressSanitizer" in text or "LeakSanitizer" in text or "runtime error" in text:
             raise AssertionError(f"chimneyd ended with {process.returncode}: {text[-6000:]}")
 
@@ -246,6 +249,12 @@ class Daemon:
         except json.JSONDecodeError as error:
             raise AssertionError(f"chimneyctl {words}: not JSON: {result.stdout!r} {result.stderr!r}") from error
         return result.returncode, answer, result.stderr
+
+    def status(self):
+        code, answer, errors = self.ctl("status")
+        if code != 0:
+            raise AssertionError(f"chimneyctl status: exit {code}: {errors}")
+        return answer
 
     def moves(self, *words):
         code, answer, errors = self.ctl("conn", *words)

@@ -65,6 +65,13 @@ def test_idle_through_passthru():
     idle("eth0=passthru", False)
 
 
+def nothing_leaked(daemon):
+    """No frame of a moved connection passed its steering; the daemon's figures."""
+    status = daemon.status()
+    assert status["leaked"] == 0, status
+    return status
+
+
 def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_frames=False, least=3, between_s=0.02):
     with Net(relay=relay, mtu_frames=mtu_frames) as net:
         net.warm(v6)
@@ -81,6 +88,7 @@ def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_fra
             assert downs >= least, f"only {downs} moves down"
             assert net.rsts() == 0
             pair.close()
+            return nothing_leaked(daemon)
 
 
 def test_download():
@@ -112,13 +120,36 @@ LOSSY = ["--seed", "7", "--loss-ppm", "10000", "--reorder-ppm", "10000", "--reor
 
 
 def test_download_lossy():
-    """1 % loss and reordering in both directions, near sends."""
-    stream(False, 48 * MIB, rate=16 * MIB, relay=LOSSY, mtu_frames=True)
+    """1 % loss and reordering in both directions, near sends: the target retransmits what it lost."""
+    status = stream(False, 48 * MIB, rate=16 * MIB, relay=LOSSY, mtu_frames=True)
+    assert status["wire_retransmits"] > 50, status
 
 
 def test_upload_lossy():
-    """1 % loss and reordering in both directions, near receives."""
-    stream(True, 48 * MIB, rate=16 * MIB, relay=LOSSY, mtu_frames=True)
+    """1 % loss and reordering in both directions, near receives: nothing but ACKs to lose, so nothing to retransmit."""
+    status = stream(True, 48 * MIB, rate=16 * MIB, relay=LOSSY, mtu_frames=True)
+    assert status["wire_segments_out"] > 500, status
+    assert status["wire_retransmits"] <= 5, status
+
+
+def test_download_lossy_down_to_the_end():
+    """Offloaded once, early: what the wire loses is the target's to retransmit, the kernel socket sees none of it."""
+    with Net(relay=LOSSY, mtu_frames=True) as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            daemon.must_move("offload", *pair.selector)
+            sender, receiver = Sender(pair.near, 48 * MIB, 16 * MIB), Receiver(pair.far)
+            receiver.start()
+            sender.start()
+            same_bytes(sender, receiver)
+            code, conns, _ = daemon.ctl("conn", "show", *pair.selector)
+            assert code == 0 and conns[0]["owner"] == "target" and conns[0]["moves_down"] == 1, conns
+            wire, kernel = nothing_leaked(daemon)["wire_retransmits"], conns[0]["kernel_retransmits"]
+            print(f"# retransmitted segments: wire {wire}, kernel socket {kernel}", flush=True)
+            assert wire > 50, wire
+            assert kernel <= wire / 10, (kernel, wire)
+            pair.close()
 
 
 def test_interactive():
@@ -153,6 +184,7 @@ def test_interactive():
             assert not failure, failure
             assert count[0] > 100, count
             pair.close()
+            nothing_leaked(daemon)
 
 
 def test_both_directions():
@@ -174,3 +206,4 @@ def test_both_directions():
             for sender, receiver in pairs:
                 same_bytes(sender, receiver)
             pair.close()
+            nothing_leaked(daemon)

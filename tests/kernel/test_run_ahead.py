@@ -1,8 +1,11 @@
 """The kernel is not let run ahead of the wire, and memory does not grow with what is sent."""
 
+import array
+import fcntl
+import termios
 import time
 
-from harness import Daemon, Net, Pair, Receiver, Sender, same_bytes, wait_for
+from harness import Daemon, Net, Pair, Receiver, Sender, run, same_bytes, wait_for
 
 MIB = 1 << 20
 
@@ -56,6 +59,24 @@ def test_slow_reader():
             pair.close()
 
 
+def stuck(sender):
+    """A condition: the sender has not been able to write anything for a while."""
+    last = [-1, 0]
+
+    def condition():
+        last[1] = last[1] + 1 if sender.sent == last[0] else 0
+        last[0] = sender.sent
+        return last[1] > 300
+
+    return condition
+
+
+def unread(sock):
+    count = array.array("i", [0])
+    fcntl.ioctl(sock, termios.FIONREAD, count)
+    return count[0]
+
+
 def test_closed_window():
     """A reader that stops altogether and goes on later: zero windows and probes, nothing lost."""
     with Net() as net:
@@ -65,16 +86,47 @@ def test_closed_window():
             sender = Sender(pair.near, 64 * MIB)
             daemon.must_move("offload", *pair.selector)
             sender.start()
-
-            def stuck(last=[-1, 0]):
-                last[1] = last[1] + 1 if sender.sent == last[0] else 0
-                last[0] = sender.sent
-                return last[1] > 300
-
-            wait_for(stuck, "the sender to be blocked")
+            wait_for(stuck(sender), "the sender to be blocked")
             daemon.must_move("upload", *pair.selector)
             daemon.must_move("offload", *pair.selector)
             receiver = Receiver(pair.far)
             receiver.start()
             same_bytes(sender, receiver)
             pair.close()
+
+
+def lost_window_update(offloaded_before):
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            sender, receiver = Sender(pair.near, 64 * MIB), Receiver(pair.far)
+            if offloaded_before:
+                daemon.must_move("offload", *pair.selector)
+            sender.start()
+            wait_for(stuck(sender), "the sender to be blocked")
+            if not offloaded_before:
+                daemon.must_move("offload", *pair.selector)
+            run("nft", "-f", "-", ns=net.far,
+                input="add table inet mute\nadd chain inet mute out { type filter hook output priority -400; policy drop; }\n")
+            begin = time.monotonic()
+            receiver.start()
+            wait_for(lambda: receiver.got and not unread(pair.far), "the reader to drain everything", 5)
+            time.sleep(max(0, 0.5 - (time.monotonic() - begin)))  # nothing said meanwhile is ever heard
+            assert not unread(pair.far), "the sender did not need the update"
+            drained = receiver.got
+            run("nft", "delete", "table", "inet", "mute", ns=net.far)
+            wait_for(lambda: receiver.got > drained, "the stream to go on", 5)
+            print(f"# went on after {time.monotonic() - begin:.1f} s, {drained >> 10} KiB drained", flush=True)
+            same_bytes(sender, receiver)
+            pair.close()
+
+
+def test_lost_window_update():
+    """Adopted with a closed window and nothing to send, the peer's update lost: the target asks, the stream goes on."""
+    lost_window_update(False)
+
+
+def test_lost_window_update_while_down():
+    """The same when the window closes while the connection is offloaded."""
+    lost_window_update(True)

@@ -10,7 +10,6 @@
 #include "host/linux/diag.h"
 #include "host/linux/live/live.h"
 #include "host/linux/procs.h"
-#include "host/linux/route.h"
 #include "host/linux/stack.h"
 
 #include <arpa/inet.h>
@@ -189,51 +188,6 @@ refuse(struct hoststack_waiter *waiter, bool down, const struct diag_socket *soc
 
 /* ---- down ---- */
 
-/* The route decides the interface, the neighbour the link address. */
-static enum hoststack_reason
-find_way(struct hoststack *stack, const struct diag_socket *socket,
-         const struct steer_snapshot *snap, struct live_port **port, struct host_route *route,
-         uint8_t header[14])
-{
-    const struct steer_key *key = &socket->key;
-    struct route_query query = {.family = key->family,
-                                .destination = key->peer,
-                                .source = key->local,
-                                .ifindex = (int)snap->bound_ifindex,
-                                .mark = snap->mark};
-    struct route_result way;
-    struct route_link link;
-    struct route_neighbour neighbour;
-
-    if (route_lookup_as(&query, &way))
-        return HOSTSTACK_NO_ROUTE;
-    if (route_link(way.ifindex, &link))
-        return HOSTSTACK_NO_ROUTE;
-    if (link.loopback || way.local)
-        return HOSTSTACK_LOOPBACK;
-    *port = hoststack_port_by_index(stack, way.ifindex);
-    if (!*port)
-        return HOSTSTACK_NO_STACK;
-    if (!link.up || !link.running)
-        return HOSTSTACK_INTERFACE_DOWN;
-    if (route_neighbour(way.ifindex, way.next_hop_family, way.next_hop, &neighbour) ||
-        !neighbour.resolved) {
-        route_provoke(way.ifindex, way.next_hop_family, way.next_hop);
-        return HOSTSTACK_NO_NEIGHBOUR;
-    }
-    memset(route, 0, sizeof *route);
-    route->ipv6 = key->family == AF_INET6;
-    memcpy(route->source, key->local, 16);
-    memcpy(route->destination, key->peer, 16);
-    memcpy(route->destination_mac, neighbour.mac, 6);
-    route->path_mtu = way.mtu ? way.mtu : link.mtu;
-    memcpy(header, neighbour.mac, 6);
-    memcpy(header + 6, link.mac, 6);
-    header[12] = route->ipv6 ? 0x86 : 0x08;
-    header[13] = route->ipv6 ? 0xdd : 0x00;
-    return HOSTSTACK_NONE;
-}
-
 static enum hoststack_reason
 adopt_refusal(int error)
 {
@@ -264,9 +218,8 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
     struct hoststack *stack = waiter->stack;
     struct live_conn *conn = live_find(stack, &socket->key);
     struct live_port *port = NULL;
-    struct host_route route;
+    struct way way;
     struct steer_snapshot snap;
-    uint8_t header[14];
 
     if (conn && conn->phase != LIVE_KERNEL)
         return already_ours(conn);
@@ -276,7 +229,7 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
         return HOSTSTACK_NOT_ESTABLISHED;
     enum hoststack_reason reason = live_refusal(&snap);
     if (reason == HOSTSTACK_NONE)
-        reason = find_way(stack, socket, &snap, &port, &route, header);
+        reason = watch_find_way(stack, &socket->key, snap.bound_ifindex, snap.mark, &port, &way);
     if (reason != HOSTSTACK_NONE)
         return reason;
     if (!conn)
@@ -284,8 +237,7 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
     if (!conn)
         return HOSTSTACK_NO_MEMORY;
     conn->port = port;
-    conn->route = route;
-    memcpy(conn->frame_header, header, sizeof header);
+    watch_start(conn, &way, &snap);
     conn->inode = socket->inode;
     if (pid) {
         conn->pid = pid;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 uint64_t
 hoststack_now_us(const struct hoststack *stack)
@@ -74,7 +75,8 @@ on_kernel_frame(void *arg, struct wire_buf *buf)
     case LIVE_DRAIN:
         live_local_input(conn, frame);
         break;
-    default:
+    default: /* DEAD: whatever the kernel still says is its own answer */
+        live_raw_out(port, buf);
         break;
     }
     live_frame_put(frame);
@@ -130,9 +132,7 @@ on_peer_frame(struct live_port *port, NET_BUFFER_LIST *nbl)
     case LIVE_RELEASE:
         live_bridge_in(conn, nbl);
         break;
-    case LIVE_DEAD:
-        break;
-    default:
+    default: /* DEAD included: a challenged reset is answered by the kernel, which has no socket */
         live_raw_in(port, nbl);
         break;
     }
@@ -247,6 +247,10 @@ open_parts(struct hoststack *stack, const char **why)
     stack->destroy_fd = diag_open_destroyed();
     if (stack->destroy_fd < 0)
         return stack->destroy_fd;
+    *why = "no news of links and routes (NETLINK_ROUTE)";
+    error = watch_open(stack);
+    if (error)
+        return error;
     *why = "the event loop refused a timer";
     error = sys_watch_start(&stack->destroy_watch, stack->loop, stack->destroy_fd, SYS_READABLE,
                             on_destroy_readable, stack);
@@ -264,12 +268,13 @@ hoststack_create(struct house *house, const struct hoststack_options *options,
         return -ENOMEM;
     stack->house = house;
     stack->loop = house_loop(house);
-    stack->destroy_fd = -1;
+    stack->destroy_fd = stack->news_fd = -1;
     if (options)
         stack->options = *options;
     list_init(&stack->ports);
     list_init(&stack->conns);
     list_init(&stack->dirty);
+    getrandom(&stack->table_seed, sizeof stack->table_seed, GRND_NONBLOCK); /* or zero */
     sys_task_init(&stack->output, serve_dirty, stack);
     int error = open_parts(stack, why);
     if (error) {
@@ -327,6 +332,7 @@ hoststack_destroy(struct hoststack *stack)
         sys_watch_stop(&stack->destroy_watch);
     if (stack->destroy_fd >= 0)
         diag_close_destroyed(stack->destroy_fd);
+    watch_close(stack);
     sys_task_cancel(&stack->output);
     if (stack->steer)
         steer_close(stack->steer);
@@ -432,13 +438,32 @@ hoststack_on_move(struct hoststack *stack, void (*fn)(void *arg, const struct ho
     stack->on_move_arg = arg;
 }
 
+/* What the wire carried only the target knows; the kernel's socket never sees a loss of it. */
+static void
+add_wire(struct live_port *port, struct hoststack_totals *out)
+{
+    static const ULONG oids[2] = {OID_TCP4_OFFLOAD_STATS, OID_TCP6_OFFLOAD_STATS};
+    struct host_binding *binding = host_find_binding(port->stack->host, port->adapter);
+
+    for (unsigned i = 0; i < 2; i++) {
+        TCP_OFFLOAD_STATS *stats = &port->wire_stats[i];
+        int error = binding ? host_query_oid(binding, oids[i], stats, sizeof *stats) : -ENODEV;
+        if (error)
+            log_debug("%s: no statistics: %s", port->adapter, strerror(-error));
+        out->wire_retransmits += stats->RetransmittedSegments;
+        out->wire_segments_out += stats->OutSegments;
+    }
+}
+
 void
-hoststack_read_totals(const struct hoststack *stack, struct hoststack_totals *out)
+hoststack_read_totals(struct hoststack *stack, struct hoststack_totals *out)
 {
     *out = stack->totals;
     list_for_each(conn, &stack->conns, struct live_conn, link) {
         if (conn->phase == LIVE_OFFLOADED || conn->phase == LIVE_DRAIN)
             out->offloaded_now++;
-        out->leaked += conn->leaked;
+        out->leaked += live_leaked(conn);
     }
+    list_for_each(port, &stack->ports, struct live_port, link)
+        add_wire(port, out);
 }

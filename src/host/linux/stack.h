@@ -10,6 +10,7 @@
 #include "chimney/hoststack.h"
 #include "chimney/wire.h"
 #include "host/host.h"
+#include "host/linux/way.h"
 #include "sys/loop.h"
 
 struct diag;
@@ -22,10 +23,15 @@ struct live_port {
     char ifname[16];
     int ifindex;
     struct wire *tap;
-    struct wire *wire; /* at the bottom of the driver stack: only to gag */
+    struct wire *wire; /* at the bottom of the driver stack: only to gag, and for its MTU */
+    uint32_t mtu;      /* of the interface, as last heard; 0: not yet */
+    uint8_t mac[6];
     struct host_binding *binding;
     char adapter[64];
+    TCP_OFFLOAD_STATS wire_stats[2]; /* IPv4, IPv6; as the target told last */
 };
+
+#define HOSTSTACK_BUCKETS 4096u
 
 struct hoststack {
     struct house *house;
@@ -34,9 +40,16 @@ struct hoststack {
     struct host *host;
     struct steer *steer;
     struct list ports, conns, dirty;
+    struct live_conn *table[HOSTSTACK_BUCKETS]; /* conns by key; chained by their table_next */
+    uint64_t table_seed;
+    unsigned conn_count;
     struct diag *diag;
     struct sys_watch destroy_watch;
     int destroy_fd;
+    struct sys_watch news_watch; /* of links, neighbours and routes */
+    int news_fd;
+    uint32_t way_epoch; /* raised by news that may concern any connection */
+    unsigned looks_due; /* connections that have to be looked at soon */
     struct sys_timer beat;
     struct sys_task output; /* serves the dirty connections */
     bool gagged;            /* a beat was missed; silent until every flow is given up */
@@ -68,6 +81,19 @@ bool hoststack_busy(const struct hoststack *stack);
  */
 void hoststack_socket_gone(struct live_conn *conn);
 void hoststack_beat(void *arg);
+
+/* ---- watch.c ---- */
+int watch_open(struct hoststack *stack);
+void watch_close(struct hoststack *stack);
+/* The way the kernel would take now. On NO_NEIGHBOUR everything but the link address is known. */
+enum hoststack_reason watch_find_way(struct hoststack *stack, const struct steer_key *key,
+                                     uint32_t bound_ifindex, uint32_t mark, struct live_port **port,
+                                     struct way *way);
+/* From here on the connection follows its way. */
+void watch_start(struct live_conn *conn, const struct way *way, const struct steer_snapshot *snap);
+/* In its turn: whatever has changed since the last look. snap: of the kernel socket; NULL: it has
+ * none any more. */
+void watch_look(struct live_conn *conn, const struct steer_snapshot *snap);
 
 /* ---- stack.c ---- */
 struct live_port *hoststack_port_by_index(struct hoststack *stack, int ifindex);

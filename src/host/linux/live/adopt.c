@@ -340,7 +340,7 @@ live_on_initiated(struct host_conn *down, const struct host_initiate_result *res
         return;
     }
     live_set_phase(conn, LIVE_OFFLOADED, "initiated");
-    conn->offloaded_since_us = now_us;
+    conn->offloaded_since_us = conn->timestamp_since_us = now_us;
     conn->moves_down++;
     forward_held(conn);
     live_drop_copies(conn, conn->bridge.out_max);

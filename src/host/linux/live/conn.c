@@ -4,6 +4,7 @@
  * is under way an object is destroyed only from its own timer, so every other function may keep using it after a call
  * that ends the connection.
  */
+#include "base/hash.h"
 #include "base/log.h"
 #include "host/linux/live/live.h"
 #include "host/linux/stack.h"
@@ -49,6 +50,49 @@ live_owner(const struct live_conn *conn)
     return phase_owners[conn->phase];
 }
 
+/* ---- by key ---- */
+
+static struct live_conn **
+bucket_of(struct hoststack *stack, const struct steer_key *key)
+{
+    uint64_t hash = hash_bytes(key, sizeof *key, stack->table_seed);
+
+    return &stack->table[hash % HOSTSTACK_BUCKETS];
+}
+
+static void
+enter_table(struct live_conn *conn)
+{
+    struct live_conn **bucket = bucket_of(conn->stack, &conn->key);
+
+    conn->table_next = *bucket;
+    *bucket = conn;
+    conn->stack->conn_count++;
+}
+
+static void
+leave_table(struct live_conn *conn)
+{
+    struct live_conn **at = bucket_of(conn->stack, &conn->key);
+
+    while (*at != conn)
+        at = &(*at)->table_next;
+    *at = conn->table_next;
+    conn->stack->conn_count--;
+}
+
+struct live_conn *
+live_find(struct hoststack *stack, const struct steer_key *key)
+{
+    struct live_conn *conn = *bucket_of(stack, key);
+
+    while (conn && memcmp(&conn->key, key, sizeof *key) != 0)
+        conn = conn->table_next;
+    return conn;
+}
+
+/* ---- life ---- */
+
 struct live_conn *
 live_create(struct live_port *port, const struct steer_key *key)
 {
@@ -78,17 +122,8 @@ live_create(struct live_port *port, const struct steer_key *key)
         return NULL;
     }
     list_add_tail(&port->stack->conns, &conn->link);
+    enter_table(conn);
     return conn;
-}
-
-struct live_conn *
-live_find(struct hoststack *stack, const struct steer_key *key)
-{
-    list_for_each(conn, &stack->conns, struct live_conn, link) {
-        if (memcmp(&conn->key, key, sizeof *key) == 0)
-            return conn;
-    }
-    return NULL;
 }
 
 void
@@ -100,8 +135,10 @@ live_destroy(struct live_conn *conn)
     live_drop_held(conn);
     if (conn->held_in.head)
         host_return_frames(conn->port->binding, conn->held_in.head);
+    conn->stack->totals.leaked += live_leaked(conn);
     list_del(&conn->dirty);
     list_del(&conn->link);
+    leave_table(conn);
     sys_timer_fini(&conn->timer);
     sys_timer_fini(&conn->local_timer);
     free(conn);
@@ -126,10 +163,19 @@ fill_endpoint(struct hoststack_endpoint *endpoint, uint16_t family, const uint8_
     memcpy(endpoint->address, address, family == AF_INET ? 4 : 16);
 }
 
+uint64_t
+live_leaked(const struct live_conn *conn)
+{
+    struct steer_counters counters;
+
+    if (steer_flow_read(conn->stack->steer, &conn->key, &counters))
+        return conn->leaked;
+    return conn->leaked + counters.out_leaked + counters.in_leaked;
+}
+
 void
 live_fill_info(struct live_conn *conn, struct hoststack_conn_info *info)
 {
-    struct steer_counters counters;
     struct steer_snapshot snap;
 
     memset(info, 0, sizeof *info);
@@ -148,9 +194,7 @@ live_fill_info(struct live_conn *conn, struct hoststack_conn_info *info)
     info->offloaded_us = conn->offloaded_us;
     if (conn->phase == LIVE_OFFLOADED)
         info->offloaded_us += hoststack_now_us(conn->stack) - conn->offloaded_since_us;
-    info->leaked = conn->leaked;
-    if (steer_flow_read(conn->stack->steer, &conn->key, &counters) == 0)
-        info->leaked += counters.out_leaked + counters.in_leaked;
+    info->leaked = live_leaked(conn);
     snprintf(info->state, sizeof info->state, "%s", "CLOSED");
     if (steer_snapshot(conn->stack->steer, &conn->key, &snap) == 0) {
         snprintf(info->state, sizeof info->state, "%s", hoststack_state_name(snap.state));

@@ -15,6 +15,7 @@
 #include "chimney/hoststack.h"
 #include "chimney/wire.h"
 #include "host/host.h"
+#include "host/linux/way.h"
 #include "sys/loop.h"
 #include "tcp/tcp.h"
 
@@ -30,17 +31,28 @@
  *   RELEASE     the key is gone; what is still under way in the TAP passes as regular frames
  *   DEAD        nothing passes any more; only waiting for NDIS to let go
  */
+/* clang-format off: one row per phase */
 #define LIVE_PHASES(X)                                                                             \
-    X(KERNEL, "kernel") X(BRIDGE, "bridge")                                                                            \
-    X(HOLD, "moving") X(INITIATE, "moving") X(OFFLOADED, "target") X(DRAIN, "target")              \
-        X(TERMINATE, "moving") X(RELEASE, "bridge") X(DEAD, "none")
+    X(KERNEL, "kernel")                                                                            \
+    X(BRIDGE, "bridge")                                                                            \
+    X(HOLD, "moving")                                                                              \
+    X(INITIATE, "moving")                                                                          \
+    X(OFFLOADED, "target")                                                                         \
+    X(DRAIN, "target")                                                                             \
+    X(TERMINATE, "moving")                                                                         \
+    X(RELEASE, "bridge")                                                                           \
+    X(DEAD, "none")
 /* LIVE_EDGE(from, to) */
 #define LIVE_EDGES(X)                                                                              \
-    X(BRIDGE, HOLD)                                                                                \
-    X(HOLD, BRIDGE) X(HOLD, INITIATE) X(INITIATE, OFFLOADED) X(BRIDGE, RELEASE) X(HOLD, RELEASE)   \
-        X(INITIATE, RELEASE) X(OFFLOADED, DRAIN) X(DRAIN, TERMINATE) X(TERMINATE, RELEASE)         \
-            X(OFFLOADED, TERMINATE) X(BRIDGE, DEAD) X(HOLD, DEAD) X(INITIATE, DEAD)                \
-                X(OFFLOADED, DEAD) X(DRAIN, DEAD) X(TERMINATE, DEAD) X(RELEASE, DEAD)
+    X(KERNEL, BRIDGE)                                                                              \
+    X(BRIDGE, HOLD) X(BRIDGE, RELEASE) X(BRIDGE, DEAD)                                             \
+    X(HOLD, BRIDGE) X(HOLD, INITIATE) X(HOLD, RELEASE) X(HOLD, DEAD)                               \
+    X(INITIATE, OFFLOADED) X(INITIATE, RELEASE) X(INITIATE, DEAD)                                  \
+    X(OFFLOADED, DRAIN) X(OFFLOADED, DEAD)                                                         \
+    X(DRAIN, TERMINATE) X(DRAIN, DEAD)                                                             \
+    X(TERMINATE, RELEASE) X(TERMINATE, DEAD)                                                       \
+    X(RELEASE, KERNEL) X(RELEASE, DEAD)
+/* clang-format on */
 #define LIVE_PHASE_ENUM(name, owner) LIVE_##name,
 enum live_phase { LIVE_PHASES(LIVE_PHASE_ENUM) LIVE_PHASE_COUNT };
 
@@ -111,12 +123,17 @@ struct live_conn {
     struct host_conn down; /* the NDIS edge; must be first: container_of by address */
     struct list link;      /* of the stack */
     struct list dirty;     /* of the stack, while output is due */
+    struct live_conn *table_next;
     struct hoststack *stack;
     struct live_port *port;
     uint64_t id;
     struct steer_key key;
     enum live_phase phase;
-    struct host_route route;
+    struct way way;            /* as the kernel was last heard to say */
+    struct way_probe probe;
+    uint32_t way_epoch;           /* of the stack, when it was last looked at */
+    uint32_t bound_ifindex, mark; /* of the kernel socket: they decide its route */
+    struct host_route route;      /* what the target has of it */
     uint8_t frame_header[14]; /* Ethernet, as the kernel writes it */
 
     struct live_bridge bridge;
@@ -146,6 +163,7 @@ struct live_conn {
 
     struct sys_timer timer; /* the phase's deadline or next step */
     struct sys_timer local_timer;
+    uint64_t timestamp_since_us; /* the local leg's is the wire's of then */
     uint64_t phase_since_us, hold_since_us, request_since_us, idle_since_us, offloaded_since_us;
     bool upload_wanted;
     bool drained;                        /* the wire's SndNxt is the kernel's */
@@ -226,6 +244,8 @@ void live_local_stop(struct live_conn *conn);
 void live_local_input(struct live_conn *conn, struct live_frame *frame);
 void live_local_output(struct live_conn *conn);
 void live_local_timer(void *arg);
+/* What fits both the path and the TAP. */
+uint32_t live_local_mtu(const struct live_conn *conn);
 /* The kernel does not answer the local leg any more. */
 void live_local_silent(struct live_conn *conn);
 
@@ -268,6 +288,8 @@ void live_report(struct live_conn *conn, bool down, enum hoststack_outcome outco
                  enum hoststack_reason reason);
 void live_destroy(struct live_conn *conn);
 void live_fill_info(struct live_conn *conn, struct hoststack_conn_info *info);
+/* Frames of the flow that passed the steering, up to now. */
+uint64_t live_leaked(const struct live_conn *conn);
 void live_timer(void *arg);
 
 #endif

@@ -23,6 +23,14 @@
 
 enum { KERNEL_FIN_WAIT_2 = 5, KERNEL_CLOSE_WAIT = 8, KERNEL_LAST_ACK = 9 };
 
+uint32_t
+live_local_mtu(const struct live_conn *conn)
+{
+    uint32_t tap = wire_mtu(conn->port->tap);
+
+    return conn->route.path_mtu < tap ? conn->route.path_mtu : tap;
+}
+
 static void
 fill_config(const struct live_conn *conn, struct tcp_config *config)
 {
@@ -37,7 +45,7 @@ fill_config(const struct live_conn *conn, struct tcp_config *config)
     config->rcv_wscale = snap->snd_wscale;
     config->ip_header_len = conn->key.family == AF_INET ? 20 : 40;
     config->remote_mss = (uint16_t)snap->advmss + (snap->has_timestamps ? 12 : 0);
-    config->path_mtu = wire_mtu(conn->port->tap);
+    config->path_mtu = live_local_mtu(conn);
     config->nagle = false;
     config->congestion = TCP_CC_NONE;
     config->ts_tick_us = 0;
@@ -230,31 +238,45 @@ find_bytes(struct live_conn *conn, uint32_t seq, uint32_t len, struct iovec *pie
     return len ? 0 : count;
 }
 
+/* Copies the lent bytes [seq, seq + len) to one place; false: not all of them are lent. */
+static bool
+copy_bytes(struct live_conn *conn, uint32_t seq, uint32_t len, uint8_t *to)
+{
+    struct iovec pieces[WIRE_MAX_PIECES];
+
+    list_for_each(at, &conn->receives, struct live_receive, link) {
+        if (!len || seq_after_eq(seq, at->seq + at->len))
+            continue;
+        uint32_t skip = seq - at->seq, here = at->len - skip < len ? at->len - skip : len;
+        size_t count = live_nbl_pieces(at->nbl, skip, here, pieces, WIRE_MAX_PIECES);
+        if (!count)
+            return false;
+        for (size_t i = 0; i < count; i++) {
+            memcpy(to, pieces[i].iov_base, pieces[i].iov_len);
+            to += pieces[i].iov_len;
+        }
+        seq += here;
+        len -= here;
+    }
+    return len == 0;
+}
+
 /* A payload in too many pieces (many tiny segments) is copied together. */
 static void
-write_copied(struct live_conn *conn, struct wire_tx *tx, uint32_t seq, uint32_t len)
+write_copied(struct live_conn *conn, const struct tcp_out *out)
 {
-    struct wire_buf *buf = wire_buf_create(len);
-    struct iovec whole, piece;
+    struct wire_buf *buf = wire_buf_create(WIRE_MAX_HEADER + out->len);
+    struct wire_tx tx = {.piece_count = 1};
 
     if (!buf)
         return; /* as if lost: the leg retransmits */
-    for (uint32_t done = 0; done < len;) {
-        struct live_receive *at = list_first(&conn->receives, struct live_receive, link);
-        while (&at->link != &conn->receives && seq_after_eq(seq + done, at->seq + at->len))
-            at = list_first(&at->link, struct live_receive, link);
-        uint32_t skip = seq + done - at->seq;
-        uint32_t here = at->len - skip < len - done ? at->len - skip : len - done;
-        if (live_nbl_pieces(at->nbl, skip, here, &piece, 1) != 1 || piece.iov_len != here)
-            break;
-        memcpy(buf->data + done, piece.iov_base, here);
-        done += here;
+    size_t header = live_frame_header(conn, out, true, buf->data, &tx.meta);
+    struct iovec whole = {buf->data, header + out->len};
+    tx.pieces = &whole;
+    if (copy_bytes(conn, out->seq, out->len, buf->data + header)) {
+        wire_send(conn->port->tap, &tx);
+        wire_flush(conn->port->tap);
     }
-    whole = (struct iovec){buf->data, len};
-    tx->pieces = &whole;
-    tx->piece_count = 1;
-    wire_send(conn->port->tap, tx);
-    wire_flush(conn->port->tap);
     wire_buf_put(buf);
 }
 
@@ -269,7 +291,7 @@ write_segment(struct live_conn *conn, const struct tcp_out *out)
     if (out->len) {
         tx.piece_count = find_bytes(conn, out->seq, out->len, pieces, WIRE_MAX_PIECES);
         if (!tx.piece_count) {
-            write_copied(conn, &tx, out->seq, out->len);
+            write_copied(conn, out);
             return 0;
         }
     }

@@ -27,11 +27,12 @@ live_remove_key(struct live_conn *conn)
         conn->leaked += counters.out_leaked + counters.in_leaked;
 }
 
-/* The target has said for certain that it will send no more. */
+/* The target has said, or the link shows, for certain that no more will be sent. */
 static bool
 drain_is_pointless(const struct live_conn *conn)
 {
-    return conn->end_reason == HOSTSTACK_TIMEOUT || conn->end_reason == HOSTSTACK_TARGET_ASKED;
+    return conn->end_reason == HOSTSTACK_TIMEOUT || conn->end_reason == HOSTSTACK_TARGET_ASKED ||
+           conn->end_reason == HOSTSTACK_INTERFACE_DOWN;
 }
 
 void
@@ -82,6 +83,8 @@ live_on_queried(struct host_conn *down, NDIS_STATUS status,
         live_terminate(conn);
         return;
     }
+    if (conn->phase == LIVE_OFFLOADED && status == NDIS_STATUS_SUCCESS)
+        conn->local.config.ts_offset = delegated->TsRecent; /* watch.c asked */
     if (conn->phase != LIVE_DRAIN)
         return;
     uint32_t kernel_nxt = conn->local.rcv_nxt - (conn->fin_from_kernel && !conn->fin_posted);
