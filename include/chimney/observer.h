@@ -12,15 +12,17 @@
 struct house;
 
 /* Every call that crosses, named after the documented operation. CHIMNEY_CROSSING(name). */
+/* clang-format off */
 #define CHIMNEY_CROSSINGS(X)                                                                       \
-    X(INITIATE)                                                                                    \
-    X(INITIATE_COMPLETE)                                                                           \
-    X(TERMINATE) X(TERMINATE_COMPLETE) X(UPDATE) X(UPDATE_COMPLETE) X(INVALIDATE)                  \
-        X(INVALIDATE_COMPLETE) X(QUERY) X(QUERY_COMPLETE) X(TCP_SEND) X(TCP_SEND_COMPLETE)         \
-            X(TCP_RECEIVE) X(TCP_RECEIVE_COMPLETE) X(TCP_DISCONNECT) X(TCP_DISCONNECT_COMPLETE)    \
-                X(TCP_FORWARD) X(TCP_FORWARD_COMPLETE) X(TCP_RECEIVE_RETURN)                       \
-                    X(TCP_RECEIVE_INDICATE) X(TCP_EVENT) X(OFFLOAD_EVENT) X(SEND) X(SEND_COMPLETE) \
-                        X(RECEIVE) X(RETURN) X(STATUS) X(OID) X(OID_COMPLETE) X(PNP_EVENT)
+    X(INITIATE) X(INITIATE_COMPLETE) X(TERMINATE) X(TERMINATE_COMPLETE)                            \
+    X(UPDATE) X(UPDATE_COMPLETE) X(INVALIDATE) X(INVALIDATE_COMPLETE)                              \
+    X(QUERY) X(QUERY_COMPLETE)                                                                     \
+    X(TCP_SEND) X(TCP_SEND_COMPLETE) X(TCP_RECEIVE) X(TCP_RECEIVE_COMPLETE)                        \
+    X(TCP_DISCONNECT) X(TCP_DISCONNECT_COMPLETE) X(TCP_FORWARD) X(TCP_FORWARD_COMPLETE)            \
+    X(TCP_RECEIVE_RETURN) X(TCP_RECEIVE_INDICATE) X(TCP_EVENT) X(OFFLOAD_EVENT)                    \
+    X(SEND) X(SEND_COMPLETE) X(RECEIVE) X(RETURN)                                                  \
+    X(STATUS) X(OID) X(OID_COMPLETE) X(PNP_EVENT)
+/* clang-format on */
 #define CHIMNEY_CROSSING_ENUM(name) CROSSING_##name,
 enum crossing_op { CHIMNEY_CROSSINGS(CHIMNEY_CROSSING_ENUM) CROSSING_COUNT };
 

@@ -1,8 +1,8 @@
 /*
- * The life of a live connection's object: created when it first moves down, kept with its figures while the kernel has
- * it again, gone with the socket. One setter for the phase; one timer for whatever the phase waits for. While anything
- * is under way an object is destroyed only from its own timer, so every other function may keep using it after a call
- * that ends the connection.
+ * The life of a live connection's object: created when it first moves down, kept with its figures
+ * while the kernel has it again, gone with the socket. One setter for the phase; one timer for
+ * whatever the phase waits for. While anything is under way an object is destroyed only from its
+ * own timer, so every other function may keep using it after a call that ends the connection.
  */
 #include "base/hash.h"
 #include "base/log.h"

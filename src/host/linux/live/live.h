@@ -31,7 +31,7 @@
  *   RELEASE     the key is gone; what is still under way in the TAP passes as regular frames
  *   DEAD        nothing passes any more; only waiting for NDIS to let go
  */
-/* clang-format off: one row per phase */
+/* clang-format off */
 #define LIVE_PHASES(X)                                                                             \
     X(KERNEL, "kernel")                                                                            \
     X(BRIDGE, "bridge")                                                                            \
@@ -129,12 +129,12 @@ struct live_conn {
     uint64_t id;
     struct steer_key key;
     enum live_phase phase;
-    struct way way;            /* as the kernel was last heard to say */
+    struct way way; /* as the kernel was last heard to say */
     struct way_probe probe;
     uint32_t way_epoch;           /* of the stack, when it was last looked at */
     uint32_t bound_ifindex, mark; /* of the kernel socket: they decide its route */
     struct host_route route;      /* what the target has of it */
-    uint8_t frame_header[14]; /* Ethernet, as the kernel writes it */
+    uint8_t frame_header[14];     /* Ethernet, as the kernel writes it */
 
     struct live_bridge bridge;
     struct list copies; /* live_frame, ascending sequence: sent by the kernel, not acknowledged by

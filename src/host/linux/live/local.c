@@ -71,7 +71,8 @@ mirrored_state(uint32_t kernel_state)
     }
 }
 
-/* The stamp of the oldest segment the peer has not acknowledged: later ones must not look older than it. */
+/* The stamp of the oldest segment the peer has not acknowledged: later ones must not look older
+ * than it. */
 static uint32_t
 first_tsecr(const struct live_conn *conn)
 {
