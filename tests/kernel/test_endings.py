@@ -174,3 +174,49 @@ def test_half_closed_moves():
         stage.pair.far.close()
         assert stage.pair.near.recv(16) == b""
         assert stage.net.rsts() == 0
+
+
+def test_close_after_peer():
+    """Offloaded in CLOSE_WAIT, then closed: the peer gets everything and no reset."""
+    with Stage(offload=False) as stage:
+        stage.pair.far.shutdown(socket.SHUT_WR)
+        assert stage.pair.near.recv(16) == b""
+        stage.daemon.must_move("offload", *stage.pair.selector)
+        stage.pair.near.sendall(b"x" * 1000)
+        stage.pair.near.close()
+        got = b""
+        while data := stage.pair.far.recv(4096):
+            got += data
+        assert got == b"x" * 1000
+        stage.gone()
+        assert stage.net.rsts() == 0
+
+
+def test_urgent_out():
+    """Urgent data sent while offloaded: the connection goes home with its reason, and every byte arrives."""
+    with Stage() as stage:
+        stage.pair.far.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        stage.pair.near.sendall(b"abc")
+        stage.pair.near.send(b"U", socket.MSG_OOB)
+        for _ in range(50):
+            stage.pair.near.sendall(b"def")
+        got = b""
+        while len(got) < 154:
+            got += stage.pair.far.recv(4096)
+        assert got == b"abcU" + b"def" * 50
+        stage.gone()
+        assert "urgent-data" in stage.daemon.log()
+
+
+def test_urgent_in():
+    """Urgent data from the peer while offloaded: the same."""
+    with Stage() as stage:
+        stage.pair.near.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        stage.pair.far.sendall(b"abc")
+        stage.pair.far.send(b"U", socket.MSG_OOB)
+        stage.pair.far.sendall(b"def")
+        got = b""
+        while len(got) < 7:
+            got += stage.pair.near.recv(4096)
+        assert got == b"abcUdef"
+        stage.gone()

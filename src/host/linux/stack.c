@@ -73,7 +73,10 @@ on_kernel_frame(void *arg, struct wire_buf *buf)
         break;
     case LIVE_OFFLOADED:
     case LIVE_DRAIN:
-        live_local_input(conn, frame);
+        if (conn->phase == LIVE_DRAIN && conn->end_reason == HOSTSTACK_URGENT_DATA)
+            live_hold_out(conn, frame);
+        else
+            live_local_input(conn, frame);
         break;
     default: /* DEAD: whatever the kernel still says is its own answer */
         live_raw_out(port, buf);

@@ -110,8 +110,8 @@ watch_start(struct live_conn *conn, const struct way *way, const struct steer_sn
 static bool
 follows(const struct live_conn *conn)
 {
-    return conn->phase == LIVE_BRIDGE || conn->phase == LIVE_HOLD ||
-           conn->phase == LIVE_INITIATE || conn->phase == LIVE_OFFLOADED;
+    return conn->phase == LIVE_BRIDGE || conn->phase == LIVE_HOLD || conn->phase == LIVE_INITIATE ||
+           conn->phase == LIVE_OFFLOADED;
 }
 
 static void

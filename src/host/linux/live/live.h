@@ -241,6 +241,8 @@ void live_on_initiated(struct host_conn *down, const struct host_initiate_result
 /* ---- local.c: the leg that faces the kernel ---- */
 int live_local_start(struct live_conn *conn);
 void live_local_stop(struct live_conn *conn);
+/* Both halves are closed and the kernel knows it: it has no socket any more to be told anything. */
+bool live_kernel_gone(const struct live_conn *conn);
 void live_local_input(struct live_conn *conn, struct live_frame *frame);
 void live_local_output(struct live_conn *conn);
 void live_local_timer(void *arg);

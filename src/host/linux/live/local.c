@@ -83,6 +83,12 @@ first_tsecr(const struct live_conn *conn)
     return (uint32_t)(hoststack_now_us(conn->stack) / 1000) + conn->snap.ts_offset - 1;
 }
 
+bool
+live_kernel_gone(const struct live_conn *conn)
+{
+    return conn->finished && mirrored_state(conn->snap.state) == TCP_FIN_WAIT_2;
+}
+
 int
 live_local_start(struct live_conn *conn)
 {
@@ -202,6 +208,10 @@ live_local_input(struct live_conn *conn, struct live_frame *frame)
                                      hoststack_now_us(conn->stack));
     if (payload && !(events & TCP_EV_KEPT))
         live_frame_put(frame);
+    if (events & TCP_EV_URGENT) { /* the chimney sends none: this frame and all behind it wait */
+        live_hold_out(conn, frame);
+        live_upload(conn, HOSTSTACK_URGENT_DATA);
+    }
     on_events(conn, events);
 }
 
@@ -320,6 +330,6 @@ live_local_output(struct live_conn *conn)
         return;
     if (conn->fin_acked_by_kernel)
         live_upload(conn, HOSTSTACK_PEER_FINISHED);
-    else if (conn->finished && mirrored_state(conn->snap.state) == TCP_FIN_WAIT_2)
+    else if (live_kernel_gone(conn))
         live_upload(conn, HOSTSTACK_CLOSED); /* the peer had finished before */
 }

@@ -177,10 +177,14 @@ hand_back(struct live_conn *conn, const struct host_terminate_result *result)
             conn->stack->totals.engine_bytes_out += delegated->SndUna - first;
         }
     }
+    if (seq_before(conn->local.snd_max, conn->receive_end))
+        live_local_output(conn); /* indicated, but not written to the kernel yet */
     live_pass_unsent(conn, delegated->SndNxt);
-    tell_peer(conn, delegated);
     live_set_phase(conn, LIVE_RELEASE, "terminated");
-    tell_kernel(conn, delegated);
+    if (!live_kernel_gone(conn)) { /* or the kernel would answer with a reset */
+        tell_peer(conn, delegated);
+        tell_kernel(conn, delegated);
+    }
     live_pass_held(conn);
     wire_flush(conn->port->tap);
     live_remove_key(conn);
