@@ -181,21 +181,41 @@ on_ini(void *arg, const char *section, const char *key, const char *value)
     return error == 0;
 }
 
+/* inih tells of keys only; a [stack IFNAME] without any is served with the defaults. */
+struct lines {
+    FILE *file;
+    struct config *config;
+};
+
+static char *
+next_line(char *line, int size, void *stream)
+{
+    struct lines *lines = stream;
+    char ifname[64];
+
+    if (fgets(line, size, lines->file) == NULL)
+        return NULL;
+    if (sscanf(line, " [stack %63[^] \t]", ifname) == 1)
+        config_stack_of(lines->config, ifname);
+    return line;
+}
+
 int
 config_read_file(struct config *config, const char *path)
 {
     char what[sizeof(config->error)];
     FILE *file = fopen(path, "re");
+    struct lines lines = {file, config};
     int line, error = -errno;
 
     if (file == NULL) {
         config_fail(config, "%s: %s", path, strerror(-error));
         return error;
     }
-    line = ini_parse_file(file, on_ini, config);
+    line = ini_parse_stream(next_line, &lines, on_ini, config);
     fclose(file);
     if (line == 0)
-        return 0;
+        return config->error[0] == '\0' ? 0 : -EINVAL;
     snprintf(what, sizeof(what), "%s", config->error);
     config->error[0] = '\0';
     return config_fail(config, "%s:%d: %s", path, line,

@@ -111,6 +111,19 @@ arguments_win_over_the_file(void **state)
 
 /* Every file here is wrong; the message must name the line and say this. */
 static void
+a_stack_needs_no_key(void **state)
+{
+    struct config config;
+
+    assert_int_equal(read_text(&config, "[stack eth0]\n[stack eth1]\ntarget = soft\n[stack eth2]\n"),
+                     0);
+    assert_int_equal(config.stack_count, 3);
+    assert_string_equal(config.stacks[0].ifname, "eth0");
+    assert_string_equal(config.stacks[0].target, "soft");
+    assert_string_equal(config.stacks[2].ifname, "eth2");
+}
+
+static void
 bad_files_are_refused_with_the_line(void **state)
 {
     static const struct {
@@ -190,6 +203,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_sets_everything),
         cmocka_unit_test(defaults_stand),
+        cmocka_unit_test(a_stack_needs_no_key),
         cmocka_unit_test(arguments_win_over_the_file),
         cmocka_unit_test(bad_files_are_refused_with_the_line),
         cmocka_unit_test(only_the_first_error_is_told),
