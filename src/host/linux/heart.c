@@ -50,16 +50,33 @@ give_all_up(struct hoststack *stack, uint64_t late_us)
     }
 }
 
-bool
-hoststack_alive(struct hoststack *stack)
+static bool
+alive_at(struct hoststack *stack, uint64_t now_us)
 {
-    uint64_t now_us = hoststack_now_us(stack), since_us = now_us - stack->last_beat_us;
+    uint64_t since_us = now_us - stack->last_beat_us;
 
     if (since_us > LIVE_MISSED_US) {
         give_all_up(stack, since_us);
         stack->last_beat_us = now_us;
     }
     return !stack->gagged;
+}
+
+bool
+hoststack_alive(struct hoststack *stack)
+{
+    return alive_at(stack, hoststack_now_us(stack));
+}
+
+void
+hoststack_keep_beating(struct hoststack *stack)
+{
+    uint64_t now_us = hoststack_now_us(stack);
+
+    if (!alive_at(stack, now_us))
+        return;
+    stack->last_beat_us = now_us;
+    steer_beat(stack->steer, now_us * 1000);
 }
 
 void
@@ -115,12 +132,16 @@ void
 hoststack_beat(void *arg)
 {
     struct hoststack *stack = arg;
+    /* one reading for check and beat: a stop in between leaves a stale beat, which counts as missed
+     */
+    uint64_t now_us = hoststack_now_us(stack);
+    bool alive = alive_at(stack, now_us);
 
-    if (hoststack_alive(stack))
-        look_after(stack);
     if (stack->gagged && !hoststack_busy(stack))
         gag(stack, false);
-    stack->last_beat_us = hoststack_now_us(stack);
-    steer_beat(stack->steer, stack->last_beat_us * 1000);
-    sys_timer_set(&stack->beat, stack->last_beat_us + LIVE_BEAT_US);
+    stack->last_beat_us = now_us;
+    steer_beat(stack->steer, now_us * 1000);
+    sys_timer_set(&stack->beat, now_us + LIVE_BEAT_US);
+    if (alive)
+        look_after(stack);
 }

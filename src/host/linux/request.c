@@ -280,6 +280,7 @@ hoststack_offload(struct hoststack *stack, const struct hoststack_selector *sele
         connections += is_connection(&selection.sockets[i]);
     for (size_t i = 0; i < selection.count; i++) {
         const struct diag_socket *socket = &selection.sockets[i];
+        hoststack_keep_beating(stack);
         if (connections && !is_connection(socket))
             continue; /* the listener behind them was not meant */
         enum hoststack_reason reason = HOSTSTACK_NOT_ESTABLISHED;

@@ -72,6 +72,8 @@ const char *hoststack_state_name(uint32_t kernel_state);
 /* ---- heart.c ---- */
 /* False: we must be silent. Called wherever something may make us speak. */
 bool hoststack_alive(struct hoststack *stack);
+/* Inside a long piece of work: a beat, unless one was missed already. */
+void hoststack_keep_beating(struct hoststack *stack);
 /* Any connection that is not simply the kernel's. */
 bool hoststack_busy(const struct hoststack *stack);
 /*
