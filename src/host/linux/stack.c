@@ -174,7 +174,11 @@ upload_all(struct hoststack *stack, const struct host_binding *binding,
            enum hoststack_reason reason)
 {
     list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
-        if (!binding || conn->port->binding == binding)
+        if (binding && conn->port->binding != binding)
+            continue;
+        if (conn->phase == LIVE_BRIDGE || conn->phase == LIVE_HOLD)
+            live_back_out(conn, reason);
+        else
             live_upload(conn, reason);
     }
 }

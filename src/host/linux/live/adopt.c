@@ -110,14 +110,12 @@ agree(const struct live_conn *conn, const struct steer_snapshot *snap)
            live_copies_cover(conn, snap->snd_una, snap->snd_nxt);
 }
 
-/* The acknowledgement the kernel still owed: the target starts without a debt. */
+/* What the kernel still owed, acknowledgement or window: the target starts without a debt. */
 static void
 settle_ack(struct live_conn *conn)
 {
     const struct steer_snapshot *snap = &conn->snap;
 
-    if (conn->bridge.out_ack == snap->rcv_nxt)
-        return;
     struct tcp_out out = {.seq = snap->snd_nxt, .ack = snap->rcv_nxt, .flags = TCP_ACK};
     out.window = (uint16_t)(live_shown_window(snap) >> snap->rcv_wscale);
     if (snap->has_timestamps)

@@ -267,7 +267,8 @@ live_pass_held(struct live_conn *conn)
         host_return_frames(conn->port->binding, nbls);
         nbls = next;
     }
-    list_for_each_safe(frame, &conn->held, struct live_frame, held_link) {
+    while (!list_empty(&conn->held)) { /* a reset passes the rest from within */
+        struct live_frame *frame = list_first(&conn->held, struct live_frame, held_link);
         list_del(&frame->held_link);
         live_bridge_out(conn, frame);
         live_frame_put(frame);

@@ -49,7 +49,7 @@ lend_chunk(struct live_conn *conn, struct tcp_chunk *chunk)
 {
     struct live_frame *frame = container_of(chunk, struct live_frame, chunk);
     uint32_t most = conn->backlog / 4 > conn->local.mss ? conn->backlog / 4 : conn->local.mss;
-    bool lent = true;
+    bool lent = !conn->send_gap;
 
     for (uint32_t done = 0; done < chunk->len && lent;) {
         uint32_t len = chunk->len - done < most ? chunk->len - done : most;
@@ -57,8 +57,10 @@ lend_chunk(struct live_conn *conn, struct tcp_chunk *chunk)
         done += len;
     }
     live_frame_put(frame);
-    if (!lent)
-        live_upload(conn, HOSTSTACK_NO_MEMORY);
+    if (lent)
+        return;
+    conn->send_gap = true;
+    live_upload(conn, HOSTSTACK_NO_MEMORY);
 }
 
 /* The kernel closed its half: so do we, behind everything sent. */
@@ -82,7 +84,8 @@ live_send_taken(struct live_conn *conn)
 
     while ((chunk = tcp_take(&conn->local)))
         lend_chunk(conn, chunk);
-    if (conn->fin_from_kernel && !conn->fin_posted && conn->phase == LIVE_OFFLOADED)
+    if (conn->fin_from_kernel && !conn->fin_posted && !conn->send_gap &&
+        conn->phase == LIVE_OFFLOADED)
         post_fin(conn);
 }
 
@@ -139,6 +142,10 @@ on_sent(struct host_conn *down, NET_BUFFER_LIST *nbl)
         host_nbl_destroy(
             nbl); /* being uploaded or reset: what is left is settled at the terminate */
         send->nbl = NULL;
+        if (conn->phase == LIVE_OFFLOADED && !conn->discard) {
+            conn->send_gap = true;
+            live_upload(conn, HOSTSTACK_TARGET_ASKED);
+        }
         return;
     }
     conn->bytes_out += send->len;
@@ -202,8 +209,10 @@ on_indicate(struct host_conn *down, NET_BUFFER_LIST *nbl, ULONG *consumed)
     if (!conn->local_live || conn->discard)
         return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
     receive = calloc(1, sizeof *receive);
-    if (!receive)
+    if (!receive) {
+        live_upload(conn, HOSTSTACK_NO_MEMORY); /* it would not be offered again */
         return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
+    }
     receive->nbl = nbl;
     receive->seq = conn->receive_end;
     receive->len = len;
@@ -260,6 +269,8 @@ live_update_edge(struct live_conn *conn)
     if (host_update(&conn->down, &conn->cached) == 0) {
         conn->shown_edge = edge;
         conn->update_due = false;
+    } else {
+        live_upload(conn, HOSTSTACK_NO_MEMORY);
     }
 }
 

@@ -158,7 +158,8 @@ struct live_conn {
     bool fin_from_kernel, fin_posted, fin_from_peer, fin_acked_by_kernel;
     bool finished; /* the kernel closed its half and it was delivered */
     bool abort_posted;
-    bool discard; /* what NDIS hands back is thrown away (missed beat, reset) */
+    bool discard;  /* what NDIS hands back is thrown away (missed beat, reset) */
+    bool send_gap; /* a byte could not be lent: nothing behind it may be */
     bool update_due;
 
     struct sys_timer timer; /* the phase's deadline or next step */

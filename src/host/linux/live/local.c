@@ -54,6 +54,7 @@ fill_config(const struct live_conn *conn, struct tcp_config *config)
     config->max_retransmissions = 0;
     config->keepalive = false;
     config->fin_wait_2_us = TCP_NEVER;
+    config->probe_always = true; /* the peer's bytes wait behind the target, not here */
 }
 
 /* The kernel's states as its peer sees them, our own FIN not yet sent. */
@@ -122,6 +123,7 @@ live_local_start(struct live_conn *conn)
     conn->finished = conn->abort_posted = conn->upload_wanted = false;
     conn->receive_end = conn->returned_seq = snap->rcv_nxt;
     conn->shown_edge = snap->rcv_nxt + live_shown_window(snap);
+    conn->send_gap = false;
     conn->cursor = NULL;
     uint32_t flight = snap->snd_cwnd * snap->mss;
     conn->backlog = flight + flight / 4 + LIVE_RUN_AHEAD_BYTES;
@@ -132,7 +134,7 @@ live_local_start(struct live_conn *conn)
         live_local_input(conn, frame);
         live_frame_put(frame);
     }
-    return 0;
+    return conn->send_gap ? -ENOMEM : 0;
 }
 
 void

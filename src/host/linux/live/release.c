@@ -274,13 +274,16 @@ live_abandon(struct live_conn *conn, enum hoststack_reason reason)
     bool was_down = conn->phase == LIVE_OFFLOADED || conn->phase == LIVE_DRAIN ||
                     conn->phase == LIVE_TERMINATE;
 
+    bool released = conn->phase == LIVE_RELEASE;
+
     if (conn->phase == LIVE_DEAD || conn->phase == LIVE_KERNEL)
         return;
     conn->end_reason = reason;
     conn->discard = true;
     live_set_phase(conn, LIVE_DEAD, hoststack_reason_token(reason));
     live_remove_key(conn);
-    live_report(conn, !was_down, was_down ? HOSTSTACK_DONE : HOSTSTACK_REFUSED, reason);
+    if (!released) /* that end was told already */
+        live_report(conn, !was_down, was_down ? HOSTSTACK_DONE : HOSTSTACK_REFUSED, reason);
     conn->reported = true;
     if (conn->down.state == HOST_CONN_OFFLOADED)
         live_terminate(conn);
