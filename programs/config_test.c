@@ -115,8 +115,8 @@ a_stack_needs_no_key(void **state)
 {
     struct config config;
 
-    assert_int_equal(read_text(&config, "[stack eth0]\n[stack eth1]\ntarget = soft\n[stack eth2]\n"),
-                     0);
+    assert_int_equal(
+        read_text(&config, "[stack eth0]\n[stack eth1]\ntarget = soft\n[stack eth2]\n"), 0);
     assert_int_equal(config.stack_count, 3);
     assert_string_equal(config.stacks[0].ifname, "eth0");
     assert_string_equal(config.stacks[0].target, "soft");

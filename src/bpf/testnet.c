@@ -204,17 +204,20 @@ make_ready(int fd)
 static void
 copy_end(int fd, bool peer, uint8_t address[16], uint16_t *port, uint16_t *family)
 {
-    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&name;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&name;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } name = {.v6 = {.sin6_port = 0}};
+    const struct sockaddr_in *v4 = &name.v4;
+    const struct sockaddr_in6 *v6 = &name.v6;
     socklen_t len = sizeof(name);
-    int error = peer ? getpeername(fd, (struct sockaddr *)&name, &len)
-                     : getsockname(fd, (struct sockaddr *)&name, &len);
+    int error = peer ? getpeername(fd, &name.any, &len) : getsockname(fd, &name.any, &len);
 
     testnet_require(error == 0);
     *port = v4->sin_port;
     *family = AF_INET;
-    if (name.ss_family == AF_INET) {
+    if (name.any.sa_family == AF_INET) {
         memcpy(address, &v4->sin_addr, 4);
     } else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
         memcpy(address, v6->sin6_addr.s6_addr + 12, 4);
