@@ -229,7 +229,7 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
         return HOSTSTACK_NOT_ESTABLISHED;
     enum hoststack_reason reason = live_refusal(&snap);
     if (reason == HOSTSTACK_NONE)
-        reason = watch_find_way(stack, &socket->key, snap.bound_ifindex, snap.mark, &port, &way);
+        reason = watch_find_way(stack, &socket->key, &snap, &port, &way);
     if (reason != HOSTSTACK_NONE)
         return reason;
     if (!conn)

@@ -1,5 +1,8 @@
 /*
  * rtnetlink: each object has one parser, used for the answer to a question and for the event alike.
+ *
+ * A question about a link waits for the RTNL lock, which whoever configures interfaces may hold for
+ * hundreds of milliseconds; the old ioctls do not.
  */
 #include "host/linux/route.h"
 
@@ -12,6 +15,7 @@
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -287,6 +291,14 @@ route_provoke(int ifindex, uint16_t family, const uint8_t *address)
 
 /* ---- links ---- */
 
+static void
+read_flags(struct route_link *link, unsigned flags)
+{
+    link->up = (flags & IFF_UP) != 0;
+    link->running = (flags & IFF_RUNNING) != 0;
+    link->loopback = (flags & IFF_LOOPBACK) != 0;
+}
+
 static bool
 read_link(const struct nlmsghdr *header, struct route_link *link)
 {
@@ -298,9 +310,7 @@ read_link(const struct nlmsghdr *header, struct route_link *link)
     memset(link, 0, sizeof(*link));
     link->ifindex = msg->ifi_index;
     link->type = msg->ifi_type;
-    link->up = (msg->ifi_flags & IFF_UP) != 0;
-    link->running = (msg->ifi_flags & IFF_RUNNING) != 0;
-    link->loopback = (msg->ifi_flags & IFF_LOOPBACK) != 0;
+    read_flags(link, msg->ifi_flags);
     link->ethernet = msg->ifi_type == ARPHRD_ETHER;
     mnl_attr_for_each(attr, header, sizeof(*msg))
     {
@@ -361,6 +371,46 @@ route_link_named(const char *name, struct route_link *out)
     size_t len = strlen(name);
 
     return len > 0 && len < IFNAMSIZ ? ask_link(0, name, out) : -ENODEV;
+}
+
+/* request names the interface. */
+static int
+read_quick(int fd, struct ifreq *request, struct route_link *out)
+{
+    if (ioctl(fd, SIOCGIFFLAGS, request))
+        return -errno;
+    read_flags(out, (unsigned short)request->ifr_flags);
+    if (ioctl(fd, SIOCGIFMTU, request))
+        return -errno;
+    out->mtu = (uint32_t)request->ifr_mtu;
+    if (ioctl(fd, SIOCGIFHWADDR, request))
+        return -errno;
+    out->type = request->ifr_hwaddr.sa_family;
+    out->ethernet = out->type == ARPHRD_ETHER;
+    memcpy(out->mac, request->ifr_hwaddr.sa_data, sizeof(out->mac));
+    return 0;
+}
+
+int
+route_link_quick(int ifindex, struct route_link *out)
+{
+    struct ifreq request = {.ifr_ifindex = ifindex};
+    int fd, error = 0;
+
+    if (ifindex <= 0)
+        return -ENODEV;
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    memset(out, 0, sizeof(*out));
+    out->ifindex = ifindex;
+    if (ioctl(fd, SIOCGIFNAME, &request))
+        error = errno == ENXIO ? -ENODEV : -errno;
+    memcpy(out->name, request.ifr_name, sizeof(out->name) - 1);
+    if (!error)
+        error = read_quick(fd, &request, out);
+    close(fd);
+    return error;
 }
 
 /* ---- news ---- */

@@ -72,6 +72,9 @@ struct route_link {
 /* 0; -ENODEV. */
 int route_link(int ifindex, struct route_link *out);
 int route_link_named(const char *name, struct route_link *out);
+/* As route_link, but never waits for others who configure interfaces; a change of
+ * the carrier may show a second later (and is an event then). */
+int route_link_quick(int ifindex, struct route_link *out);
 
 /* ---- news ---- */
 

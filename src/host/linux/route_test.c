@@ -166,6 +166,26 @@ test_links(void **state)
 }
 
 static void
+test_links_quick(void **state)
+{
+    struct testnet *net = *state;
+    struct route_link link, quick;
+
+    testnet_run(net->near, "ip link set %s address 02:00:00:00:00:56 mtu 1350", TESTNET_NEAR);
+    assert_int_equal(route_link(net->near_ifindex, &link), 0);
+    memset(&quick, 0xff, sizeof(quick));
+    assert_int_equal(route_link_quick(net->near_ifindex, &quick), 0);
+    assert_int_equal(quick.mtu, 1350);
+    assert_memory_equal(&quick, &link, sizeof(link));
+    testnet_run(net->near, "ip link set %s down", TESTNET_NEAR);
+    assert_int_equal(route_link_quick(net->near_ifindex, &quick), 0);
+    assert_false(quick.up || quick.running);
+    assert_int_equal(route_link_quick(1, &quick), 0);
+    assert_true(quick.loopback && !quick.ethernet);
+    assert_string_equal(quick.name, "lo");
+}
+
+static void
 test_no_link(void **state)
 {
     struct route_link link;
@@ -173,6 +193,8 @@ test_no_link(void **state)
     assert_int_equal(route_link(9999, &link), -ENODEV);
     assert_int_equal(route_link(0, &link), -ENODEV);
     assert_int_equal(route_link(-1, &link), -ENODEV);
+    assert_int_equal(route_link_quick(9999, &link), -ENODEV);
+    assert_int_equal(route_link_quick(0, &link), -ENODEV);
     assert_int_equal(route_link_named("nosuch0", &link), -ENODEV);
     assert_int_equal(route_link_named("", &link), -ENODEV);
     assert_int_equal(route_link_named("anamelongerthanitcouldbe", &link), -ENODEV);
@@ -398,6 +420,7 @@ main(void)
         test_case(test_on_link),        test_case(test_gateway_and_mtu),
         test_case(test_local),          test_case(test_no_route),
         test_case(test_policy),         test_case(test_links),
+        test_case(test_links_quick),
         test_case(test_no_link),        test_case(test_resolve_ipv4),
         test_case(test_resolve_ipv6),   test_case(test_unresolved),
         test_case(test_bad_neighbours), test_case(test_neighbour_changes),

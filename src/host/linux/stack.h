@@ -48,7 +48,8 @@ struct hoststack {
     int destroy_fd;
     struct sys_watch news_watch; /* of links, neighbours and routes */
     int news_fd;
-    uint32_t way_epoch; /* raised by news that may concern any connection */
+    uint32_t way_epoch;  /* raised by news that may concern any connection */
+    uint32_t lost_epoch; /* when news were lost last */
     unsigned looks_due; /* connections that have to be looked at soon */
     struct sys_timer beat;
     struct sys_task output; /* serves the dirty connections */
@@ -87,9 +88,9 @@ void hoststack_beat(void *arg);
 /* ---- watch.c ---- */
 int watch_open(struct hoststack *stack);
 void watch_close(struct hoststack *stack);
-/* The way the kernel would take now. On NO_NEIGHBOUR everything but the link address is known. */
+/* The way that the kernel would take for this socket. */
 enum hoststack_reason watch_find_way(struct hoststack *stack, const struct steer_key *key,
-                                     uint32_t bound_ifindex, uint32_t mark, struct live_port **port,
+                                     const struct steer_snapshot *snap, struct live_port **port,
                                      struct way *way);
 /* From here on the connection follows its way. */
 void watch_start(struct live_conn *conn, const struct way *way, const struct steer_snapshot *snap);

@@ -11,7 +11,10 @@
  * settle() brings the second in line with the first, and what cannot be done now (an object in
  * motion) is left for a later look. News that may concern any connection (routes, lost news) only
  * raise the epoch: each connection is looked at in its turn, a few at every beat, so that a flood
- * of routes costs a bounded share of the time. Source: chimney 4.3.
+ * of routes costs a bounded share of the time. Nothing here may wait for the kernel's RTNL lock,
+ * which others hold for longer than a beat: links are asked for the quick way (the lock is worth
+ * it only for one that seems to have no carrier), neighbours only when nothing else tells. Source:
+ * chimney 4.3.
  *
  * The target has one neighbor object for each link address, the kernel one entry for each next hop.
  * If one of two next hops that share an address moves away, the object moves with it, and the
@@ -35,9 +38,19 @@
 
 /* ---- the way as it is now ---- */
 
-enum hoststack_reason
-watch_find_way(struct hoststack *stack, const struct steer_key *key, uint32_t bound_ifindex,
-               uint32_t mark, struct live_port **port, struct way *way)
+/* The quick answer may still say "no carrier" when it is back; only that one is worth the wait. */
+static int
+link_now(int ifindex, struct route_link *link)
+{
+    int error = route_link_quick(ifindex, link);
+
+    return error || !link->up || link->running ? error : route_link(ifindex, link);
+}
+
+/* Everything but the next hop's link address. */
+static enum hoststack_reason
+find_hop(struct hoststack *stack, const struct steer_key *key, uint32_t bound_ifindex,
+         uint32_t mark, struct live_port **port, struct way *way)
 {
     struct route_query query = {.family = key->family,
                                 .destination = key->peer,
@@ -46,9 +59,8 @@ watch_find_way(struct hoststack *stack, const struct steer_key *key, uint32_t bo
                                 .mark = mark};
     struct route_result route;
     struct route_link link;
-    struct route_neighbour neighbour;
 
-    if (route_lookup_as(&query, &route) || route_link(route.ifindex, &link))
+    if (route_lookup_as(&query, &route) || link_now(route.ifindex, &link))
         return HOSTSTACK_NO_ROUTE;
     if (link.loopback || route.local)
         return HOSTSTACK_LOOPBACK;
@@ -61,13 +73,33 @@ watch_find_way(struct hoststack *stack, const struct steer_key *key, uint32_t bo
     way->mtu = route.mtu && route.mtu < link.mtu ? route.mtu : link.mtu;
     memcpy(way->next_hop, route.next_hop, sizeof way->next_hop);
     memcpy(way->own_mac, link.mac, sizeof way->own_mac);
-    if (route_neighbour(route.ifindex, route.next_hop_family, route.next_hop, &neighbour) ||
+    return HOSTSTACK_NONE;
+}
+
+/* False: the kernel does not know it either, and asks. */
+static bool
+find_mac(struct way *way)
+{
+    struct route_neighbour neighbour;
+
+    if (route_neighbour(way->ifindex, way->next_hop_family, way->next_hop, &neighbour) ||
         !neighbour.resolved) {
-        route_provoke(route.ifindex, route.next_hop_family, route.next_hop);
-        return HOSTSTACK_NO_NEIGHBOUR;
+        route_provoke(way->ifindex, way->next_hop_family, way->next_hop);
+        return false;
     }
     memcpy(way->mac, neighbour.mac, sizeof way->mac);
-    return HOSTSTACK_NONE;
+    return true;
+}
+
+enum hoststack_reason
+watch_find_way(struct hoststack *stack, const struct steer_key *key,
+               const struct steer_snapshot *snap, struct live_port **port, struct way *way)
+{
+    enum hoststack_reason reason = find_hop(stack, key, snap->bound_ifindex, snap->mark, port, way);
+
+    if (reason == HOSTSTACK_NONE && !find_mac(way))
+        reason = HOSTSTACK_NO_NEIGHBOUR;
+    return reason;
 }
 
 static uint32_t
@@ -209,7 +241,7 @@ why_changed(const struct live_port *port, enum hoststack_reason reason)
 {
     struct route_link link;
 
-    if (route_link(port->ifindex, &link) || !link.up || !link.running)
+    if (link_now(port->ifindex, &link) || !link.up || !link.running)
         return HOSTSTACK_INTERFACE_DOWN;
     return reason == HOSTSTACK_NO_ROUTE ? reason : HOSTSTACK_ROUTE_CHANGED;
 }
@@ -220,20 +252,19 @@ look_again(struct live_conn *conn)
     struct hoststack *stack = conn->stack;
     struct live_port *port = NULL;
     struct way way;
-    enum hoststack_reason reason = watch_find_way(stack, &conn->key, conn->bound_ifindex,
-                                                  conn->mark, &port, &way);
+    enum hoststack_reason reason = find_hop(stack, &conn->key, conn->bound_ifindex, conn->mark,
+                                            &port, &way);
 
-    conn->way_epoch = stack->way_epoch;
-    if (reason == HOSTSTACK_NO_NEIGHBOUR) { /* the kernel is asking; until then as it was */
-        memcpy(way.mac, conn->way.mac, sizeof way.mac);
-        reason = HOSTSTACK_NONE;
-    }
     if (reason == HOSTSTACK_NONE && !way_same_hop(&way, &conn->way))
         reason = HOSTSTACK_ROUTE_CHANGED;
     if (reason != HOSTSTACK_NONE) {
         give_back(conn, why_changed(conn->port, reason));
         return;
     }
+    /* its changes are news of their own, which may have been lost */
+    if ((int32_t)(conn->way_epoch - stack->lost_epoch) >= 0 || !find_mac(&way))
+        memcpy(way.mac, conn->way.mac, sizeof way.mac);
+    conn->way_epoch = stack->way_epoch;
     conn->way = way;
     write_frame_header(conn);
     settle(conn);
@@ -376,11 +407,12 @@ news_lost(struct hoststack *stack)
 
     log_info("news of links and routes were lost; everything is looked at again");
     list_for_each(port, &stack->ports, struct live_port, link) {
-        int error = route_link(port->ifindex, &link);
+        int error = link_now(port->ifindex, &link);
         if (!error || error == -ENODEV)
             on_link(port, &link, error == -ENODEV);
     }
     look_at_all(stack);
+    stack->lost_epoch = stack->way_epoch;
 }
 
 static void
