@@ -166,13 +166,21 @@ NdisMSetMiniportAttributes(NDIS_HANDLE NdisMiniportHandle,
 {
     struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle,
                                                    "NdisMSetMiniportAttributes");
+    struct crossing crossing;
 
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (adapter->state != NDIS_ADAPTER_INITIALIZING) {
-        log_error("adapter %s: attributes are set while it initializes only (V-189)",
-                  adapter->name);
+        ndis_breach(adapter->head.house, 189, adapter->miniport->driver->name,
+                    "adapter %s: attributes are set while it initializes only", adapter->name);
         return NDIS_STATUS_INVALID_STATE;
+    }
+    if (ndis_observed(adapter->head.house)) {
+        crossing = ndis_crossing_service(CROSSING_SET_ATTRIBUTES, adapter->miniport->driver,
+                                         adapter);
+        crossing.code = MiniportAttributes->Header.Type;
+        crossing.data = MiniportAttributes;
+        ndis_observe(adapter->head.house, &crossing);
     }
     if (MiniportAttributes->Header.Type ==
         NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES) {
@@ -181,7 +189,8 @@ NdisMSetMiniportAttributes(NDIS_HANDLE NdisMiniportHandle,
         return NDIS_STATUS_SUCCESS;
     }
     if (!adapter->has_registration) {
-        log_error("adapter %s: registration attributes come first (V-189)", adapter->name);
+        ndis_breach(adapter->head.house, 189, adapter->miniport->driver->name,
+                    "adapter %s: registration attributes come first", adapter->name);
         return NDIS_STATUS_FAILURE;
     }
     switch (MiniportAttributes->Header.Type) {
@@ -237,7 +246,8 @@ adapter_wait(struct ndis_adapter *adapter, NDIS_STATUS status, const char *what)
         return status;
     if (ndis_wait(adapter->head.house, adapter_answered, adapter, NDIS_PATIENCE_US))
         return adapter->answer;
-    log_error("adapter %s does not complete its %s", adapter->name, what);
+    ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
+                "adapter %s does not complete its %s", adapter->name, what);
     return NDIS_STATUS_FAILURE;
 }
 
@@ -253,11 +263,15 @@ adapter_initialize(struct ndis_adapter *adapter)
         .IfIndex = adapter->if_index,
         .NetLuid = adapter->if_index,
     };
+    struct crossing crossing = ndis_crossing_down(CROSSING_INITIALIZE, adapter);
     NDIS_STATUS status;
 
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_INITIALIZING, "adapter added");
+    crossing.data = &parameters;
+    ndis_observe(adapter->head.house, &crossing);
     status = adapter->miniport->handlers.InitializeHandlerEx(adapter, adapter->miniport->context,
                                                              &parameters);
+    ndis_observe_after(adapter->head.house, &crossing, status);
     if (status == NDIS_STATUS_SUCCESS && !adapter->has_registration) {
         log_error("adapter %s: the driver set no registration attributes", adapter->name);
         status = NDIS_STATUS_FAILURE;
@@ -274,9 +288,15 @@ adapter_initialize(struct ndis_adapter *adapter)
 static void
 adapter_halt(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
 {
+    struct crossing crossing;
+
     if (!ndis_adapter_up(adapter))
         return;
+    crossing = ndis_crossing_down(CROSSING_HALT, adapter);
+    crossing.code = action;
+    ndis_observe(adapter->head.house, &crossing);
     adapter->miniport->handlers.HaltHandlerEx(adapter->context, action);
+    ndis_observe_after(adapter->head.house, &crossing, NDIS_STATUS_SUCCESS);
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_HALTED, "halted");
 }
 
@@ -288,6 +308,7 @@ ndis_adapter_start(struct ndis_adapter *adapter)
                    .Revision = NDIS_MINIPORT_RESTART_PARAMETERS_REVISION_1,
                    .Size = sizeof(parameters)},
     };
+    struct crossing crossing;
     NDIS_STATUS status;
     int error = adapter_initialize(adapter);
 
@@ -295,7 +316,10 @@ ndis_adapter_start(struct ndis_adapter *adapter)
         return error;
     adapter->answered = false;
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_RESTARTING, "restart");
+    crossing = ndis_crossing_down(CROSSING_RESTART, adapter);
+    ndis_observe(adapter->head.house, &crossing);
     status = adapter->miniport->handlers.RestartHandler(adapter->context, &parameters);
+    ndis_observe_after(adapter->head.house, &crossing, status);
     status = adapter_wait(adapter, status, "restart");
     if (status == NDIS_STATUS_SUCCESS) {
         ndis_adapter_set_state(adapter, NDIS_ADAPTER_RUNNING, "restarted");
@@ -307,15 +331,28 @@ ndis_adapter_start(struct ndis_adapter *adapter)
     return -EIO;
 }
 
+static void
+adapter_observe_answer(struct ndis_adapter *adapter, enum crossing_op op, NDIS_STATUS status)
+{
+    struct crossing crossing = ndis_crossing_service(op, adapter->miniport->driver, adapter);
+
+    crossing.status = status;
+    ndis_observe(adapter->head.house, &crossing);
+}
+
 VOID
 NdisMRestartComplete(NDIS_HANDLE MiniportAdapterHandle, NDIS_STATUS Status)
 {
     struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMRestartComplete");
 
-    if (!adapter || adapter->state != NDIS_ADAPTER_RESTARTING) {
-        log_error("NdisMRestartComplete: no restart is in progress (V-187)");
+    if (!adapter)
+        return;
+    if (adapter->state != NDIS_ADAPTER_RESTARTING || adapter->answered) {
+        ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
+                    "NdisMRestartComplete: no restart is in progress");
         return;
     }
+    adapter_observe_answer(adapter, CROSSING_RESTART_COMPLETE, Status);
     adapter->answer = Status;
     adapter->answered = true;
 }
@@ -336,16 +373,21 @@ ndis_adapter_pause(struct ndis_adapter *adapter)
                    .Revision = NDIS_MINIPORT_PAUSE_PARAMETERS_REVISION_1,
                    .Size = sizeof(parameters)},
     };
+    struct crossing crossing;
     NDIS_STATUS status;
 
     if (adapter->state != NDIS_ADAPTER_RUNNING)
         return;
     if (!ndis_wait(adapter->head.house, adapter_empty, adapter, NDIS_PATIENCE_US))
-        log_error("adapter %s is paused with %llu objects offloaded (P33)", adapter->name,
-                  (unsigned long long)adapter->objects);
+        ndis_breach(adapter->head.house, 64, NULL,
+                    "adapter %s is paused with %llu objects offloaded (P33)", adapter->name,
+                    (unsigned long long)adapter->objects);
     adapter->answered = false;
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_PAUSING, "pause");
+    crossing = ndis_crossing_down(CROSSING_PAUSE, adapter);
+    ndis_observe(adapter->head.house, &crossing);
     status = adapter->miniport->handlers.PauseHandler(adapter->context, &parameters);
+    ndis_observe_after(adapter->head.house, &crossing, status);
     adapter_wait(adapter, status, "pause");
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_PAUSED, "paused");
 }
@@ -355,10 +397,14 @@ NdisMPauseComplete(NDIS_HANDLE MiniportAdapterHandle)
 {
     struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMPauseComplete");
 
-    if (!adapter || adapter->state != NDIS_ADAPTER_PAUSING) {
-        log_error("NdisMPauseComplete: no pause is in progress (V-187)");
+    if (!adapter)
+        return;
+    if (adapter->state != NDIS_ADAPTER_PAUSING || adapter->answered) {
+        ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
+                    "NdisMPauseComplete: no pause is in progress");
         return;
     }
+    adapter_observe_answer(adapter, CROSSING_PAUSE_COMPLETE, NDIS_STATUS_SUCCESS);
     adapter->answer = NDIS_STATUS_SUCCESS;
     adapter->answered = true;
 }

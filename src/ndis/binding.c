@@ -64,15 +64,16 @@ binding_wait(struct ndis_binding *binding, NDIS_STATUS status, const char *what)
         return status;
     if (ndis_wait(binding->head.house, binding_answered, binding, NDIS_PATIENCE_US))
         return binding->answer;
-    log_error("driver %s does not complete its %s to %s", binding->protocol->driver->name, what,
-              binding->adapter->name);
+    ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                "driver %s does not complete its %s to %s", binding->protocol->driver->name, what,
+                binding->adapter->name);
     return NDIS_STATUS_FAILURE;
 }
 
 static NDIS_STATUS
 binding_event(struct ndis_binding *binding, NET_PNP_EVENT_CODE code, const char *what)
 {
-    struct crossing crossing = ndis_crossing(CROSSING_PNP_EVENT, binding, true);
+    struct crossing crossing = ndis_crossing_up(CROSSING_PNP_EVENT, binding);
     NDIS_STATUS status;
 
     binding->event = (NET_PNP_EVENT_NOTIFICATION){
@@ -83,12 +84,21 @@ binding_event(struct ndis_binding *binding, NET_PNP_EVENT_CODE code, const char 
     };
     binding->answered = false;
     crossing.code = code;
+    crossing.data = &binding->event;
     ndis_observe(binding->head.house, &crossing);
     status = binding->protocol->handlers.NetPnPEventHandler(binding->context, &binding->event);
-    crossing.after = true;
+    ndis_observe_after(binding->head.house, &crossing, status);
+    return binding_wait(binding, status, what);
+}
+
+static void
+binding_observe_answer(struct ndis_binding *binding, enum crossing_op op, NDIS_STATUS status)
+{
+    struct crossing crossing = ndis_crossing(op, binding, false);
+
+    crossing.to = "ndis";
     crossing.status = status;
     ndis_observe(binding->head.house, &crossing);
-    return binding_wait(binding, status, what);
 }
 
 VOID
@@ -100,9 +110,11 @@ NdisCompleteNetPnPEvent(NDIS_HANDLE NdisBindingHandle,
     if (!binding)
         return;
     if (NetPnPEventNotification != &binding->event || binding->answered) {
-        log_error("NdisCompleteNetPnPEvent: no such event is in progress (V-187)");
+        ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                    "NdisCompleteNetPnPEvent: no such event is in progress");
         return;
     }
+    binding_observe_answer(binding, CROSSING_PNP_EVENT_COMPLETE, Status);
     binding->answer = Status;
     binding->answered = true;
 }
@@ -189,7 +201,9 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
     *NdisBindingHandle = NULL;
     if (!protocol || !binding || binding->protocol != protocol || binding->open ||
         binding->state != NDIS_BINDING_OPENING) {
-        log_error("NdisOpenAdapterEx: only once, and only while it is being bound (V-185)");
+        ndis_breach(protocol ? protocol->head.house : NULL, 185,
+                    protocol ? protocol->driver->name : NULL,
+                    "NdisOpenAdapterEx: only once, and only while it is being bound");
         return NDIS_STATUS_FAILURE;
     }
     if (OpenParameters->AdapterName &&
@@ -206,6 +220,7 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
     binding->open = true;
     list_add_tail(&binding->adapter->bindings, &binding->link);
     *NdisBindingHandle = binding;
+    binding_observe_answer(binding, CROSSING_OPEN, NDIS_STATUS_SUCCESS);
     return NDIS_STATUS_SUCCESS;
 }
 
@@ -214,8 +229,14 @@ NdisCompleteBindAdapterEx(NDIS_HANDLE BindAdapterContext, NDIS_STATUS Status)
 {
     struct ndis_binding *binding = ticket_of(BindAdapterContext, "NdisCompleteBindAdapterEx");
 
-    if (!binding || binding->state != NDIS_BINDING_OPENING || binding->answered)
+    if (!binding)
         return;
+    if (binding->state != NDIS_BINDING_OPENING || binding->answered) {
+        ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                    "NdisCompleteBindAdapterEx: no bind is in progress");
+        return;
+    }
+    binding_observe_answer(binding, CROSSING_BIND_COMPLETE, Status);
     binding->answer = Status;
     binding->answered = true;
 }
@@ -226,6 +247,7 @@ binding_open(struct ndis_binding *binding, const char *section)
 {
     struct ndis_protocol *protocol = binding->protocol;
     struct house *house = binding->head.house;
+    struct crossing crossing = ndis_crossing_up(CROSSING_BIND, binding);
     struct bind_parameters bind;
     NDIS_STATUS status;
 
@@ -233,8 +255,11 @@ binding_open(struct ndis_binding *binding, const char *section)
     ndis_binding_set_state(binding, NDIS_BINDING_OPENING, "bind");
     binding->ticket.magic = NDIS_MAGIC_TICKET;
     house->binding_now = binding;
+    crossing.data = &bind.parameters;
+    ndis_observe(house, &crossing);
     status = protocol->handlers.BindAdapterHandlerEx(protocol->context, &binding->ticket,
                                                      &bind.parameters);
+    ndis_observe_after(house, &crossing, status);
     status = binding_wait(binding, status, "bind");
     house->binding_now = NULL;
     if (status == NDIS_STATUS_SUCCESS && binding->open) {
@@ -312,9 +337,11 @@ NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (!binding->open ||
         (binding->state != NDIS_BINDING_CLOSING && binding->state != NDIS_BINDING_OPENING)) {
-        log_error("NdisCloseAdapterEx: only while it is being bound or unbound (V-185)");
+        ndis_breach(binding->head.house, 185, binding->protocol->driver->name,
+                    "NdisCloseAdapterEx: only while it is being bound or unbound");
         return NDIS_STATUS_FAILURE;
     }
+    binding_observe_answer(binding, CROSSING_CLOSE, NDIS_STATUS_SUCCESS);
     ndis_force_terminate(binding);
     ndis_oid_abort(binding);
     sys_task_cancel(&binding->refusal);
@@ -330,8 +357,14 @@ NdisCompleteUnbindAdapterEx(NDIS_HANDLE UnbindContext)
 {
     struct ndis_binding *binding = ticket_of(UnbindContext, "NdisCompleteUnbindAdapterEx");
 
-    if (!binding || binding->state != NDIS_BINDING_CLOSING)
+    if (!binding)
         return;
+    if (binding->state != NDIS_BINDING_CLOSING || binding->answered) {
+        ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                    "NdisCompleteUnbindAdapterEx: no unbind is in progress");
+        return;
+    }
+    binding_observe_answer(binding, CROSSING_UNBIND_COMPLETE, NDIS_STATUS_SUCCESS);
     binding->answer = NDIS_STATUS_SUCCESS;
     binding->answered = true;
 }
@@ -353,9 +386,10 @@ binding_pause(struct ndis_binding *binding)
     ndis_binding_set_state(binding, NDIS_BINDING_PAUSING, "pause");
     binding_event(binding, NetEventPause, "pause");
     if (!ndis_wait(binding->head.house, binding_quiet, binding, NDIS_PATIENCE_US))
-        log_error("driver %s left %llu objects offloaded over %s (P33)",
-                  binding->protocol->driver->name, (unsigned long long)binding->object_count,
-                  binding->adapter->name);
+        ndis_breach(binding->head.house, 64, binding->protocol->driver->name,
+                    "driver %s left %llu objects offloaded over %s (P33)",
+                    binding->protocol->driver->name, (unsigned long long)binding->object_count,
+                    binding->adapter->name);
     ndis_binding_set_state(binding, NDIS_BINDING_PAUSED, "paused");
 }
 
@@ -388,6 +422,7 @@ void
 ndis_binding_unbind(struct ndis_binding *binding)
 {
     struct ndis_protocol *protocol = binding->protocol;
+    struct crossing crossing;
     NDIS_STATUS status;
 
     clear_above(binding);
@@ -395,12 +430,16 @@ ndis_binding_unbind(struct ndis_binding *binding)
     ndis_binding_set_state(binding, NDIS_BINDING_CLOSING, "unbind");
     binding->answered = false;
     binding->ticket.magic = NDIS_MAGIC_TICKET;
+    crossing = ndis_crossing_up(CROSSING_UNBIND, binding);
+    ndis_observe(binding->head.house, &crossing);
     status = protocol->handlers.UnbindAdapterHandlerEx(&binding->ticket, binding->context);
+    ndis_observe_after(binding->head.house, &crossing, status);
     binding_wait(binding, status, "unbind");
     remove_above(binding);
     if (binding->open) {
-        log_error("driver %s did not close its binding to %s", protocol->driver->name,
-                  binding->adapter->name);
+        ndis_breach(binding->head.house, 185, protocol->driver->name,
+                    "driver %s did not close its binding to %s", protocol->driver->name,
+                    binding->adapter->name);
         NdisCloseAdapterEx(binding);
     }
     binding->ticket.magic = NDIS_MAGIC_GRAVE;

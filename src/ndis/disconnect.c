@@ -7,15 +7,16 @@ NDIS_STATUS
 NdisOffloadTcpDisconnect(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList,
                          ULONG Flags)
 {
+    struct ndis_io_call call;
     NDIS_STATUS status;
-    struct ndis_object *object = ndis_io_enter(io, NdisOffloadHandle, NetBufferList, Flags,
+    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, NetBufferList, Flags,
                                                &status);
 
     if (!object)
         return status;
     status = object->adapter->miniport->tcp.TcpOffloadDisconnectHandler(
         object->adapter->context, NdisOffloadHandle->MiniportOffloadContext, NetBufferList, Flags);
-    return ndis_io_leave(io, object, NetBufferList, Flags, status);
+    return ndis_io_leave(&call, status);
 }
 
 VOID

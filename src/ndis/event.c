@@ -5,8 +5,6 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
 VOID
 ndis_tcp_event(NDIS_HANDLE NdisOffloadHandle, ULONG EventType, ULONG EventSpecificInformation)
 {
@@ -27,29 +25,34 @@ ndis_tcp_event(NDIS_HANDLE NdisOffloadHandle, ULONG EventType, ULONG EventSpecif
     crossing.object = NdisOffloadHandle;
     crossing.code = EventType;
     crossing.info = EventSpecificInformation;
-    ndis_observe(binding->head.house, &crossing);
-    handler(NdisOffloadHandle, EventType, EventSpecificInformation);
-    crossing.after = true;
-    ndis_observe(binding->head.house, &crossing);
+    if (ndis_observe_before(binding->head.house, &crossing) == CROSSING_GO)
+        handler(NdisOffloadHandle, EventType, EventSpecificInformation);
+    ndis_observe_after(binding->head.house, &crossing, NDIS_STATUS_SUCCESS);
+}
+
+/* P27: in the protocol form for the length of the call. */
+static void
+deliver(struct ndis_binding *binding, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block, ULONG code)
+{
+    PVOID *cell = block->MiniportOffloadContext;
+
+    block->MiniportOffloadContext = NULL;
+    binding->client->generic.IndicateOffloadEventHandler(
+        binding->context, (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST)block, code);
+    block->MiniportOffloadContext = cell;
 }
 
 static void
-deliver(struct ndis_binding *binding, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block, ULONG code)
+deliver_observed(struct ndis_binding *binding, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block, ULONG code)
 {
-    struct crossing crossing;
+    struct crossing crossing = ndis_crossing(CROSSING_OFFLOAD_EVENT, binding, true);
 
-    if (!ndis_observed(binding->head.house)) {
-        binding->client->generic.IndicateOffloadEventHandler(binding->context, block, code);
-        return;
-    }
-    crossing = ndis_crossing(CROSSING_OFFLOAD_EVENT, binding, true);
-    crossing.object = block->OffloadHandle;
+    crossing.object = block->NdisOffloadHandle;
     crossing.blocks = block;
     crossing.code = code;
-    ndis_observe(binding->head.house, &crossing);
-    binding->client->generic.IndicateOffloadEventHandler(binding->context, block, code);
-    crossing.after = true;
-    ndis_observe(binding->head.house, &crossing);
+    if (ndis_observe_before(binding->head.house, &crossing) == CROSSING_GO)
+        deliver(binding, block, code);
+    ndis_observe_after(binding->head.house, &crossing, NDIS_STATUS_SUCCESS);
 }
 
 VOID
@@ -58,7 +61,6 @@ NdisMOffloadEventIndicate(NDIS_HANDLE NdisMiniportHandle,
 {
     struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle, "NdisMOffloadEventIndicate");
     struct ndis_object *object;
-    PVOID *cell;
 
     if (!adapter || !OffloadBlockList)
         return;
@@ -67,12 +69,13 @@ NdisMOffloadEventIndicate(NDIS_HANDLE NdisMiniportHandle,
     if (!object)
         return;
     if (object->adapter != adapter) {
-        log_error("NdisMOffloadEventIndicate: adapter %s names an object of adapter %s",
-                  adapter->name, object->adapter->name);
+        ndis_breach(adapter->head.house, 130, adapter->miniport->driver->name,
+                    "NdisMOffloadEventIndicate: adapter %s names an object of adapter %s",
+                    adapter->name, object->adapter->name);
         return;
     }
-    cell = OffloadBlockList->MiniportOffloadContext;
-    OffloadBlockList->MiniportOffloadContext = NULL;
-    deliver(object->binding, (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST)OffloadBlockList, IndicationCode);
-    OffloadBlockList->MiniportOffloadContext = cell;
+    if (NDIS_UNLIKELY(ndis_observed(adapter->head.house)))
+        deliver_observed(object->binding, OffloadBlockList, IndicationCode);
+    else
+        deliver(object->binding, OffloadBlockList, IndicationCode);
 }

@@ -114,7 +114,8 @@ forced_layer(struct ndis_binding *binding, enum ndis_layer layer)
         free(tree);
         return;
     }
-    log_error("adapter %s does not give objects back", binding->adapter->name);
+    ndis_breach(binding->head.house, 29, binding->adapter->miniport->driver->name,
+                "adapter %s does not give objects back", binding->adapter->name);
     binding->forced = NULL;
     ndis_bury(&tree->head);
 }
@@ -129,9 +130,10 @@ ndis_force_terminate(struct ndis_binding *binding)
                   binding->protocol->driver->name, binding->adapter->name);
     if (!binding->object_count)
         return;
-    log_error("%s closes its binding to %s with %llu live objects (V-064)",
-              binding->protocol->driver->name, binding->adapter->name,
-              (unsigned long long)binding->object_count);
+    ndis_breach(house, 64, binding->protocol->driver->name,
+                "%s closes its binding to %s with %llu live objects",
+                binding->protocol->driver->name, binding->adapter->name,
+                (unsigned long long)binding->object_count);
     for (int layer = NDIS_LAYER_TCP; layer >= NDIS_LAYER_NEIGHBOR; layer--)
         forced_layer(binding, layer);
     while (!list_empty(&binding->objects))

@@ -6,14 +6,16 @@ static const struct ndis_io *const io = &ndis_io_kinds[NDIS_IO_FORWARD];
 NDIS_STATUS
 NdisOffloadTcpForward(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList)
 {
+    struct ndis_io_call call;
     NDIS_STATUS status;
-    struct ndis_object *object = ndis_io_enter(io, NdisOffloadHandle, NetBufferList, 0, &status);
+    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, NetBufferList, 0,
+                                               &status);
 
     if (!object)
         return status;
     status = object->adapter->miniport->tcp.TcpOffloadForwardHandler(
         object->adapter->context, NdisOffloadHandle->MiniportOffloadContext, NetBufferList);
-    return ndis_io_leave(io, object, NetBufferList, 0, status);
+    return ndis_io_leave(&call, status);
 }
 
 VOID

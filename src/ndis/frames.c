@@ -8,20 +8,21 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
-/* What the callback of a crossing did is the same for all four: count of nothing, list in, list
- * gone. */
-static void
-observe(enum crossing_op op, struct ndis_binding *binding, bool up, NET_BUFFER_LIST *nbls,
-        ULONG flags, bool after)
+/* Before the call; the answer to a veto is no call. */
+static bool
+observe(struct crossing *crossing, enum crossing_op op, struct ndis_binding *binding, bool up,
+        NET_BUFFER_LIST *nbls, ULONG flags)
 {
-    struct crossing crossing = ndis_crossing(op, binding, up);
+    *crossing = ndis_crossing(op, binding, up);
+    crossing->nbls = nbls;
+    crossing->code = flags;
+    return ndis_observe_before(binding->head.house, crossing) == CROSSING_GO;
+}
 
-    crossing.after = after;
-    crossing.nbls = after ? NULL : nbls;
-    crossing.code = flags;
-    ndis_observe(binding->head.house, &crossing);
+static void
+observe_over(struct ndis_binding *binding, struct crossing *crossing)
+{
+    ndis_observe_after(binding->head.house, crossing, NDIS_STATUS_SUCCESS);
 }
 
 VOID
@@ -30,45 +31,48 @@ NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBuffer
 {
     struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisSendNetBufferLists");
     struct ndis_adapter *adapter;
+    struct crossing crossing;
     bool observed;
 
     if (NDIS_UNLIKELY(!binding || !NetBufferLists))
         return;
     adapter = binding->adapter;
-    if (NDIS_UNLIKELY(binding->state != NDIS_BINDING_RUNNING ||
-                      adapter->state != NDIS_ADAPTER_RUNNING)) {
-        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_PAUSED);
-        return;
-    }
-    if (NDIS_UNLIKELY(!ndis_home_push(binding, NetBufferLists))) {
-        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_RESOURCES);
-        return;
-    }
     observed = ndis_observed(binding->head.house);
+    if (observed && !observe(&crossing, CROSSING_SEND, binding, false, NetBufferLists, SendFlags)) {
+        if (crossing.veto == CROSSING_REFUSE)
+            ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_FAILURE);
+    } else if (NDIS_UNLIKELY(binding->state != NDIS_BINDING_RUNNING ||
+                             adapter->state != NDIS_ADAPTER_RUNNING)) {
+        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_PAUSED);
+        crossing.refused = true;
+    } else if (NDIS_UNLIKELY(!ndis_home_push(binding, NetBufferLists))) {
+        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_RESOURCES);
+        crossing.refused = true;
+    } else {
+        adapter->miniport->handlers.SendNetBufferListsHandler(adapter->context, NetBufferLists,
+                                                              PortNumber, SendFlags);
+    }
     if (observed)
-        observe(CROSSING_SEND, binding, false, NetBufferLists, SendFlags, false);
-    adapter->miniport->handlers.SendNetBufferListsHandler(adapter->context, NetBufferLists,
-                                                          PortNumber, SendFlags);
-    if (observed)
-        observe(CROSSING_SEND, binding, false, NULL, SendFlags, true);
+        observe_over(binding, &crossing);
 }
 
 static void
 send_complete_run(struct ndis_binding *binding, NET_BUFFER_LIST *run, ULONG flags)
 {
     bool observed = ndis_observed(binding->head.house);
+    struct crossing crossing;
 
     if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING)) {
-        log_error("NdisMSendNetBufferListsComplete: over a binding that was closed");
+        ndis_breach(binding->head.house, 0, NULL,
+                    "NdisMSendNetBufferListsComplete: over a binding that was closed");
         return;
     }
     for (NET_BUFFER_LIST *nbl = run; nbl; nbl = nbl->Next)
         nbl->SourceHandle = binding;
+    if (!observed || observe(&crossing, CROSSING_SEND_COMPLETE, binding, true, run, flags))
+        binding->protocol->handlers.SendNetBufferListsCompleteHandler(binding->context, run, flags);
     if (observed)
-        observe(CROSSING_SEND_COMPLETE, binding, true, run, flags, false);
-    binding->protocol->handlers.SendNetBufferListsCompleteHandler(binding->context, run, flags);
-    if (observed)
-        observe(CROSSING_SEND_COMPLETE, binding, true, NULL, flags, true);
+        observe_over(binding, &crossing);
 }
 
 VOID
@@ -100,13 +104,13 @@ receive_over(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, NDIS_PORT_NUMB
              ULONG count, ULONG flags)
 {
     bool observed = ndis_observed(binding->head.house);
+    struct crossing crossing;
 
+    if (!observed || observe(&crossing, CROSSING_RECEIVE, binding, true, nbls, flags))
+        binding->protocol->handlers.ReceiveNetBufferListsHandler(binding->context, nbls, port,
+                                                                 count, flags);
     if (observed)
-        observe(CROSSING_RECEIVE, binding, true, nbls, flags, false);
-    binding->protocol->handlers.ReceiveNetBufferListsHandler(binding->context, nbls, port, count,
-                                                             flags);
-    if (observed)
-        observe(CROSSING_RECEIVE, binding, true, NULL, flags, true);
+        observe_over(binding, &crossing);
 }
 
 VOID
@@ -140,16 +144,17 @@ NdisReturnNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBuff
 {
     struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisReturnNetBufferLists");
     struct ndis_adapter *adapter;
+    struct crossing crossing;
     bool observed;
 
     if (NDIS_UNLIKELY(!binding || !NetBufferLists))
         return;
     adapter = binding->adapter;
     observed = ndis_observed(binding->head.house);
+    if (!observed ||
+        observe(&crossing, CROSSING_RETURN, binding, false, NetBufferLists, ReturnFlags))
+        adapter->miniport->handlers.ReturnNetBufferListsHandler(adapter->context, NetBufferLists,
+                                                                ReturnFlags);
     if (observed)
-        observe(CROSSING_RETURN, binding, false, NetBufferLists, ReturnFlags, false);
-    adapter->miniport->handlers.ReturnNetBufferListsHandler(adapter->context, NetBufferLists,
-                                                            ReturnFlags);
-    if (observed)
-        observe(CROSSING_RETURN, binding, false, NULL, ReturnFlags, true);
+        observe_over(binding, &crossing);
 }

@@ -112,8 +112,9 @@ ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls)
             strangers++;
     }
     if (strangers)
-        log_error("adapter %s returned %zu NBLs that were not posted through this binding (V-147)",
-                  binding->adapter->name, strangers);
+        ndis_breach(binding->head.house, 147, binding->adapter->miniport->driver->name,
+                    "adapter %s returned %zu NBLs that were not posted through this binding",
+                    binding->adapter->name, strangers);
 }
 
 NET_BUFFER_LIST *

@@ -8,8 +8,6 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
 const struct ndis_operation ndis_initiate = {
     .name = "NdisInitiateOffload",
     .down = CROSSING_INITIATE,
@@ -46,10 +44,18 @@ reserve_new(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST bloc
     struct ndis_object *object;
     enum ndis_layer layer;
 
-    if (ndis_object_search(landing->house, block->OffloadHandle))
-        return "it names an object that is being offloaded already (V-056)";
-    if (block->Header.Size < sizeof(*block) || !ndis_layer_of(block->Header.Type, &layer))
-        return "a new block has a wrong size or type (V-014, V-015)";
+    if (ndis_object_search(landing->house, block->OffloadHandle)) {
+        landing->rule = 56;
+        return "it names an object that is being offloaded already";
+    }
+    if (block->Header.Size < sizeof(*block)) {
+        landing->rule = 15;
+        return "a new block is too small";
+    }
+    if (!ndis_layer_of(block->Header.Type, &layer)) {
+        landing->rule = 14;
+        return "a new block has a wrong type";
+    }
     *status = NDIS_STATUS_RESOURCES;
     object = ndis_object_attach(landing->binding, block->OffloadHandle);
     if (!object)
@@ -64,13 +70,14 @@ reserve_new(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST bloc
 }
 
 static const char *
-check_linker(const struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
+check_linker(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
 {
     struct ndis_object *object = ndis_object_search(landing->house, block->OffloadHandle);
 
-    if (!object || object->binding != landing->binding || object->state == NDIS_OBJECT_TERMINATING)
-        return "a linker names an object that is not offloaded through this binding";
-    return NULL;
+    if (object && object->binding == landing->binding && object->state != NDIS_OBJECT_TERMINATING)
+        return NULL;
+    landing->rule = 59;
+    return "a linker names an object that is not offloaded through this binding";
 }
 
 static const char *
@@ -92,7 +99,8 @@ reserve(struct ndis_landing *landing, NDIS_STATUS *status)
     }
     if (!why && walk.repeated) {
         *status = NDIS_STATUS_FAILURE;
-        why = "a block is in it twice (V-018)";
+        landing->rule = 18;
+        why = "a block is in it twice";
     }
     return why;
 }
@@ -181,11 +189,13 @@ settle(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
         return;
     }
     if (success)
-        log_error("%s: adapter %s offloaded an object without a context (V-042)",
-                  landing->operation->name, landing->adapter->name);
+        ndis_breach(landing->house, 42, landing->adapter->miniport->driver->name,
+                    "%s: adapter %s offloaded an object without a context",
+                    landing->operation->name, landing->adapter->name);
     else if (object->handle->MiniportOffloadContext)
-        log_error("%s: adapter %s left a context for an object it did not offload (V-043)",
-                  landing->operation->name, landing->adapter->name);
+        ndis_breach(landing->house, 43, landing->adapter->miniport->driver->name,
+                    "%s: adapter %s left a context for an object it did not offload",
+                    landing->operation->name, landing->adapter->name);
     ndis_home_forget(landing->binding, block->NetBufferListChain);
     ndis_object_detach(object);
 }

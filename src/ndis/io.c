@@ -8,8 +8,6 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
 #define CLIENT(member) offsetof(NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS, member)
 
 const struct ndis_io ndis_io_kinds[NDIS_IO_FRAME] = {
@@ -47,58 +45,86 @@ ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_
     sys_loop_defer(binding->head.house->loop, &binding->refusal);
 }
 
-static void
-observe_down(const struct ndis_io *io, struct ndis_object *object, NET_BUFFER_LIST *nbls,
-             ULONG code, bool after, NDIS_STATUS status)
-{
-    struct crossing crossing = ndis_crossing(io->down, object->binding, false);
+/* What the miniport below may do with a call: nothing but answer pending (V-073 and siblings). */
+static const unsigned pending_rules[NDIS_IO_FRAME] = {
+    [NDIS_IO_SEND] = 73,
+    [NDIS_IO_RECEIVE] = 90,
+    [NDIS_IO_DISCONNECT] = 120,
+    [NDIS_IO_FORWARD] = 117,
+};
 
-    crossing.after = after;
-    crossing.status = status;
-    crossing.code = code;
-    crossing.object = object->handle;
-    crossing.miniport_context = object->handle->MiniportOffloadContext;
-    crossing.nbls = after ? NULL : nbls; /* afterwards they may be anywhere */
-    ndis_observe(object->binding->head.house, &crossing);
+static enum crossing_veto
+observe_down(struct ndis_io_call *call, struct ndis_object *object, NET_BUFFER_LIST *nbls,
+             ULONG code)
+{
+    struct crossing *crossing = &call->crossing;
+
+    *crossing = ndis_crossing(call->io->down, object->binding, false);
+    crossing->code = code;
+    crossing->object = object->handle;
+    crossing->miniport_context = object->handle->MiniportOffloadContext;
+    crossing->nbls = nbls;
+    return ndis_observe_before(call->house, crossing);
+}
+
+static struct ndis_object *
+io_refuse(struct ndis_io_call *call, struct ndis_binding *binding, NET_BUFFER_LIST *nbls,
+          NDIS_STATUS status)
+{
+    ndis_io_refuse(binding, call->io->kind, nbls, status);
+    if (call->observed) {
+        call->crossing.refused = true;
+        ndis_observe_after(call->house, &call->crossing, NDIS_STATUS_PENDING);
+    }
+    return NULL;
 }
 
 struct ndis_object *
-ndis_io_enter(const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle, NET_BUFFER_LIST *nbls,
-              ULONG code, NDIS_STATUS *status)
+ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
+              NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status)
 {
     struct ndis_object *object = ndis_object_of(handle, io->name);
+    struct ndis_binding *binding;
 
     *status = NDIS_STATUS_INVALID_PARAMETER; /* nobody is known whom a completion could reach */
     if (NDIS_UNLIKELY(!object || !nbls))
         return NULL;
     *status = NDIS_STATUS_PENDING;
+    binding = object->binding;
+    call->io = io;
+    call->house = binding->head.house;
+    call->observed = ndis_observed(call->house);
+    if (NDIS_UNLIKELY(call->observed)) {
+        enum crossing_veto veto = observe_down(call, object, nbls, code);
+        if (veto == CROSSING_REFUSE)
+            return io_refuse(call, binding, nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
+        if (veto == CROSSING_DROP) {
+            ndis_observe_after(call->house, &call->crossing, NDIS_STATUS_PENDING);
+            return NULL;
+        }
+    }
     if (NDIS_UNLIKELY(object->state == NDIS_OBJECT_INITIATING)) {
-        log_error("%s: the object is not offloaded yet (V-057)", io->name);
-        ndis_io_refuse(object->binding, io->kind, nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
-        return NULL;
+        ndis_breach(call->house, 57, binding->protocol->driver->name,
+                    "%s: the object is not offloaded yet", io->name);
+        return io_refuse(call, binding, nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
     }
-    if (NDIS_UNLIKELY(!ndis_home_push(object->binding, nbls))) {
-        ndis_io_refuse(object->binding, io->kind, nbls,
-                       io->kind == NDIS_IO_SEND ? NDIS_STATUS_REQUEST_UPLOAD
-                                                : NDIS_STATUS_UPLOAD_IN_PROGRESS);
-        return NULL;
-    }
-    if (ndis_observed(object->binding->head.house))
-        observe_down(io, object, nbls, code, false, NDIS_STATUS_SUCCESS);
+    if (NDIS_UNLIKELY(!ndis_home_push(binding, nbls)))
+        return io_refuse(call, binding, nbls,
+                         io->kind == NDIS_IO_SEND ? NDIS_STATUS_REQUEST_UPLOAD
+                                                  : NDIS_STATUS_UPLOAD_IN_PROGRESS);
     return object;
 }
 
 NDIS_STATUS
-ndis_io_leave(const struct ndis_io *io, struct ndis_object *object, NET_BUFFER_LIST *nbls,
-              ULONG code, NDIS_STATUS status)
+ndis_io_leave(struct ndis_io_call *call, NDIS_STATUS status)
 {
-    /* The record may be free by now: a completion can terminate. Its slot stays ours, so it can be
-     * asked. */
-    if (object->magic == NDIS_MAGIC_OBJECT && ndis_observed(object->binding->head.house))
-        observe_down(io, object, nbls, code, true, status);
+    if (NDIS_UNLIKELY(call->observed))
+        ndis_observe_after(call->house, &call->crossing, status);
     if (NDIS_UNLIKELY(status != NDIS_STATUS_PENDING))
-        log_error("%s: the miniport answered 0x%08x instead of pending (V-073)", io->name,
-                  (unsigned)status);
+        ndis_breach(call->house, pending_rules[call->io->kind],
+                    call->observed ? call->crossing.to : NULL,
+                    "%s: the miniport answered 0x%08x instead of pending", call->io->name,
+                    (unsigned)status);
     return status;
 }
 
@@ -111,17 +137,16 @@ complete_run(const struct ndis_io *io, struct ndis_adapter *adapter, struct ndis
     struct crossing crossing;
 
     if (NDIS_UNLIKELY(binding->adapter != adapter))
-        log_error("%s: adapter %s completes what adapter %s was given", io->name, adapter->name,
-                  binding->adapter->name);
-    if (ndis_observed(adapter->head.house)) {
+        ndis_breach(adapter->head.house, 0, adapter->miniport->driver->name,
+                    "%s: adapter %s completes what adapter %s was given", io->name, adapter->name,
+                    binding->adapter->name);
+    if (NDIS_UNLIKELY(ndis_observed(adapter->head.house))) {
         crossing = ndis_crossing(io->up, binding, true);
         crossing.nbls = run;
         crossing.status = run->Status;
-        ndis_observe(adapter->head.house, &crossing);
-        handler(binding->context, run);
-        crossing.after = true;
-        crossing.nbls = NULL;
-        ndis_observe(adapter->head.house, &crossing);
+        if (ndis_observe_before(adapter->head.house, &crossing) == CROSSING_GO)
+            handler(binding->context, run);
+        ndis_observe_after(adapter->head.house, &crossing, crossing.status);
     } else {
         handler(binding->context, run);
     }
@@ -138,7 +163,8 @@ ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *
         return;
     while ((run = ndis_home_run(&nbls, &binding, io->name)) != NULL) {
         if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING))
-            log_error("%s: completed over a binding that was closed", io->name);
+            ndis_breach(adapter->head.house, 153, adapter->miniport->driver->name,
+                        "%s: completed over a binding that was closed", io->name);
         else
             complete_run(io, adapter, binding, run);
     }

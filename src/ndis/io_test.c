@@ -341,13 +341,14 @@ frames_of_a_paused_binding_come_back(void **state)
 /* ---- observers ---- */
 
 static void
-note_crossing(void *arg, const struct crossing *crossing)
+note_crossing(void *arg, struct crossing *crossing)
 {
     struct stage *stage = arg;
     char word[64];
 
-    snprintf(word, sizeof(word), "%s%s:%s>%s", crossing_name(crossing->op),
-             crossing->after ? "'" : "", crossing->from, crossing->to);
+    snprintf(word, sizeof(word), "%s%s%s:%s>%s", crossing_name(crossing->op),
+             crossing->after ? "'" : "", crossing->refused ? "!" : "", crossing->from,
+             crossing->to);
     stage_trace(stage, word);
 }
 
@@ -375,12 +376,13 @@ observers_see_both_sides(void **state)
     assert_string_equal(stage->trace,
                         "TERMINATE:host>target terminate TERMINATE':host>target "
                         "TERMINATE_COMPLETE:target>host complete TERMINATE_COMPLETE':target>host");
-    /* What NDIS refuses comes from NDIS, and was never on its way down. */
+    /* What NDIS refuses is seen to be, and comes back from NDIS. */
     stage->trace[0] = '\0';
     test_block_init(&live.b[2], TcpOffloadDelegatedState);
     NdisQueryOffloadState(stage->host.binding, &live.b[2].block);
     stage_settle(stage);
     assert_string_equal(stage->trace,
+                        "QUERY:host>target QUERY'!:host>target "
                         "QUERY_COMPLETE:ndis>host complete QUERY_COMPLETE':ndis>host");
     house_detach_observer(stage->house, &observer);
     house_detach_observer(stage->house, &observer);

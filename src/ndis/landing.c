@@ -17,6 +17,31 @@
 typedef W_INITIATE_OFFLOAD_HANDLER down_fn;
 typedef INITIATE_OFFLOAD_COMPLETE_HANDLER up_fn;
 
+static enum crossing_veto
+observe(struct ndis_landing *landing, bool up)
+{
+    struct crossing *crossing = &landing->crossing;
+
+    landing->observed = ndis_observed(landing->house);
+    if (!landing->observed)
+        return CROSSING_GO;
+    *crossing = up ? ndis_crossing(landing->operation->up, landing->binding, true)
+                   : ndis_crossing(landing->operation->down, landing->binding, false);
+    if (landing->binding->forced == landing->root && !up)
+        crossing->from = "ndis";
+    crossing->blocks = landing->root;
+    if (up)
+        crossing->status = landing->root->Status;
+    return ndis_observe_before(landing->house, crossing);
+}
+
+void
+ndis_landing_over(struct ndis_landing *landing, NDIS_STATUS status)
+{
+    if (landing->observed)
+        ndis_observe_after(landing->house, &landing->crossing, status);
+}
+
 bool
 ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *operation,
                   NDIS_HANDLE handle, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
@@ -26,7 +51,8 @@ ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *ope
     if (!binding)
         return false;
     if (!root) {
-        log_error("%s: the block list is NULL", operation->name);
+        ndis_breach(binding->head.house, 0, binding->protocol->driver->name,
+                    "%s: the block list is NULL", operation->name);
         return false;
     }
     *landing = (struct ndis_landing){.operation = operation,
@@ -34,6 +60,16 @@ ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *ope
                                      .binding = binding,
                                      .adapter = binding->adapter,
                                      .root = root};
+    switch (observe(landing, false)) {
+    case CROSSING_GO:
+        break;
+    case CROSSING_REFUSE:
+        ndis_landing_refuse(landing, NDIS_STATUS_FAILURE, "an observer has a veto");
+        return false;
+    case CROSSING_DROP:
+        ndis_landing_over(landing, NDIS_STATUS_FAILURE);
+        return false;
+    }
     if (!binding->open || !ndis_adapter_up(binding->adapter)) {
         ndis_landing_refuse(landing, NDIS_STATUS_FAILURE, "the binding is not open");
         return false;
@@ -53,8 +89,13 @@ ndis_landing_refuse(struct ndis_landing *landing, NDIS_STATUS status, const char
     PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root = landing->root;
     struct ndis_walk walk;
 
-    log_warn("%s over %s: refused with 0x%08x, %s", landing->operation->name,
-             landing->adapter->name, (unsigned)status, why);
+    if (landing->rule)
+        ndis_breach(landing->house, landing->rule, binding->protocol->driver->name,
+                    "%s over %s: refused with 0x%08x, %s", landing->operation->name,
+                    landing->adapter->name, (unsigned)status, why);
+    else
+        log_warn("%s over %s: refused with 0x%08x, %s", landing->operation->name,
+                 landing->adapter->name, (unsigned)status, why);
     for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->house, root);
          block; block = ndis_walk_next(&walk))
         block->Status = status;
@@ -67,6 +108,8 @@ ndis_landing_refuse(struct ndis_landing *landing, NDIS_STATUS status, const char
     binding->refused_tail = root;
     binding->operations++;
     sys_loop_defer(landing->house->loop, &binding->refusal);
+    landing->crossing.refused = true;
+    ndis_landing_over(landing, status);
 }
 
 const char *
@@ -83,14 +126,22 @@ ndis_landing_decode(struct ndis_landing *landing)
         if (!block->OffloadHandle)
             continue;
         object = ndis_object_search(landing->house, block->OffloadHandle);
-        if (!object || object->binding != landing->binding)
+        if (!object || object->binding != landing->binding) {
             why = "it names an object that is not offloaded through this binding";
-        else if (object->state != NDIS_OBJECT_OFFLOADED || !object->handle->MiniportOffloadContext)
+        } else if (object->state != NDIS_OBJECT_OFFLOADED ||
+                   !object->handle->MiniportOffloadContext) {
+            landing->rule = 57;
             why = "it names an object that is being initiated or terminated";
-        else if (block->Header.Size < sizeof(*block))
+        } else if (block->Header.Size < sizeof(*block)) {
+            landing->rule = 15;
             why = "a block is too small";
+        }
     }
-    return walk.repeated ? "a block is in it twice (V-018)" : why;
+    if (walk.repeated) {
+        landing->rule = 18;
+        why = "a block is in it twice";
+    }
+    return why;
 }
 
 static up_fn
@@ -106,19 +157,10 @@ ndis_landing_call(struct ndis_landing *landing)
     PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root = (PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST)landing->root;
     down_fn handler = *(down_fn *)((char *)&adapter->miniport->generic +
                                    landing->operation->provider);
-    struct crossing crossing;
 
     landing->binding->operations++;
-    if (ndis_observed(landing->house)) {
-        crossing = ndis_crossing(landing->operation->down, landing->binding, false);
-        crossing.blocks = root;
-        ndis_observe(landing->house, &crossing);
-        handler(adapter->context, root);
-        crossing.after = true;
-        ndis_observe(landing->house, &crossing);
-    } else {
-        handler(adapter->context, root);
-    }
+    handler(adapter->context, root);
+    ndis_landing_over(landing, NDIS_STATUS_SUCCESS);
 }
 
 bool
@@ -128,16 +170,20 @@ ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *
     struct ndis_adapter *adapter = ndis_adapter_of(handle, operation->name);
     struct ndis_binding *binding;
 
-    if (!adapter || !root) {
-        log_error("%s: completion without adapter or block list", operation->name);
+    if (!adapter)
+        return false;
+    if (!root) {
+        ndis_breach(adapter->head.house, 31, adapter->miniport->driver->name,
+                    "%s: completion without a block list", operation->name);
         return false;
     }
     binding = ndis_binding_of(root->SourceHandle, operation->name);
     if (!binding)
         return false;
     if (binding->adapter != adapter || !binding->operations) {
-        log_error("%s: adapter %s completes an operation it was not given", operation->name,
-                  adapter->name);
+        ndis_breach(adapter->head.house, 31, adapter->miniport->driver->name,
+                    "%s: adapter %s completes an operation it was not given", operation->name,
+                    adapter->name);
         return false;
     }
     *landing = (struct ndis_landing){.operation = operation,
@@ -145,33 +191,44 @@ ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *
                                      .binding = binding,
                                      .adapter = adapter,
                                      .root = (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST)root};
-    return true;
+    if (observe(landing, true) == CROSSING_GO)
+        return true;
+    ndis_landing_over(landing, landing->crossing.status);
+    return false;
 }
 
 void
 ndis_landing_return(struct ndis_landing *landing)
 {
     struct ndis_binding *binding = landing->binding;
-    struct crossing crossing;
 
     binding->operations--;
-    if (NDIS_UNLIKELY(binding->forced == landing->root)) {
+    if (NDIS_UNLIKELY(binding->forced == landing->root))
         binding->forced = NULL;
-        return;
-    }
-    if (ndis_observed(landing->house)) {
-        crossing = landing->refused ? ndis_crossing_refused(landing->operation->up, binding)
-                                    : ndis_crossing(landing->operation->up, binding, true);
-        crossing.blocks = landing->root;
-        crossing.status = landing->root->Status;
-        ndis_observe(landing->house, &crossing);
+    else
         up_handler(landing)(binding->context, landing->root);
-        crossing.after = true;
-        crossing.blocks = NULL; /* the driver's again, and it may have freed it */
-        ndis_observe(landing->house, &crossing);
-    } else {
-        up_handler(landing)(binding->context, landing->root);
+    ndis_landing_over(landing, landing->crossing.status);
+}
+
+/* What NDIS refused goes back to the driver. */
+static void
+return_refused(struct ndis_binding *binding, const struct ndis_operation *operation,
+               PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
+{
+    struct ndis_landing landing = {.operation = operation,
+                                   .house = binding->head.house,
+                                   .binding = binding,
+                                   .adapter = binding->adapter,
+                                   .root = root,
+                                   .observed = ndis_observed(binding->head.house)};
+
+    if (landing.observed) {
+        landing.crossing = ndis_crossing_up(operation->up, binding);
+        landing.crossing.blocks = root;
+        landing.crossing.status = root->Status;
+        ndis_observe(landing.house, &landing.crossing);
     }
+    ndis_landing_return(&landing);
 }
 
 static void
@@ -179,19 +236,14 @@ flush_blocks(struct ndis_binding *binding)
 {
     while (binding->refused_head) {
         PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root = binding->refused_head;
-        struct ndis_landing landing = {.operation = root->NdisReserved[2],
-                                       .house = binding->head.house,
-                                       .binding = binding,
-                                       .adapter = binding->adapter,
-                                       .root = root,
-                                       .refused = true};
+        const struct ndis_operation *operation = root->NdisReserved[2];
 
         binding->refused_head = root->NdisReserved[0];
         if (!binding->refused_head)
             binding->refused_tail = NULL;
         root->NdisReserved[0] = NULL;
         root->NdisReserved[2] = NULL;
-        ndis_landing_return(&landing);
+        return_refused(binding, operation, root);
     }
 }
 
@@ -216,15 +268,13 @@ flush_nbls(struct ndis_binding *binding, enum ndis_io_kind kind)
     if (!nbls)
         return;
     binding->refused_nbls[kind] = (struct ndis_nbl_queue){NULL, NULL};
-    crossing = ndis_crossing_refused(
+    crossing = ndis_crossing_up(
         kind == NDIS_IO_FRAME ? CROSSING_SEND_COMPLETE : ndis_io_kinds[kind].up, binding);
     crossing.nbls = nbls;
     crossing.status = nbls->Status;
     ndis_observe(binding->head.house, &crossing);
     deliver_nbls(binding, kind, nbls);
-    crossing.after = true;
-    crossing.nbls = NULL;
-    ndis_observe(binding->head.house, &crossing);
+    ndis_observe_after(binding->head.house, &crossing, crossing.status);
 }
 
 void

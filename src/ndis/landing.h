@@ -1,7 +1,6 @@
 /*
  * The landings: what every crossing of NDIS shares. Five beats: find the next floor, observe,
- * translate, call, observe. An observer sees block lists in the callee's form, so the translation
- * of a list comes just before the first observation.
+ * translate, call, observe. An observer sees what the caller passed, before NDIS trusts any of it.
  */
 #ifndef NDIS_LANDING_H
 #define NDIS_LANDING_H
@@ -10,6 +9,13 @@
 
 /* ---- observers (observe.c) ---- */
 void ndis_observe(struct house *house, struct crossing *crossing);
+/* What the observers say to it. */
+enum crossing_veto ndis_observe_before(struct house *house, struct crossing *crossing);
+void ndis_observe_after(struct house *house, struct crossing *crossing, NDIS_STATUS status);
+/* To the log and to the observers: driver has broken rule V-<rule> (0: no numbered one). house and
+ * driver may be NULL. */
+void ndis_breach(struct house *house, unsigned rule, const char *driver, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 void ndis_observe_state(struct house *house, const char *object, const char *name, const char *from,
                         const char *to, const char *why);
 
@@ -19,10 +25,14 @@ ndis_observed(const struct house *house)
     return NDIS_UNLIKELY(house->observers != NULL);
 }
 
-/* Names of both sides, the adapter, and the handle and context that go with the direction. */
+/* Names and handles of both sides, and the context that goes with the direction. */
 struct crossing ndis_crossing(enum crossing_op op, struct ndis_binding *binding, bool up);
-/* Of a completion that does not come from the driver below: from is "ndis". */
-struct crossing ndis_crossing_refused(enum crossing_op op, struct ndis_binding *binding);
+/* NDIS itself calls the driver above, or below. */
+struct crossing ndis_crossing_up(enum crossing_op op, struct ndis_binding *binding);
+struct crossing ndis_crossing_down(enum crossing_op op, struct ndis_adapter *adapter);
+/* A driver asks NDIS for something; both may be NULL. */
+struct crossing ndis_crossing_service(enum crossing_op op, struct ndis_driver *driver,
+                                      struct ndis_adapter *adapter);
 
 /* ---- block lists (blocks.c) ---- */
 
@@ -73,13 +83,15 @@ struct ndis_landing {
     struct ndis_binding *binding;
     struct ndis_adapter *adapter;
     PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root;
-    bool refused; /* on the way up: NDIS itself completes it, the driver below never had it */
+    unsigned rule;            /* broken by whoever issued it; 0: none with a number */
+    bool observed;            /* and then: */
+    struct crossing crossing; /* what the observers were told before */
 };
 
-/* false: nobody to tell; it is in the log. */
+/* Find and observe. false: nobody to tell, or refused already; it is in the log. */
 bool ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *operation,
                        NDIS_HANDLE handle, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root);
-/* P14: status on every block, completion at the next turn. */
+/* P14: status on every block, completion at the next turn. A breach if landing->rule is set. */
 void ndis_landing_refuse(struct ndis_landing *landing, NDIS_STATUS status, const char *why);
 /* Every operation but initiate: all named objects exist, the tree is one. NULL: fine; otherwise why
  * not. */
@@ -89,6 +101,8 @@ void ndis_landing_call(struct ndis_landing *landing);
 bool ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *operation,
                           NDIS_HANDLE handle, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
 void ndis_landing_return(struct ndis_landing *landing);
+/* Nothing came of it: the observers hear that the call is over. */
+void ndis_landing_over(struct ndis_landing *landing, NDIS_STATUS status);
 /* Delivers what was refused and is still waiting. */
 void ndis_refusals_flush(void *binding);
 
@@ -125,13 +139,21 @@ struct ndis_io {
     size_t client; /* offset of the completion handler in the TCP table */
 };
 
-/* Find, translate, observe: NULL, and *status what the caller returns, when the call does not go
+/* One call, on the stack of it. */
+struct ndis_io_call {
+    const struct ndis_io *io;
+    struct house *house;
+    bool observed;
+    struct crossing crossing; /* not set unless observed */
+};
+
+/* Find, observe, translate: NULL, and *status what the caller returns, when the call does not go
  * down. */
-struct ndis_object *ndis_io_enter(const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
-                                  NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status);
+struct ndis_object *ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io,
+                                  PNDIS_OFFLOAD_HANDLE handle, NET_BUFFER_LIST *nbls, ULONG code,
+                                  NDIS_STATUS *status);
 /* Observe; what the caller returns. */
-NDIS_STATUS ndis_io_leave(const struct ndis_io *io, struct ndis_object *object,
-                          NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS status);
+NDIS_STATUS ndis_io_leave(struct ndis_io_call *call, NDIS_STATUS status);
 void ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *nbls);
 /* Completes nbls with status at the next turn (P14). */
 void ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LIST *nbls,

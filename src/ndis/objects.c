@@ -7,9 +7,7 @@
  * a question of a few comparisons: a reserved member that was never initialised is not followed. A
  * record points back at its handle; a stale or copied handle does not match.
  */
-#include "ndis/objects.h"
-
-#include "base/log.h"
+#include "ndis/landing.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -77,17 +75,21 @@ void
 ndis_bad_handle(const void *handle, enum ndis_magic wanted, const char *call)
 {
     const struct ndis_head *head = handle;
+    unsigned closed_rule = wanted == NDIS_MAGIC_BINDING ? 185 : 0;
+    struct house *house = ndis_house_now;
 
     if (!handle)
-        log_error("%s: the %s handle is NULL", call, magic_name(wanted));
+        ndis_breach(house, 0, NULL, "%s: the %s handle is NULL", call, magic_name(wanted));
     else if (wanted == NDIS_MAGIC_OBJECT)
-        log_error("%s: %p is not the handle of a live offload", call, handle);
+        ndis_breach(house, strncmp(call, "NdisOffload", 11) == 0 ? 84 : 130, NULL,
+                    "%s: %p is not the handle of a live offload", call, handle);
     else if ((uintptr_t)handle & 7)
-        log_error("%s: %p is no handle at all", call, handle);
+        ndis_breach(house, 0, NULL, "%s: %p is no handle at all", call, handle);
     else if (head->magic == NDIS_MAGIC_GRAVE)
-        log_error("%s: the %s handle %p was closed before", call, magic_name(wanted), handle);
+        ndis_breach(house, closed_rule, NULL, "%s: the %s handle %p was closed before", call,
+                    magic_name(wanted), handle);
     else
-        log_error("%s: %p is not a %s handle", call, handle, magic_name(wanted));
+        ndis_breach(house, 0, NULL, "%s: %p is not a %s handle", call, handle, magic_name(wanted));
 }
 
 struct house *

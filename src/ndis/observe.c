@@ -5,6 +5,11 @@
  */
 #include "ndis/landing.h"
 
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
 #define CROSSING_NAME(name) [CROSSING_##name] = #name,
 static const char *const names[CROSSING_COUNT] = {CHIMNEY_CROSSINGS(CROSSING_NAME)};
 
@@ -40,6 +45,7 @@ house_detach_observer(struct house *house, struct observer *observer)
 void
 ndis_observe(struct house *house, struct crossing *crossing)
 {
+    crossing->now_us = sys_loop_now_us(house->loop);
     for (struct observer *observer = house->observers; observer; observer = observer->next)
         if (observer->on_crossing)
             observer->on_crossing(observer->arg, crossing);
@@ -54,28 +60,99 @@ ndis_observe_state(struct house *house, const char *object, const char *name, co
             observer->on_state(observer->arg, object, name, from, to, why);
 }
 
+enum crossing_veto
+ndis_observe_before(struct house *house, struct crossing *crossing)
+{
+    ndis_observe(house, crossing);
+    if (NDIS_UNLIKELY(crossing->veto != CROSSING_GO))
+        crossing->refused = true;
+    return crossing->veto;
+}
+
+void
+ndis_observe_after(struct house *house, struct crossing *crossing, NDIS_STATUS status)
+{
+    crossing->after = true;
+    crossing->nbls = NULL;
+    crossing->data = NULL;
+    crossing->status = status;
+    ndis_observe(house, crossing);
+}
+
+void
+ndis_breach(struct house *house, unsigned rule, const char *driver, const char *format, ...)
+{
+    char what[256], id[16] = "";
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(what, sizeof(what), format, arguments);
+    va_end(arguments);
+    if (rule)
+        snprintf(id, sizeof(id), " (V-%03u)", rule);
+    log_error("%s%s", what, id);
+    if (!house)
+        return;
+    for (struct observer *observer = house->observers; observer; observer = observer->next)
+        if (observer->on_breach)
+            observer->on_breach(observer->arg, rule, driver ? driver : "?", what);
+}
+
+/* ---- what a crossing says about its two sides ---- */
+
+static struct crossing
+crossing_of(enum crossing_op op, struct ndis_adapter *adapter, const char *from, const char *to)
+{
+    return (struct crossing){.op = op,
+                             .from = from,
+                             .to = to,
+                             .adapter = adapter->name,
+                             .miniport = adapter,
+                             .lower_binding = adapter->below,
+                             .im_below = adapter->miniport->handlers.Flags &
+                                         NDIS_INTERMEDIATE_DRIVER};
+}
+
 struct crossing
 ndis_crossing(enum crossing_op op, struct ndis_binding *binding, bool up)
 {
     struct ndis_adapter *adapter = binding->adapter;
     const char *above = binding->protocol->driver->name;
     const char *below = adapter->miniport->driver->name;
+    struct crossing crossing = crossing_of(op, adapter, up ? below : above, up ? above : below);
 
-    return (struct crossing){.op = op,
-                             .up = up,
-                             .from = up ? below : above,
-                             .to = up ? above : below,
-                             .adapter = adapter->name,
-                             .from_handle = up ? (void *)adapter : (void *)binding,
-                             .to_context = up ? binding->context : adapter->context};
+    crossing.up = up;
+    crossing.im_above = binding->protocol->driver->miniport != NULL;
+    crossing.binding = binding;
+    crossing.to_context = up ? binding->context : adapter->context;
+    return crossing;
 }
 
 struct crossing
-ndis_crossing_refused(enum crossing_op op, struct ndis_binding *binding)
+ndis_crossing_up(enum crossing_op op, struct ndis_binding *binding)
 {
     struct crossing crossing = ndis_crossing(op, binding, true);
 
     crossing.from = "ndis";
-    crossing.from_handle = NULL;
+    return crossing;
+}
+
+struct crossing
+ndis_crossing_down(enum crossing_op op, struct ndis_adapter *adapter)
+{
+    struct crossing crossing = crossing_of(op, adapter, "ndis", adapter->miniport->driver->name);
+
+    crossing.to_context = adapter->context;
+    return crossing;
+}
+
+struct crossing
+ndis_crossing_service(enum crossing_op op, struct ndis_driver *driver, struct ndis_adapter *adapter)
+{
+    const char *from = driver ? driver->name : "?";
+    struct crossing crossing = {.op = op, .from = from, .to = "ndis"};
+
+    if (adapter)
+        crossing = crossing_of(op, adapter, from, "ndis");
     return crossing;
 }

@@ -8,8 +8,6 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
 /* In NDIS_OID_REQUEST.NdisReserved. */
 struct ndis_oid {
     struct list link;
@@ -98,11 +96,10 @@ issue(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
 
     adapter->oid_active = request;
     crossing.code = request->DATA.QUERY_INFORMATION.Oid;
+    crossing.data = request;
     ndis_observe(adapter->head.house, &crossing);
     status = adapter->miniport->handlers.OidRequestHandler(adapter->context, request);
-    crossing.after = true;
-    crossing.status = status;
-    ndis_observe(adapter->head.house, &crossing);
+    ndis_observe_after(adapter->head.house, &crossing, status);
     if (status != NDIS_STATUS_PENDING) {
         remember(adapter, request, status);
         adapter->oid_active = NULL;
@@ -118,11 +115,11 @@ deliver(struct ndis_binding *binding, NDIS_OID_REQUEST *request, NDIS_STATUS sta
     if (binding->head.magic != NDIS_MAGIC_BINDING)
         return;
     crossing.code = request->DATA.QUERY_INFORMATION.Oid;
+    crossing.data = request;
     crossing.status = status;
     ndis_observe(binding->head.house, &crossing);
     binding->protocol->handlers.OidRequestCompleteHandler(binding->context, request, status);
-    crossing.after = true;
-    ndis_observe(binding->head.house, &crossing);
+    ndis_observe_after(binding->head.house, &crossing, status);
 }
 
 /* Whoever is on the stack already goes on with the list, so a miniport that answers at once does
@@ -183,7 +180,8 @@ NdisMOidRequestComplete(NDIS_HANDLE MiniportAdapterHandle, PNDIS_OID_REQUEST Oid
     if (!adapter)
         return;
     if (!OidRequest || adapter->oid_active != OidRequest) {
-        log_error("adapter %s completes a request that it was not given (V-187)", adapter->name);
+        ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
+                    "adapter %s completes a request that it was not given", adapter->name);
         return;
     }
     adapter->oid_active = NULL;
@@ -218,8 +216,8 @@ ndis_oid_abort(struct ndis_binding *binding)
     list_for_each_safe(oid, &binding->adapter->oids, struct ndis_oid, link) {
         if (oid->binding != binding)
             continue;
-        log_error("driver %s closes with requests outstanding (V-186)",
-                  binding->protocol->driver->name);
+        ndis_breach(binding->head.house, 186, binding->protocol->driver->name,
+                    "driver %s closes with requests outstanding", binding->protocol->driver->name);
         list_del(&oid->link);
         deliver(binding, request_of(oid), NDIS_STATUS_REQUEST_ABORTED);
     }

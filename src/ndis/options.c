@@ -166,11 +166,28 @@ client_of_binding(struct ndis_binding *binding)
     return &binding->own;
 }
 
+static struct ndis_driver *
+driver_of(struct ndis_head *head)
+{
+    switch (head->magic) {
+    case NDIS_MAGIC_MINIPORT:
+        return ((struct ndis_miniport *)head)->driver;
+    case NDIS_MAGIC_PROTOCOL:
+        return ((struct ndis_protocol *)head)->driver;
+    case NDIS_MAGIC_BINDING:
+        return ((struct ndis_binding *)head)->protocol->driver;
+    default:
+        return NULL;
+    }
+}
+
 NDIS_STATUS
 NdisSetOptionalHandlers(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS OptionalHandlers)
 {
     struct ndis_head *head = NdisHandle;
     NDIS_STATUS status = NDIS_STATUS_FAILURE;
+    struct ndis_driver *driver;
+    struct house *house;
 
     if (!head || ((uintptr_t)head & 7) || !OptionalHandlers) {
         log_error("NdisSetOptionalHandlers: no handle or no table");
@@ -182,10 +199,19 @@ NdisSetOptionalHandlers(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS O
         status = set_client(&((struct ndis_protocol *)NdisHandle)->client, OptionalHandlers);
     else if (head->magic == NDIS_MAGIC_BINDING)
         status = set_client(client_of_binding(NdisHandle), OptionalHandlers);
+    driver = driver_of(head);
+    house = driver ? driver->head.house : NULL;
+    if (house && ndis_observed(house)) {
+        struct crossing crossing = ndis_crossing_service(CROSSING_SET_HANDLERS, driver, NULL);
+        crossing.object = head;
+        crossing.data = OptionalHandlers;
+        crossing.status = status;
+        ndis_observe(house, &crossing);
+    }
     if (status != NDIS_STATUS_SUCCESS)
-        log_error(
-            "NdisSetOptionalHandlers: table of type 0x%02x, size %u refused with 0x%08x (V-004)",
-            OptionalHandlers->Header.Type, OptionalHandlers->Header.Size, (unsigned)status);
+        ndis_breach(house, 4, driver ? driver->name : NULL,
+                    "NdisSetOptionalHandlers: table of type 0x%02x, size %u refused with 0x%08x",
+                    OptionalHandlers->Header.Type, OptionalHandlers->Header.Size, (unsigned)status);
     return status;
 }
 
@@ -206,9 +232,17 @@ NdisMGetOffloadHandlers(NDIS_HANDLE NdisMiniportHandle,
                         NDIS_CHIMNEY_OFFLOAD_TYPE ChimneyOffloadType,
                         PNDIS_OFFLOAD_EVENT_HANDLERS *OffloadHandlers)
 {
+    struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle, "NdisMGetOffloadHandlers");
+
     *OffloadHandlers = NULL;
-    if (!ndis_adapter_of(NdisMiniportHandle, "NdisMGetOffloadHandlers"))
+    if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;
+    if (ndis_observed(adapter->head.house)) {
+        struct crossing crossing = ndis_crossing_service(CROSSING_GET_HANDLERS,
+                                                         adapter->miniport->driver, adapter);
+        crossing.code = ChimneyOffloadType;
+        ndis_observe(adapter->head.house, &crossing);
+    }
     if (ChimneyOffloadType != NdisTcpChimneyOffload)
         return NDIS_STATUS_NOT_SUPPORTED;
     *OffloadHandlers = (PNDIS_OFFLOAD_EVENT_HANDLERS)&tcp_event_handlers;

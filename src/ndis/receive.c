@@ -6,21 +6,21 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
 static const struct ndis_io *const io = &ndis_io_kinds[NDIS_IO_RECEIVE];
 
 NDIS_STATUS
 NdisOffloadTcpReceive(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList)
 {
+    struct ndis_io_call call;
     NDIS_STATUS status;
-    struct ndis_object *object = ndis_io_enter(io, NdisOffloadHandle, NetBufferList, 0, &status);
+    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, NetBufferList, 0,
+                                               &status);
 
     if (!object)
         return status;
     status = object->adapter->miniport->tcp.TcpOffloadReceiveHandler(
         object->adapter->context, NdisOffloadHandle->MiniportOffloadContext, NetBufferList);
-    return ndis_io_leave(io, object, NetBufferList, 0, status);
+    return ndis_io_leave(&call, status);
 }
 
 VOID
@@ -29,18 +29,23 @@ ndis_tcp_receive_complete(NDIS_HANDLE NdisMiniportHandle, PNET_BUFFER_LIST NetBu
     ndis_io_complete(io, NdisMiniportHandle, NetBufferList);
 }
 
-static void
-observe_indicate(struct ndis_binding *binding, PVOID handle, NET_BUFFER_LIST *nbl, bool after,
-                 ULONG bytes, NDIS_STATUS status)
+static NDIS_STATUS
+indicate_observed(struct ndis_binding *binding, PVOID handle, NET_BUFFER_LIST *nbl,
+                  NDIS_STATUS status, PULONG consumed)
 {
     struct crossing crossing = ndis_crossing(CROSSING_TCP_RECEIVE_INDICATE, binding, true);
 
-    crossing.after = after;
     crossing.object = handle;
     crossing.nbls = nbl;
-    crossing.info = bytes;
     crossing.status = status;
-    ndis_observe(binding->head.house, &crossing);
+    if (ndis_observe_before(binding->head.house, &crossing) == CROSSING_GO)
+        status = binding->client->tcp.TcpOffloadReceiveIndicateHandler(handle, nbl, status,
+                                                                       consumed);
+    else
+        status = NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
+    crossing.info = *consumed;
+    ndis_observe_after(binding->head.house, &crossing, status);
+    return status;
 }
 
 NDIS_STATUS
@@ -49,20 +54,15 @@ ndis_tcp_receive_indicate(NDIS_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBuf
 {
     struct ndis_object *object = ndis_object_of(NdisOffloadHandle, "NdisTcpOffloadReceiveHandler");
     struct ndis_binding *binding;
-    NDIS_STATUS status;
 
     *BytesConsumed = 0;
-    if (NDIS_UNLIKELY(!object))
+    if (NDIS_UNLIKELY(!object || !NetBufferList))
         return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
     binding = object->binding;
-    if (!ndis_observed(binding->head.house))
-        return binding->client->tcp.TcpOffloadReceiveIndicateHandler(
-            NdisOffloadHandle, NetBufferList, Status, BytesConsumed);
-    observe_indicate(binding, NdisOffloadHandle, NetBufferList, false, 0, Status);
-    status = binding->client->tcp.TcpOffloadReceiveIndicateHandler(NdisOffloadHandle, NetBufferList,
-                                                                   Status, BytesConsumed);
-    observe_indicate(binding, NdisOffloadHandle, NetBufferList, true, *BytesConsumed, status);
-    return status;
+    if (NDIS_UNLIKELY(ndis_observed(binding->head.house)))
+        return indicate_observed(binding, NdisOffloadHandle, NetBufferList, Status, BytesConsumed);
+    return binding->client->tcp.TcpOffloadReceiveIndicateHandler(NdisOffloadHandle, NetBufferList,
+                                                                 Status, BytesConsumed);
 }
 
 VOID
@@ -78,25 +78,25 @@ NdisOffloadTcpReceiveReturn(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetB
         return;
     adapter = binding->adapter;
     if (NDIS_UNLIKELY(!adapter->miniport->has_tcp)) {
-        log_error("NdisOffloadTcpReceiveReturn: adapter %s never indicated anything",
-                  adapter->name);
+        ndis_breach(binding->head.house, 111, binding->protocol->driver->name,
+                    "NdisOffloadTcpReceiveReturn: adapter %s never indicated anything",
+                    adapter->name);
         return;
     }
-    if (ndis_observed(binding->head.house)) {
+    if (NDIS_UNLIKELY(ndis_observed(binding->head.house))) {
+        status = NDIS_STATUS_SUCCESS;
         crossing = ndis_crossing(CROSSING_TCP_RECEIVE_RETURN, binding, false);
         crossing.nbls = NetBufferList;
-        ndis_observe(binding->head.house, &crossing);
-        status = adapter->miniport->tcp.TcpOffloadReceiveReturnHandler(adapter->context,
-                                                                       NetBufferList);
-        crossing.after = true;
-        crossing.nbls = NULL;
-        crossing.status = status;
-        ndis_observe(binding->head.house, &crossing);
+        if (ndis_observe_before(binding->head.house, &crossing) == CROSSING_GO)
+            status = adapter->miniport->tcp.TcpOffloadReceiveReturnHandler(adapter->context,
+                                                                           NetBufferList);
+        ndis_observe_after(binding->head.house, &crossing, status);
     } else {
         status = adapter->miniport->tcp.TcpOffloadReceiveReturnHandler(adapter->context,
                                                                        NetBufferList);
     }
     if (NDIS_UNLIKELY(status != NDIS_STATUS_SUCCESS))
-        log_error("adapter %s answered 0x%08x to a receive return (V-112)", adapter->name,
-                  (unsigned)status);
+        ndis_breach(binding->head.house, 112, adapter->miniport->driver->name,
+                    "adapter %s answered 0x%08x to a receive return", adapter->name,
+                    (unsigned)status);
 }

@@ -44,10 +44,10 @@ deliver(struct ndis_binding *binding, NDIS_STATUS_INDICATION *indication)
     }
     crossing = ndis_crossing(CROSSING_STATUS, binding, true);
     crossing.code = (ULONG)indication->StatusCode;
+    crossing.data = indication;
     ndis_observe(binding->head.house, &crossing);
     binding->protocol->handlers.StatusHandlerEx(binding->context, indication);
-    crossing.after = true;
-    ndis_observe(binding->head.house, &crossing);
+    ndis_observe_after(binding->head.house, &crossing, NDIS_STATUS_SUCCESS);
 }
 
 VOID

@@ -34,7 +34,7 @@ read_tree(struct record *record)
 }
 
 static void
-on_crossing(void *arg, const struct crossing *crossing)
+on_crossing(void *arg, struct crossing *crossing)
 {
     if (crossing->after || record_count == RECORDS)
         return;

@@ -236,10 +236,10 @@ failure_leaves_shared_objects(void **state)
 
 /* The miniport handle of the target, as its last completion named it. */
 static void
-note_target(void *arg, const struct crossing *crossing)
+note_target(void *arg, struct crossing *crossing)
 {
     if (crossing->op == CROSSING_INITIATE_COMPLETE && !strcmp(crossing->from, "soft"))
-        *(void **)arg = crossing->from_handle;
+        *(void **)arg = crossing->miniport;
 }
 
 static void
