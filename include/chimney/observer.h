@@ -35,7 +35,7 @@ struct house;
     X(RESET) X(RESET_COMPLETE) X(DEVICE_EVENT)                                                     \
     X(BIND) X(BIND_COMPLETE) X(UNBIND) X(UNBIND_COMPLETE) X(PNP_EVENT) X(PNP_EVENT_COMPLETE)       \
     /* from a driver to NDIS */                                                                    \
-    X(SET_HANDLERS) X(SET_ATTRIBUTES) X(GET_HANDLERS) X(OPEN) X(CLOSE) X(POOL) X(POOL_FREE)
+    X(REGISTER) X(SET_HANDLERS) X(SET_ATTRIBUTES) X(GET_HANDLERS) X(OPEN) X(CLOSE) X(POOL) X(POOL_FREE)
 /* clang-format on */
 #define CHIMNEY_CROSSING_ENUM(name) CROSSING_##name,
 enum crossing_op { CHIMNEY_CROSSINGS(CHIMNEY_CROSSING_ENUM) CROSSING_COUNT };

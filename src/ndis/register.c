@@ -85,6 +85,7 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
 {
     struct ndis_driver *driver = driver_loading("NdisRegisterProtocolDriver");
     struct ndis_protocol *protocol;
+    struct crossing crossing;
     NDIS_STATUS status;
 
     *NdisProtocolHandle = NULL;
@@ -107,8 +108,13 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
     ndis_client_init(&protocol->client);
     driver->protocol = protocol;
     *NdisProtocolHandle = protocol;
+    crossing = ndis_crossing_service(CROSSING_REGISTER, driver, NULL);
+    crossing.object = protocol;
+    crossing.data = ProtocolCharacteristics;
+    ndis_observe(driver->head.house, &crossing);
     if (ProtocolCharacteristics->SetOptionsHandler)
         status = ProtocolCharacteristics->SetOptionsHandler(protocol, ProtocolDriverContext);
+    ndis_observe_after(driver->head.house, &crossing, status);
     if (status != NDIS_STATUS_SUCCESS) {
         *NdisProtocolHandle = NULL;
         driver->protocol = NULL;
@@ -159,6 +165,7 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
 {
     struct ndis_driver *driver = driver_loading("NdisMRegisterMiniportDriver");
     struct ndis_miniport *miniport;
+    struct crossing crossing;
     NDIS_STATUS status;
 
     *NdisMiniportDriverHandle = NULL;
@@ -186,8 +193,13 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
     driver->miniport = miniport;
     driver->object.DriverUnload = MiniportDriverCharacteristics->UnloadHandler;
     *NdisMiniportDriverHandle = miniport;
+    crossing = ndis_crossing_service(CROSSING_REGISTER, driver, NULL);
+    crossing.object = miniport;
+    crossing.data = MiniportDriverCharacteristics;
+    ndis_observe(driver->head.house, &crossing);
     if (MiniportDriverCharacteristics->SetOptionsHandler)
         status = MiniportDriverCharacteristics->SetOptionsHandler(miniport, MiniportDriverContext);
+    ndis_observe_after(driver->head.house, &crossing, status);
     if (status != NDIS_STATUS_SUCCESS) {
         *NdisMiniportDriverHandle = NULL;
         driver->miniport = NULL;

@@ -20,6 +20,17 @@ on_line(enum log_level level, const char *line, void *arg)
 }
 
 static void
+on_report(void *arg, const struct verifier_report *report)
+{
+    struct stage *stage = arg;
+
+    stage->complaints++;
+    print_error("V-%03u%s %s on %s at %s: %s\n", report->rule,
+                report->consequential ? " (consequential)" : "", report->driver,
+                report->adapter ? report->adapter : "-", report->call, report->seen);
+}
+
+static void
 load_host(struct stage *stage, enum stage_side side, const char *name)
 {
     stage->hosts[side] = script_create(name, stage->loop);
@@ -58,6 +69,10 @@ stage_open(struct stage *stage, const struct stage_options *options)
                                      options->impaired ? options->impair : NULL, stage->ends),
                      0);
     assert_int_equal(house_create(stage->loop, &stage->house), 0);
+    stage->verifier = verifier_create(
+        &(struct verifier_options){.on_report = on_report, .arg = stage});
+    assert_non_null(stage->verifier);
+    house_attach_observer(stage->house, verifier_observer(stage->verifier));
     if (options->observer)
         house_attach_observer(stage->house, options->observer);
     assert_int_equal(house_load(stage->house, "soft", soft_target_entry, NULL), 0);
@@ -91,6 +106,8 @@ stage_close(struct stage *stage)
 void
 stage_close_wires(struct stage *stage)
 {
+    verifier_finish(stage->verifier);
+    verifier_destroy(stage->verifier);
     for (unsigned i = 0; i < 2; i++) {
         const struct script_stats *stats = script_stats(stage->hosts[i]);
         assert_int_equal(stats->breaches, 0);

@@ -5,15 +5,15 @@
  *   left  ── passthru × n ── soft a0 ── wire ── soft b0 ── right
  *
  * Connections are pairs of actors. An actor sends a stream that both sides can compute, and
- * compares every byte that it receives. Closing the stage asserts that nothing was breached,
- * damaged or left behind.
+ * compares every byte that it receives. The verifier watches. Closing the stage asserts that
+ * nothing was breached, damaged or left behind.
  */
 #ifndef TESTS_HOUSE_STAGE_H
 #define TESTS_HOUSE_STAGE_H
 
 #include "base/random.h"
 #include "chimney/house.h"
-#include "chimney/observer.h"
+#include "chimney/verifier.h"
 #include "chimney/wire.h"
 #include "host/script/script.h"
 #include "sys/loop.h"
@@ -40,6 +40,7 @@ struct stage_options {
 struct stage {
     struct sys_loop *loop;
     struct house *house;
+    struct verifier *verifier;
     struct wire *ends[2];
     struct script *hosts[2];
     const char *top; /* adapter that the left host is bound to */

@@ -1,0 +1,254 @@
+/*
+ * Finding and making shadows. Adapters, bindings and drivers appear when a crossing first names
+ * them and stay to the end; objects and NBLs live as long as what they stand for. Out of memory
+ * means that something is not followed, never that a call fails.
+ */
+#include "verifier/shadow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void
+name_set(char to[SHADOW_NAME], const char *from)
+{
+    size_t length = strlen(from);
+
+    length = length < SHADOW_NAME - 1 ? length : SHADOW_NAME - 1;
+    memcpy(to, from, length);
+    to[length] = '\0';
+}
+
+/* ---- drivers, adapters, bindings ---- */
+
+struct shadow_driver *
+shadow_driver(struct verifier *verifier, const char *name)
+{
+    struct shadow_driver *driver;
+
+    list_for_each(known, &verifier->drivers, struct shadow_driver, link)
+        if (!strcmp(known->name, name))
+            return known;
+    driver = calloc(1, sizeof(*driver));
+    if (!driver)
+        return NULL;
+    name_set(driver->name, name);
+    list_add_tail(&verifier->drivers, &driver->link);
+    return driver;
+}
+
+struct shadow_adapter *
+shadow_adapter(struct verifier *verifier, const struct crossing *crossing)
+{
+    struct table_entry *entry = table_find(&verifier->adapters, crossing->miniport);
+    const char *driver = crossing->up ? crossing->from : crossing->to;
+    struct shadow_adapter *adapter;
+
+    if (entry)
+        return container_of(entry, struct shadow_adapter, entry);
+    adapter = calloc(1, sizeof(*adapter));
+    if (!adapter)
+        return NULL;
+    if (!strcmp(driver, "ndis")) /* a service: the driver asks */
+        driver = crossing->from;
+    name_set(adapter->name, crossing->adapter);
+    adapter->driver = shadow_driver(verifier, driver);
+    if (!adapter->driver) {
+        free(adapter);
+        return NULL;
+    }
+    adapter->is_im = crossing->im_below;
+    adapter->lower_binding = crossing->lower_binding;
+    list_init(&adapter->objects);
+    table_add(&verifier->adapters, &adapter->entry, crossing->miniport);
+    return adapter;
+}
+
+struct shadow_binding *
+shadow_binding(struct verifier *verifier, const struct crossing *crossing)
+{
+    struct table_entry *entry = table_find(&verifier->bindings, crossing->binding);
+    const char *driver = crossing->up ? crossing->to : crossing->from;
+    struct shadow_adapter *adapter;
+    struct shadow_binding *binding;
+
+    if (entry)
+        return container_of(entry, struct shadow_binding, entry);
+    adapter = shadow_adapter(verifier, crossing);
+    binding = calloc(1, sizeof(*binding));
+    if (!adapter || !binding) {
+        free(binding);
+        return NULL;
+    }
+    binding->adapter = adapter;
+    binding->driver = shadow_driver(verifier, driver);
+    if (!binding->driver) {
+        free(binding);
+        return NULL;
+    }
+    binding->im_above = crossing->im_above;
+    table_add(&verifier->bindings, &binding->entry, crossing->binding);
+    return binding;
+}
+
+/* ---- objects ---- */
+
+struct shadow_object *
+shadow_object_find(struct verifier *verifier, const void *handle)
+{
+    struct table_entry *entry = table_find(&verifier->objects, handle);
+
+    return entry ? container_of(entry, struct shadow_object, entry) : NULL;
+}
+
+struct shadow_object *
+shadow_object_add(struct verifier *verifier, struct shadow_node *node)
+{
+    struct shadow_object *object = calloc(1, sizeof(*object));
+
+    if (!object)
+        return NULL;
+    object->handle = node->issued.OffloadHandle;
+    object->layer = node->layer;
+    object->type = node->issued.Header.Type;
+    shadow_type(object->type, &(enum shadow_layer){0}, &object->ipv6);
+    object->adapter = node->tree->adapter;
+    object->binding = node->tree->binding;
+    object->parent = node->parent ? node->parent->object : NULL;
+    if (object->parent)
+        object->parent->dependents++;
+    for (int kind = 0; kind < SHADOW_KINDS; kind++)
+        list_init(&object->nbls[kind]);
+    if (node->length[SHADOW_CONST])
+        memcpy(&object->fixed, node->copy[SHADOW_CONST], node->length[SHADOW_CONST]);
+    if (node->length[SHADOW_CACHED])
+        memcpy(&object->cached, node->copy[SHADOW_CACHED], node->length[SHADOW_CACHED]);
+    if (node->length[SHADOW_DELEGATED])
+        memcpy(&object->delegated, node->copy[SHADOW_DELEGATED], node->length[SHADOW_DELEGATED]);
+    list_add_tail(&object->adapter->objects, &object->link);
+    table_add(&verifier->objects, &object->entry, object->handle);
+    return object;
+}
+
+static void
+forget_parent(struct shadow_object *parent)
+{
+    list_for_each(object, &parent->adapter->objects, struct shadow_object, link)
+        if (object->parent == parent)
+            object->parent = NULL;
+}
+
+void
+shadow_object_drop(struct verifier *verifier, struct shadow_object *object)
+{
+    for (int kind = 0; kind < SHADOW_KINDS; kind++)
+        list_for_each_safe(nbl, &object->nbls[kind], struct shadow_nbl, link) {
+            if (kind == SHADOW_INDICATED) { /* still to be returned */
+                list_del(&nbl->link);
+                nbl->object = NULL;
+            } else {
+                shadow_nbl_drop(verifier, nbl);
+            }
+        }
+    if (object->dependents)
+        forget_parent(object);
+    if (object->parent)
+        object->parent->dependents--;
+    list_del(&object->link);
+    table_remove(&verifier->objects, &object->entry);
+    free(object);
+}
+
+/* ---- NBLs ---- */
+
+static size_t
+count_buffers(const NET_BUFFER_LIST *nbl)
+{
+    size_t count = 0;
+
+    for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl); nb; nb = NET_BUFFER_NEXT_NB(nb))
+        count++;
+    return count;
+}
+
+struct shadow_nbl *
+shadow_nbl_add(struct verifier *verifier, const struct call *call, NET_BUFFER_LIST *nbl,
+               enum shadow_kind kind, struct shadow_object *object)
+{
+    size_t count = count_buffers(nbl), at = 0;
+    struct shadow_nbl *shadow = calloc(1, sizeof(*shadow) + count * sizeof(shadow->buffers[0]));
+
+    if (!shadow)
+        return NULL;
+    shadow->nbl = nbl;
+    shadow->kind = kind;
+    shadow->object = object;
+    shadow->adapter = call->adapter;
+    shadow->binding = call->binding;
+    shadow->number = ++verifier->numbers;
+    shadow->context = nbl->Context;
+    memcpy(shadow->protocol_reserved, nbl->ProtocolReserved, sizeof(shadow->protocol_reserved));
+    shadow->buffer_count = count;
+    for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl); nb; nb = NET_BUFFER_NEXT_NB(nb)) {
+        shadow->buffers[at++] = (struct shadow_buffer){NET_BUFFER_DATA_LENGTH(nb),
+                                                       NET_BUFFER_DATA_OFFSET(nb)};
+        shadow->length += NET_BUFFER_DATA_LENGTH(nb);
+    }
+    list_init(&shadow->link);
+    if (object)
+        list_add_tail(&object->nbls[kind], &shadow->link);
+    table_add(&verifier->nbls, &shadow->entry, nbl);
+    return shadow;
+}
+
+struct shadow_nbl *
+shadow_nbl_find(struct verifier *verifier, const NET_BUFFER_LIST *nbl, enum shadow_kind kind,
+                const struct shadow_binding *binding)
+{
+    for (struct table_entry *entry = table_find(&verifier->nbls, nbl); entry;
+         entry = table_find_older(entry)) {
+        struct shadow_nbl *shadow = container_of(entry, struct shadow_nbl, entry);
+
+        if (shadow->kind == kind && shadow->binding == binding)
+            return shadow;
+    }
+    return NULL;
+}
+
+void
+shadow_nbl_drop(struct verifier *verifier, struct shadow_nbl *nbl)
+{
+    list_del(&nbl->link);
+    table_remove(&verifier->nbls, &nbl->entry);
+    free(nbl);
+}
+
+/* ---- the end ---- */
+
+void
+shadow_fini(struct verifier *verifier)
+{
+    struct table_entry *entry;
+
+    while ((entry = table_any(&verifier->trees)) != NULL)
+        shadow_tree_free(verifier, container_of(entry, struct shadow_tree, entry));
+    while ((entry = table_any(&verifier->objects)) != NULL)
+        shadow_object_drop(verifier, container_of(entry, struct shadow_object, entry));
+    while ((entry = table_any(&verifier->nbls)) != NULL)
+        shadow_nbl_drop(verifier, container_of(entry, struct shadow_nbl, entry));
+    while ((entry = table_any(&verifier->bindings)) != NULL) {
+        table_remove(&verifier->bindings, entry);
+        free(container_of(entry, struct shadow_binding, entry));
+    }
+    while ((entry = table_any(&verifier->adapters)) != NULL) {
+        table_remove(&verifier->adapters, entry);
+        free(container_of(entry, struct shadow_adapter, entry));
+    }
+    while (!list_empty(&verifier->drivers))
+        free(container_of(list_take_first(&verifier->drivers), struct shadow_driver, link));
+    table_fini(&verifier->adapters);
+    table_fini(&verifier->bindings);
+    table_fini(&verifier->objects);
+    table_fini(&verifier->trees);
+    table_fini(&verifier->blocks);
+    table_fini(&verifier->nbls);
+}

@@ -1,0 +1,309 @@
+/*
+ * What the verifier believes of the world: a shadow of every driver, adapter, binding, offloaded
+ * object, outstanding tree and NBL that is under way. The checks of a family (registration.c,
+ * tree.c, …) compare a call with it; track.c alone changes it, after they have looked.
+ *
+ * One mutex guards everything; it is held while a crossing is looked at, never while a driver runs.
+ */
+#ifndef VERIFIER_SHADOW_H
+#define VERIFIER_SHADOW_H
+
+#include <ndischimney.h>
+
+#include "base/list.h"
+#include "chimney/verifier.h"
+#include "verifier/table.h"
+
+#include <threads.h>
+
+#define SHADOW_NAME 64
+
+struct call;
+struct verifier;
+
+/* ---- drivers, adapters, bindings ---- */
+
+struct shadow_driver {
+    struct list link;
+    char name[SHADOW_NAME];
+    bool is_miniport, is_protocol;
+    /* tables registered successfully */
+    unsigned provider_generic, provider_tcp, client_generic, client_tcp;
+    bool breached;
+};
+
+struct shadow_adapter {
+    struct table_entry entry; /* by miniport handle */
+    char name[SHADOW_NAME];
+    struct shadow_driver *driver;
+    bool is_im;
+    const void *lower_binding;
+    char state[16]; /* as on_state told last */
+    /* initialisation */
+    unsigned attributes_set; /* registration 1, general 2, offload 4 */
+    unsigned got_handlers, one_buffer_pools;
+    bool has_capabilities;
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities;
+    bool has_parameters;
+    NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS parameters; /* as last set */
+    /* running */
+    bool paused_offload, uploading_all; /* PAUSE or UPLOAD_ALL in force; the latter only */
+    bool power_pending;
+    struct list objects; /* shadow_object */
+    size_t initiates;    /* trees on their way */
+    size_t indicated;    /* chimney NBLs with the drivers above */
+    size_t frames_down, frames_up;
+    uint64_t upload_all_us;
+};
+
+struct shadow_binding {
+    struct table_entry entry; /* by binding handle */
+    struct shadow_adapter *adapter;
+    struct shadow_driver *driver; /* above */
+    bool im_above, open;
+    char state[16];
+    size_t requests; /* outstanding */
+    size_t frames_down;
+};
+
+/* ---- offloaded objects ---- */
+
+enum shadow_layer { SHADOW_NEIGHBOR, SHADOW_PATH, SHADOW_TCP, SHADOW_NO_LAYER };
+enum shadow_class { SHADOW_CONST, SHADOW_CACHED, SHADOW_DELEGATED, SHADOW_CLASSES };
+enum shadow_life { SHADOW_INITIATING, SHADOW_OFFLOADED, SHADOW_TERMINATING };
+enum shadow_kind {
+    SHADOW_SEND,
+    SHADOW_RECEIVE,
+    SHADOW_DISCONNECT,
+    SHADOW_FORWARD,
+    SHADOW_INDICATED, /* upwards, to be returned */
+    SHADOW_FRAME,     /* the regular path, down */
+    SHADOW_FRAME_UP,
+    SHADOW_KINDS
+};
+
+/* One per landing: with an intermediate driver a connection has two, one under the other. */
+struct shadow_object {
+    struct table_entry entry; /* by NDIS_OFFLOAD_HANDLE */
+    struct list link;         /* adapter.objects */
+    NDIS_OFFLOAD_HANDLE *handle;
+    enum shadow_life life;
+    enum shadow_layer layer;
+    bool ipv6; /* paths */
+    UCHAR type;
+    struct shadow_adapter *adapter;
+    struct shadow_binding *binding;
+    struct shadow_object *parent; /* of a path its neighbor; NULL when not known */
+    size_t dependents;
+    void *context; /* MiniportOffloadContext, once it is there */
+    /* As lent and updated since; empty classes have length 0. */
+    union {
+        UCHAR neighbor[sizeof(NEIGHBOR_OFFLOAD_STATE_CONST)];
+        UCHAR path[sizeof(PATH_OFFLOAD_STATE_CONST)];
+        UCHAR tcp[sizeof(TCP_OFFLOAD_STATE_CONST)];
+        NEIGHBOR_OFFLOAD_STATE_CONST neighbor_state;
+        PATH_OFFLOAD_STATE_CONST path_state;
+        TCP_OFFLOAD_STATE_CONST tcp_state;
+    } fixed;
+    union {
+        NEIGHBOR_OFFLOAD_STATE_CACHED neighbor;
+        PATH_OFFLOAD_STATE_CACHED path;
+        TCP_OFFLOAD_STATE_CACHED tcp;
+    } cached;
+    union {
+        NEIGHBOR_OFFLOAD_STATE_DELEGATED neighbor;
+        PATH_OFFLOAD_STATE_DELEGATED path;
+        TCP_OFFLOAD_STATE_DELEGATED tcp;
+    } delegated; /* as last handed over, in either direction */
+    /* operations outstanding */
+    unsigned queries, updates, invalidates;
+    bool invalidated, relinked, failed; /* failed: a query or update did */
+    uint64_t failed_us, invalidated_us;
+    /* calls in progress, on any thread */
+    unsigned calls[SHADOW_KINDS];       /* down, and TCP_RECEIVE_INDICATE */
+    unsigned completions[SHADOW_KINDS]; /* completion calls */
+    unsigned events;
+    bool announced; /* its initiate completion has returned */
+    /* TCP: data */
+    struct list nbls[SHADOW_KINDS]; /* shadow_nbl, in posting order */
+    bool chain_handed_over;         /* the first sends came with the initiate */
+    bool buffered;                  /* BufferedData came with it and was not delivered yet */
+    bool refused;                   /* an indication was, and nothing was posted since */
+    /* TCP: events seen, and when */
+    ULONG retrieve_reason; /* 0: none; a mandatory one is not replaced by an optional one */
+    uint64_t retrieve_us;
+    bool aborted, peer_closed, host_closed, host_aborted, disconnect_failed;
+    uint64_t aborted_us, backlog_us;
+    bool breached;
+};
+
+/* ---- block lists ---- */
+
+enum shadow_role { SHADOW_PLACEHOLDER, SHADOW_LINKER, SHADOW_NEW, SHADOW_REFERENCE };
+
+struct shadow_node {
+    struct table_entry entry; /* by block, while the tree is outstanding */
+    struct shadow_node *next; /* in the order of the walk */
+    struct shadow_node *pending;
+    struct shadow_tree *tree;
+    struct shadow_node *parent; /* NULL: the root and its siblings */
+    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block;
+    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST issued; /* as the caller passed it */
+    enum shadow_role role;                   /* outside initiate: PLACEHOLDER or REFERENCE */
+    enum shadow_layer layer;                 /* by its type, or its place; NO_LAYER: not known */
+    struct shadow_object *object;            /* not of placeholders */
+    bool sibling;                            /* reached by NextBlock */
+    USHORT length[SHADOW_CLASSES];           /* of the states that follow; 0: none */
+    UCHAR *state[SHADOW_CLASSES];            /* where they are, in the caller's memory */
+    UCHAR *copy[SHADOW_CLASSES];             /* as issued, behind the node */
+};
+
+struct shadow_tree {
+    struct table_entry entry; /* by root */
+    enum crossing_op op;      /* the request's */
+    struct shadow_binding *binding;
+    struct shadow_adapter *adapter;
+    struct shadow_node *first, *last;
+    size_t count;
+    uint64_t started_us;
+    bool by_ndis;   /* a forced terminate */
+    bool repeated;  /* a block was reached twice */
+    bool shared;    /* a block is in another outstanding tree */
+    bool truncated; /* out of memory: what follows was not looked at */
+};
+
+/* ---- NBLs under way ---- */
+
+struct shadow_buffer {
+    ULONG length, offset; /* DataLength, DataOffset when posted */
+};
+
+/* One per landing; the newest is found first. */
+struct shadow_nbl {
+    struct table_entry entry; /* by NBL */
+    struct list link;         /* object.nbls, or the adapter's */
+    NET_BUFFER_LIST *nbl;
+    enum shadow_kind kind;
+    struct shadow_object *object; /* NULL: frames, and NBLs whose object is gone */
+    struct shadow_adapter *adapter;
+    struct shadow_binding *binding;
+    unsigned long long posting; /* call.id of the call that brings it */
+    unsigned long long number;  /* counts up per verifier: posting order */
+    ULONG flags;                /* disconnect */
+    bool no_push, with_initiate;
+    ULONG prefilled; /* TcpReceiveBytesTransferred */
+    ULONG length;    /* of all its buffers */
+    PVOID context, protocol_reserved[4], info0;
+    size_t buffer_count;
+    struct shadow_buffer buffers[]; /* as posted */
+};
+
+/* ---- calls in progress on this thread ---- */
+
+struct call {
+    unsigned long long id; /* never 0, never the same */
+    struct verifier *verifier;
+    struct crossing *crossing; /* good inside a check only */
+    enum crossing_op op;
+    struct call *outer; /* the call on whose stack this one is */
+    struct shadow_adapter *adapter;
+    struct shadow_binding *binding; /* NULL: a call that has none */
+    struct shadow_object *object;   /* of data calls and events; NULL: unknown handle */
+    struct shadow_tree *tree;       /* of state operations and completions */
+    const void *root;
+    uint64_t started_us;
+    NET_BUFFER_LIST *nbl; /* the first; after the call only a name */
+    ULONG length;         /* receive indications: bytes offered */
+};
+
+/* ---- the verifier ---- */
+
+struct verifier {
+    struct observer observer;
+    struct verifier_options options;
+    mtx_t lock;
+    struct verifier_counts counts;
+    struct list drivers;
+    struct table adapters, bindings, objects, trees, blocks, nbls;
+    unsigned long long numbers;
+    const void *completed[16]; /* roots of the last trees completed */
+    unsigned completed_at;
+    uint64_t looked_us; /* deadlines */
+};
+
+/* What a family brings: one function per crossing, before and after. */
+typedef void check_fn(struct verifier *verifier, struct call *call);
+struct family {
+    check_fn *before[CROSSING_COUNT], *after[CROSSING_COUNT];
+    void (*tick)(struct verifier *verifier, uint64_t now_us);
+    void (*finish)(struct verifier *verifier);
+};
+extern const struct family decode_family, registration_family, tree_family, complete_family,
+    issue_family, send_family, receive_family, indicate_family, forward_family, disconnect_family,
+    event_family, terminate_family, intermediate_family, base_family, wire_family, track_family;
+
+/* ---- report.c ---- */
+
+enum blame { BLAME_CALLER, BLAME_CALLEE };
+/*
+ * A breach of rule, seen at call, by the driver that made it or the one it was made to; object: a
+ * handle, block or NBL, or NULL. Once an object (without one: a driver) has had a breach, the next
+ * ones are marked as consequential.
+ */
+void report(const struct call *call, unsigned rule, enum blame blame, const void *object,
+            const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Without a call: of a deadline, or at the end. driver and adapter may be NULL. */
+void report_late(struct verifier *verifier, unsigned rule, const char *driver, const char *adapter,
+                 const void *object, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* ---- shadow.c: finding and making ---- */
+
+struct shadow_driver *shadow_driver(struct verifier *verifier, const char *name);
+struct shadow_adapter *shadow_adapter(struct verifier *verifier, const struct crossing *crossing);
+struct shadow_binding *shadow_binding(struct verifier *verifier, const struct crossing *crossing);
+struct shadow_object *shadow_object_find(struct verifier *verifier, const void *handle);
+/* Initiating. NULL: out of memory. */
+struct shadow_object *shadow_object_add(struct verifier *verifier, struct shadow_node *node);
+void shadow_object_drop(struct verifier *verifier, struct shadow_object *object);
+struct shadow_nbl *shadow_nbl_add(struct verifier *verifier, const struct call *call,
+                                  NET_BUFFER_LIST *nbl, enum shadow_kind kind,
+                                  struct shadow_object *object);
+/* The newest one of that kind at that binding. NULL: it is not under way there. */
+struct shadow_nbl *shadow_nbl_find(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
+                                   enum shadow_kind kind, const struct shadow_binding *binding);
+void shadow_nbl_drop(struct verifier *verifier, struct shadow_nbl *nbl);
+void shadow_fini(struct verifier *verifier);
+
+/* false: no state type. */
+bool shadow_type(UCHAR type, enum shadow_layer *layer, bool *ipv6);
+/* Which classes of state follow a block of that type: a bit for each. */
+unsigned shadow_type_classes(UCHAR type);
+USHORT shadow_state_size(enum shadow_layer layer, enum shadow_class class);
+const char *shadow_layer_name(enum shadow_layer layer);
+
+/* ---- decode.c: trees ---- */
+
+/* What tells that a driver wrote nothing. */
+#define SHADOW_POISON ((NDIS_STATUS)0xEBADBAD0)
+#define SHADOW_POISON_BYTE 0xB7
+
+void shadow_tree_free(struct verifier *verifier, struct shadow_tree *tree);
+enum crossing_op shadow_request_of(enum crossing_op completion);
+static inline bool
+shadow_came_through(NDIS_STATUS status)
+{
+    return status == NDIS_STATUS_SUCCESS || status == NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+}
+
+/* ---- verifier.c: calls ---- */
+
+/* The nearest call of op around this one on the same thread; NULL: none. */
+const struct call *call_around(const struct call *call, enum crossing_op op);
+/* On whose stack this call is; NULL: that one has returned, or is on another thread. */
+const struct call *call_with_id(const struct call *call, unsigned long long id);
+/* The call is NDIS's own, or NDIS completes what it refused. */
+bool call_by_ndis(const struct call *call);
+/* Data calls and completions by kind; SHADOW_KINDS: the op is neither. */
+enum shadow_kind call_kind(enum crossing_op op, bool *completion);
+
+#endif

@@ -1,0 +1,552 @@
+/*
+ * The shadow follows the calls: what was allowed to go on becomes what the verifier believes. This
+ * family comes last, so every check has seen the world as it was before the call.
+ *
+ * It also writes the poison by which the others see that a driver wrote nothing: in the Status of
+ * every block, in the delegated states that a query or terminate asks for, in Status and
+ * TcpOffloadBytesTransferred of NBLs. The callee must overwrite all of these (V-033, V-052, V-055,
+ * V-078, V-094).
+ */
+#include "verifier/shadow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- requests ---- */
+
+static void
+poison_node(const struct shadow_tree *tree, struct shadow_node *node)
+{
+    enum shadow_class first = SHADOW_CLASSES;
+
+    node->block->Status = SHADOW_POISON;
+    if (tree->op == CROSSING_QUERY)
+        first = SHADOW_CONST;
+    else if (tree->op == CROSSING_TERMINATE)
+        first = SHADOW_DELEGATED;
+    for (enum shadow_class class = first; class < SHADOW_CLASSES; class ++)
+        if (node->length[class])
+            memset(node->state[class] + sizeof(OFFLOAD_STATE_HEADER), SHADOW_POISON_BYTE,
+                   node->length[class] - sizeof(OFFLOAD_STATE_HEADER));
+}
+
+static void
+chain_posted(struct verifier *verifier, const struct call *call, struct shadow_node *node)
+{
+    for (NET_BUFFER_LIST *nbl = node->issued.NetBufferListChain; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_add(verifier, call, nbl, SHADOW_SEND, node->object);
+
+        if (shadow) {
+            shadow->with_initiate = true;
+            shadow->info0 = nbl->NetBufferListInfo[TcpOffloadBytesTransferred];
+        }
+    }
+}
+
+static void
+node_issued(struct verifier *verifier, const struct call *call, struct shadow_node *node)
+{
+    struct shadow_object *object;
+
+    if (node->role == SHADOW_NEW && !node->object)
+        node->object = shadow_object_add(verifier, node);
+    object = node->object;
+    if (!object)
+        return;
+    switch (call->op) {
+    case CROSSING_INITIATE:
+        if (node->role != SHADOW_NEW || object->layer != SHADOW_TCP)
+            break;
+        chain_posted(verifier, call, node);
+        object->chain_handed_over = !list_empty(&object->nbls[SHADOW_SEND]);
+        object->buffered = object->delegated.tcp.BufferedData != NULL;
+        break;
+    case CROSSING_TERMINATE:
+        object->life = SHADOW_TERMINATING;
+        break;
+    case CROSSING_UPDATE:
+        object->updates++;
+        break;
+    case CROSSING_INVALIDATE:
+        object->invalidates++;
+        object->invalidated = true;
+        object->invalidated_us = call->started_us;
+        break;
+    case CROSSING_QUERY:
+        object->queries++;
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+request_issued(struct verifier *verifier, struct call *call)
+{
+    struct shadow_tree *tree = call->tree;
+
+    if (!tree)
+        return;
+    if (call->crossing->veto != CROSSING_GO || tree->truncated) {
+        shadow_tree_free(verifier, tree);
+        call->tree = NULL;
+        return;
+    }
+    table_add(&verifier->trees, &tree->entry, call->root);
+    if (call->op == CROSSING_INITIATE)
+        tree->adapter->initiates++;
+    for (struct shadow_node *node = tree->first; node; node = node->next) {
+        node_issued(verifier, call, node);
+        poison_node(tree, node);
+    }
+}
+
+/* ---- completions of trees ---- */
+
+static void
+initiated(struct verifier *verifier, struct shadow_node *node)
+{
+    struct shadow_object *object = node->object;
+
+    if (node->role != SHADOW_NEW || !object)
+        return;
+    if (!shadow_came_through(node->block->Status)) {
+        shadow_object_drop(verifier, object);
+        node->object = NULL;
+        return;
+    }
+    object->life = SHADOW_OFFLOADED;
+    object->context = object->handle->MiniportOffloadContext;
+}
+
+static void
+updated(struct shadow_node *node)
+{
+    struct shadow_object *object = node->object;
+
+    object->updates--;
+    if (node->block->Status != NDIS_STATUS_SUCCESS)
+        return;
+    if (node->length[SHADOW_CACHED])
+        memcpy(&object->cached, node->copy[SHADOW_CACHED], node->length[SHADOW_CACHED]);
+    if (object->layer == SHADOW_PATH && node->parent && node->parent->object &&
+        node->parent->object->layer == SHADOW_NEIGHBOR) { /* relinked */
+        if (object->parent)
+            object->parent->dependents--;
+        object->parent = node->parent->object;
+        object->parent->dependents++;
+    }
+}
+
+static void
+node_completed(struct verifier *verifier, enum crossing_op request, struct shadow_node *node)
+{
+    struct shadow_object *object = node->object;
+    bool good = node->block->Status == NDIS_STATUS_SUCCESS;
+
+    if (!object)
+        return;
+    switch (request) {
+    case CROSSING_INITIATE:
+        initiated(verifier, node);
+        break;
+    case CROSSING_UPDATE:
+        updated(node);
+        object->failed |= !good;
+        break;
+    case CROSSING_INVALIDATE:
+        object->invalidates--;
+        break;
+    case CROSSING_QUERY:
+        object->queries--;
+        object->failed |= !good;
+        if (good && node->length[SHADOW_DELEGATED])
+            memcpy(&object->delegated, node->state[SHADOW_DELEGATED],
+                   node->length[SHADOW_DELEGATED]);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Children before parents: a parent may only go when nothing refers to it. */
+static void
+objects_terminated(struct verifier *verifier, struct shadow_tree *tree)
+{
+    for (int layer = SHADOW_TCP; layer >= SHADOW_NEIGHBOR; layer--)
+        for (struct shadow_node *node = tree->first; node; node = node->next)
+            if (node->object && node->object->layer == (enum shadow_layer)layer &&
+                node->object->life == SHADOW_TERMINATING) {
+                shadow_object_drop(verifier, node->object);
+                node->object = NULL;
+            }
+}
+
+/* Also what NDIS refused: then nothing was ever begun below. */
+static void
+undo_refused(struct verifier *verifier, struct shadow_tree *tree)
+{
+    for (struct shadow_node *node = tree->first; node; node = node->next) {
+        struct shadow_object *object = node->object;
+
+        if (!object)
+            continue;
+        if (tree->op == CROSSING_INITIATE && node->role == SHADOW_NEW &&
+            object->life == SHADOW_INITIATING) {
+            shadow_object_drop(verifier, object);
+            node->object = NULL;
+        } else if (tree->op == CROSSING_TERMINATE) {
+            object->life = SHADOW_OFFLOADED;
+        } else if (tree->op == CROSSING_UPDATE) {
+            object->updates--;
+        } else if (tree->op == CROSSING_QUERY) {
+            object->queries--;
+        } else if (tree->op == CROSSING_INVALIDATE) {
+            object->invalidates--;
+        }
+    }
+}
+
+/* NBLs that come back in a chain, or as BufferedData, change hands without a completion (P20,
+ * P21). */
+static void
+terminated_data(struct verifier *verifier, const struct call *call, struct shadow_node *node)
+{
+    const TCP_OFFLOAD_STATE_DELEGATED *state = (const void *)node->state[SHADOW_DELEGATED];
+
+    for (NET_BUFFER_LIST *nbl = node->block->NetBufferListChain; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_find(verifier, nbl, SHADOW_SEND, call->binding);
+
+        if (shadow)
+            shadow_nbl_drop(verifier, shadow);
+    }
+    if (!state || node->layer != SHADOW_TCP || node->block->Status != NDIS_STATUS_SUCCESS)
+        return;
+    for (NET_BUFFER_LIST *nbl = state->BufferedData; nbl; nbl = nbl->Next)
+        if (shadow_nbl_add(verifier, call, nbl, SHADOW_INDICATED, NULL))
+            call->adapter->indicated++;
+}
+
+static void
+unpoison(struct shadow_node *node)
+{
+    TCP_OFFLOAD_STATE_DELEGATED *state = (void *)node->state[SHADOW_DELEGATED];
+    PVOID poison;
+
+    memset(&poison, SHADOW_POISON_BYTE, sizeof(poison));
+    if (!state || node->layer != SHADOW_TCP || (PVOID)state->BufferedData != poison)
+        return;
+    state->BufferedData = NULL; /* complained about; nobody shall follow it */
+    state->SendDataHead = state->SendDataTail = NULL;
+}
+
+static void
+request_completed(struct verifier *verifier, struct call *call)
+{
+    struct shadow_tree *tree = call->tree;
+
+    if (!tree || call->crossing->veto != CROSSING_GO)
+        return;
+    table_remove(&verifier->trees, &tree->entry);
+    tree->entry.key = NULL;
+    verifier->completed[verifier->completed_at++ % 16] = call->root;
+    if (tree->op == CROSSING_INITIATE)
+        tree->adapter->initiates--;
+    if (call_by_ndis(call)) {
+        undo_refused(verifier, tree);
+    } else {
+        for (struct shadow_node *node = tree->first; node; node = node->next) {
+            if (tree->op == CROSSING_TERMINATE) {
+                unpoison(node);
+                terminated_data(verifier, call, node);
+            }
+            node_completed(verifier, tree->op, node);
+        }
+        if (tree->op == CROSSING_TERMINATE)
+            objects_terminated(verifier, tree);
+    }
+    /* from here on the memory is the caller's, who may use it again at once */
+    for (struct shadow_node *node = tree->first; node; node = node->next) {
+        table_remove(&verifier->blocks, &node->entry);
+        node->entry.key = NULL;
+    }
+}
+
+static void
+completion_returned(struct verifier *verifier, struct call *call)
+{
+    struct shadow_tree *tree = call->tree;
+
+    if (!tree || tree->entry.key) /* vetoed: still outstanding */
+        return;
+    for (struct shadow_node *node = tree->first; node; node = node->next) {
+        struct shadow_object *object = NULL;
+
+        if (tree->op == CROSSING_INITIATE && node->role == SHADOW_NEW)
+            object = shadow_object_find(verifier, node->issued.OffloadHandle);
+        if (object && object == node->object)
+            object->announced = true;
+    }
+    shadow_tree_free(verifier, tree);
+    call->tree = NULL;
+}
+
+/* ---- data ---- */
+
+static void
+nbls_posted(struct verifier *verifier, struct call *call)
+{
+    bool completion;
+    enum shadow_kind kind = call_kind(call->op, &completion);
+
+    if (call->object)
+        call->object->calls[kind]++;
+    if (!call->object || call->crossing->veto != CROSSING_GO)
+        return;
+    if (kind == SHADOW_RECEIVE)
+        call->object->refused = false;
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_add(verifier, call, nbl, kind, call->object);
+
+        if (!shadow)
+            continue;
+        shadow->posting = call->id;
+        shadow->flags = call->crossing->code;
+        shadow->no_push = nbl->NetBufferListInfo[TcpReceiveNoPush] != NULL;
+        shadow->prefilled = (ULONG)(ULONG_PTR)nbl->NetBufferListInfo[TcpReceiveBytesTransferred];
+        nbl->Status = SHADOW_POISON;
+        nbl->NetBufferListInfo[TcpOffloadBytesTransferred] = (PVOID)(LONG_PTR)SHADOW_POISON;
+    }
+}
+
+static void
+post_returned(struct verifier *verifier, struct call *call)
+{
+    bool completion;
+    enum shadow_kind kind = call_kind(call->op, &completion);
+    struct shadow_object *object = shadow_object_find(verifier, call->crossing->object);
+
+    if (object && object == call->object) /* or it went during the call */
+        object->calls[kind]--;
+}
+
+static void
+nbls_completed(struct verifier *verifier, struct call *call)
+{
+    bool completion;
+    enum shadow_kind kind = call_kind(call->op, &completion);
+
+    if (call->crossing->veto != CROSSING_GO)
+        return;
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_find(verifier, nbl, kind, call->binding);
+
+        if (!shadow)
+            continue;
+        if (kind == SHADOW_INDICATED)
+            shadow->adapter->indicated--;
+        if (kind == SHADOW_DISCONNECT && shadow->object && nbl->Status != NDIS_STATUS_SUCCESS)
+            shadow->object->disconnect_failed = true;
+        shadow_nbl_drop(verifier, shadow);
+    }
+}
+
+static void
+disconnect_posted(struct verifier *verifier, struct call *call)
+{
+    if (call->object && call->crossing->veto == CROSSING_GO) {
+        call->object->host_closed = true;
+        call->object->host_aborted |= call->crossing->code == TCP_DISCONNECT_ABORTIVE_CLOSE;
+    }
+    nbls_posted(verifier, call);
+}
+
+static void
+indicating(struct verifier *verifier, struct call *call)
+{
+    NET_BUFFER_LIST *nbl = call->crossing->nbls;
+
+    struct shadow_nbl *shadow;
+
+    if (call->object)
+        call->object->calls[SHADOW_INDICATED]++;
+    if (!nbl || call->crossing->veto != CROSSING_GO)
+        return;
+    shadow = shadow_nbl_add(verifier, call, nbl, SHADOW_INDICATED, call->object);
+    if (shadow) {
+        shadow->posting = call->id;
+        call->adapter->indicated++;
+    }
+    call->length = NET_BUFFER_LIST_FIRST_NB(nbl)
+                       ? NET_BUFFER_DATA_LENGTH(NET_BUFFER_LIST_FIRST_NB(nbl))
+                       : 0;
+}
+
+/* A refused NBL is the target's again; an accepted one may have been returned already. */
+static void
+indicated(struct verifier *verifier, struct call *call)
+{
+    struct shadow_object *object = shadow_object_find(verifier, call->crossing->object);
+    bool accepted = call->crossing->status == NDIS_STATUS_SUCCESS;
+    struct shadow_nbl *nbl;
+
+    if (object && object == call->object) {
+        object->calls[SHADOW_INDICATED]--;
+        object->refused = !accepted;
+    }
+    if (accepted && !call->crossing->refused)
+        return;
+    nbl = shadow_nbl_find(verifier, call->nbl, SHADOW_INDICATED, call->binding);
+    if (nbl && nbl->posting == call->id) {
+        call->adapter->indicated--;
+        shadow_nbl_drop(verifier, nbl);
+    }
+}
+
+/* ---- events, status, requests ---- */
+
+static bool
+mandatory(ULONG reason)
+{
+    return reason >= HardwareFailure && reason <= UploadRequested;
+}
+
+static void
+event(struct verifier *verifier, struct call *call)
+{
+    struct shadow_object *object = call->object;
+
+    if (!object)
+        return;
+    object->events++;
+    switch (call->crossing->code) {
+    case TcpIndicateRetrieve:
+        if (!mandatory(object->retrieve_reason)) {
+            object->retrieve_reason = call->crossing->info;
+            object->retrieve_us = call->started_us;
+        }
+        break;
+    case TcpIndicateAbort:
+        if (!object->aborted)
+            object->aborted_us = call->started_us;
+        object->aborted = true;
+        break;
+    case TcpIndicateDisconnect:
+        object->peer_closed = true;
+        break;
+    case TcpIndicateSendBacklogChange:
+        object->backlog_us = call->started_us;
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+event_returned(struct verifier *verifier, struct call *call)
+{
+    struct shadow_object *object = shadow_object_find(verifier, call->crossing->object);
+
+    if (object && object == call->object)
+        object->events--;
+}
+
+static void
+status(struct verifier *verifier, struct call *call)
+{
+    const NDIS_STATUS_INDICATION *indication = call->crossing->data;
+    struct shadow_adapter *adapter = call->adapter;
+
+    if (!adapter)
+        return;
+    switch ((NDIS_STATUS)call->crossing->code) {
+    case NDIS_STATUS_UPLOAD_ALL:
+        if (!adapter->uploading_all)
+            adapter->upload_all_us = call->started_us;
+        adapter->uploading_all = true; /* fall through */
+    case NDIS_STATUS_OFFLOAD_PAUSE:
+        adapter->paused_offload = true;
+        break;
+    case NDIS_STATUS_OFFLOAD_RESUME:
+        adapter->paused_offload = adapter->uploading_all = false;
+        if (indication && indication->StatusBuffer &&
+            indication->StatusBufferSize >= sizeof(adapter->capabilities))
+            memcpy(&adapter->capabilities, indication->StatusBuffer, sizeof(adapter->capabilities));
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+remember_parameters(struct call *call, const NDIS_OID_REQUEST *request, NDIS_STATUS result)
+{
+    const struct _SET *set = &request->DATA.SET_INFORMATION;
+
+    if (!call->adapter || result != NDIS_STATUS_SUCCESS ||
+        request->RequestType != NdisRequestSetInformation ||
+        set->Oid != OID_TCP_CONNECTION_OFFLOAD_PARAMETERS ||
+        set->InformationBufferLength < sizeof(call->adapter->parameters))
+        return;
+    memcpy(&call->adapter->parameters, set->InformationBuffer, sizeof(call->adapter->parameters));
+    call->adapter->has_parameters = true;
+}
+
+static void
+oid_completed(struct verifier *verifier, struct call *call)
+{
+    if (call->crossing->data)
+        remember_parameters(call, call->crossing->data, call->crossing->status);
+}
+
+static void
+oid_issued(struct verifier *verifier, struct call *call)
+{
+    call->root = call->crossing->data; /* still good when the miniport answers at once */
+}
+
+static void
+oid_returned(struct verifier *verifier, struct call *call)
+{
+    if (call->crossing->status != NDIS_STATUS_PENDING && call->root)
+        remember_parameters(call, call->root, call->crossing->status);
+}
+
+const struct family track_family = {
+    .before = {[CROSSING_INITIATE] = request_issued,
+               [CROSSING_TERMINATE] = request_issued,
+               [CROSSING_UPDATE] = request_issued,
+               [CROSSING_INVALIDATE] = request_issued,
+               [CROSSING_QUERY] = request_issued,
+               [CROSSING_INITIATE_COMPLETE] = request_completed,
+               [CROSSING_TERMINATE_COMPLETE] = request_completed,
+               [CROSSING_UPDATE_COMPLETE] = request_completed,
+               [CROSSING_INVALIDATE_COMPLETE] = request_completed,
+               [CROSSING_QUERY_COMPLETE] = request_completed,
+               [CROSSING_TCP_SEND] = nbls_posted,
+               [CROSSING_TCP_RECEIVE] = nbls_posted,
+               [CROSSING_TCP_FORWARD] = nbls_posted,
+               [CROSSING_TCP_DISCONNECT] = disconnect_posted,
+               [CROSSING_TCP_SEND_COMPLETE] = nbls_completed,
+               [CROSSING_TCP_RECEIVE_COMPLETE] = nbls_completed,
+               [CROSSING_TCP_FORWARD_COMPLETE] = nbls_completed,
+               [CROSSING_TCP_DISCONNECT_COMPLETE] = nbls_completed,
+               [CROSSING_TCP_RECEIVE_RETURN] = nbls_completed,
+               [CROSSING_TCP_RECEIVE_INDICATE] = indicating,
+               [CROSSING_TCP_EVENT] = event,
+               [CROSSING_STATUS] = status,
+               [CROSSING_OID] = oid_issued,
+               [CROSSING_OID_COMPLETE] = oid_completed},
+    .after = {[CROSSING_INITIATE_COMPLETE] = completion_returned,
+              [CROSSING_TERMINATE_COMPLETE] = completion_returned,
+              [CROSSING_UPDATE_COMPLETE] = completion_returned,
+              [CROSSING_INVALIDATE_COMPLETE] = completion_returned,
+              [CROSSING_QUERY_COMPLETE] = completion_returned,
+              [CROSSING_TCP_SEND] = post_returned,
+              [CROSSING_TCP_RECEIVE] = post_returned,
+              [CROSSING_TCP_FORWARD] = post_returned,
+              [CROSSING_TCP_DISCONNECT] = post_returned,
+              [CROSSING_TCP_RECEIVE_INDICATE] = indicated,
+              [CROSSING_TCP_EVENT] = event_returned,
+              [CROSSING_OID] = oid_returned},
+};
