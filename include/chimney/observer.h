@@ -42,6 +42,13 @@ enum crossing_op { CHIMNEY_CROSSINGS(CHIMNEY_CROSSING_ENUM) CROSSING_COUNT };
 
 const char *crossing_name(enum crossing_op op);
 
+/* crossing.code of REGISTER and SET_HANDLERS: what crossing.object is the handle of. */
+enum crossing_handle {
+    CROSSING_HANDLE_MINIPORT,
+    CROSSING_HANDLE_PROTOCOL,
+    CROSSING_HANDLE_BINDING
+};
+
 /*
  * What an observer may say to a call before it is made. REFUSE: NDIS completes it with a failure
  * (down) or forgets it (up). DROP: forgotten in both directions, for what is with somebody else

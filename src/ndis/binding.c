@@ -97,6 +97,7 @@ binding_observe_answer(struct ndis_binding *binding, enum crossing_op op, NDIS_S
     struct crossing crossing = ndis_crossing(op, binding, false);
 
     crossing.to = "ndis";
+    crossing.code = (ULONG)binding->event.NetPnPEvent.NetEvent;
     crossing.status = status;
     ndis_observe(binding->head.house, &crossing);
 }

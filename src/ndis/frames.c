@@ -124,6 +124,10 @@ NdisMIndicateReceiveNetBufferLists(NDIS_HANDLE MiniportAdapterHandle,
 
     if (NDIS_UNLIKELY(!adapter))
         return;
+    if (NDIS_UNLIKELY(!ndis_adapter_up(adapter) || adapter->state == NDIS_ADAPTER_PAUSED))
+        ndis_breach(adapter->head.house, 182, adapter->miniport->driver->name,
+                    "adapter %s indicates frames while it is %s", adapter->name,
+                    ndis_adapter_state_name(adapter->state));
     list_for_each(binding, &adapter->bindings, struct ndis_binding, link) {
         if (binding->state != NDIS_BINDING_RUNNING)
             continue;

@@ -167,14 +167,17 @@ client_of_binding(struct ndis_binding *binding)
 }
 
 static struct ndis_driver *
-driver_of(struct ndis_head *head)
+driver_of(struct ndis_head *head, enum crossing_handle *kind)
 {
     switch (head->magic) {
     case NDIS_MAGIC_MINIPORT:
+        *kind = CROSSING_HANDLE_MINIPORT;
         return ((struct ndis_miniport *)head)->driver;
     case NDIS_MAGIC_PROTOCOL:
+        *kind = CROSSING_HANDLE_PROTOCOL;
         return ((struct ndis_protocol *)head)->driver;
     case NDIS_MAGIC_BINDING:
+        *kind = CROSSING_HANDLE_BINDING;
         return ((struct ndis_binding *)head)->protocol->driver;
     default:
         return NULL;
@@ -186,6 +189,7 @@ NdisSetOptionalHandlers(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS O
 {
     struct ndis_head *head = NdisHandle;
     NDIS_STATUS status = NDIS_STATUS_FAILURE;
+    enum crossing_handle kind;
     struct ndis_driver *driver;
     struct house *house;
 
@@ -199,11 +203,12 @@ NdisSetOptionalHandlers(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS O
         status = set_client(&((struct ndis_protocol *)NdisHandle)->client, OptionalHandlers);
     else if (head->magic == NDIS_MAGIC_BINDING)
         status = set_client(client_of_binding(NdisHandle), OptionalHandlers);
-    driver = driver_of(head);
+    driver = driver_of(head, &kind);
     house = driver ? driver->head.house : NULL;
     if (house && ndis_observed(house)) {
         struct crossing crossing = ndis_crossing_service(CROSSING_SET_HANDLERS, driver, NULL);
         crossing.object = head;
+        crossing.code = kind;
         crossing.data = OptionalHandlers;
         crossing.status = status;
         ndis_observe(house, &crossing);

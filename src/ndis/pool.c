@@ -7,7 +7,7 @@
  * A pool that is freed while elements are out is logged (V-190) and stays until its house goes, as
  * do pools that nobody freed: whoever still holds an element holds valid memory.
  */
-#include "ndis/objects.h"
+#include "ndis/landing.h"
 
 #include "base/log.h"
 
@@ -58,6 +58,12 @@ NdisAllocateNetBufferListPool(NDIS_HANDLE NdisHandle,
     pool->parameters = *Parameters;
     pool->context_bytes = (USHORT)ROUND16(Parameters->ContextSize);
     list_add_tail(&house->pools, &pool->link);
+    if (ndis_observed(house)) {
+        struct crossing crossing = ndis_crossing_service(CROSSING_POOL, NULL, NULL);
+        crossing.object = pool;
+        crossing.data = (void *)Parameters;
+        ndis_observe(house, &crossing);
+    }
     return pool;
 }
 
@@ -78,8 +84,9 @@ static void
 nbl_pool_close(struct nbl_pool *pool, const char *how)
 {
     if (pool->out)
-        log_error("NET_BUFFER_LIST pool 0x%08x %s with %zu lists outside (V-190)",
-                  pool->parameters.PoolTag, how, pool->out);
+        ndis_breach(pool->head.house, 190, NULL,
+                    "NET_BUFFER_LIST pool 0x%08x %s with %zu lists outside",
+                    pool->parameters.PoolTag, how, pool->out);
     nbl_elements_free(pool);
     list_del(&pool->link);
     ndis_bury(&pool->head);
@@ -115,7 +122,8 @@ static void
 nb_pool_close(struct nb_pool *pool, const char *how)
 {
     if (pool->out)
-        log_error("NET_BUFFER pool %s with %zu buffers outside (V-190)", how, pool->out);
+        ndis_breach(pool->head.house, 190, NULL, "NET_BUFFER pool %s with %zu buffers outside", how,
+                    pool->out);
     while (pool->free) {
         NET_BUFFER *nb = pool->free;
 

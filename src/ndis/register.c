@@ -110,6 +110,7 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
     *NdisProtocolHandle = protocol;
     crossing = ndis_crossing_service(CROSSING_REGISTER, driver, NULL);
     crossing.object = protocol;
+    crossing.code = CROSSING_HANDLE_PROTOCOL;
     crossing.data = ProtocolCharacteristics;
     ndis_observe(driver->head.house, &crossing);
     if (ProtocolCharacteristics->SetOptionsHandler)
@@ -195,6 +196,7 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
     *NdisMiniportDriverHandle = miniport;
     crossing = ndis_crossing_service(CROSSING_REGISTER, driver, NULL);
     crossing.object = miniport;
+    crossing.code = CROSSING_HANDLE_MINIPORT;
     crossing.data = MiniportDriverCharacteristics;
     ndis_observe(driver->head.house, &crossing);
     if (MiniportDriverCharacteristics->SetOptionsHandler)

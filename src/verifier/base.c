@@ -1,6 +1,264 @@
-/* V-182 … V-194: what NDIS asks of every driver. */
+/*
+ * V-182 … V-194: what NDIS asks of every driver. Much of it NDIS notices itself and tells the
+ * observers as a breach (a completion that nothing pends for, a close at the wrong time, a pool
+ * freed too early, …); here is what takes a memory: frames under way, events pending, locks held.
+ */
 #include "verifier/shadow.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#define DISPATCH_LEVEL_VALUE 2
+
+/* ---- frames ---- */
+
+static void
+frames_sent(struct verifier *verifier, struct call *call)
+{
+    if (!call->binding || !call->adapter)
+        return;
+    if (!strcmp(call->binding->state, "Paused"))
+        report(call, 184, BLAME_CALLER, call->crossing->nbls, "a send over a paused binding");
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        if (nbl->SourceHandle != call->crossing->binding)
+            report(call, 184, BLAME_CALLER, nbl, "SourceHandle is %p, not the binding's handle",
+                   nbl->SourceHandle);
+        if (!shadow_nbl_add(verifier, call, nbl, SHADOW_FRAME, NULL))
+            continue;
+        call->adapter->frames_down++;
+        call->binding->frames_down++;
+    }
+}
+
+static void
+frames_done(struct verifier *verifier, struct call *call)
+{
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_find(verifier, nbl, SHADOW_FRAME, call->binding);
+
+        if (!shadow)
+            continue; /* NDIS has a word on those */
+        shadow->adapter->frames_down--;
+        shadow->binding->frames_down--;
+        shadow_nbl_drop(verifier, shadow);
+    }
+}
+
+static void
+frames_indicated(struct verifier *verifier, struct call *call)
+{
+    if (!call->adapter || call->crossing->code & NDIS_RECEIVE_FLAGS_RESOURCES)
+        return;
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next)
+        if (shadow_nbl_add(verifier, call, nbl, SHADOW_FRAME_UP, NULL))
+            call->adapter->frames_up++;
+}
+
+static void
+frames_returned(struct verifier *verifier, struct call *call)
+{
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_find(verifier, nbl, SHADOW_FRAME_UP, call->binding);
+
+        if (!shadow) {
+            report(call, 0, BLAME_CALLER, nbl, "an NBL is returned that was not indicated here");
+            call->crossing->veto = CROSSING_REFUSE;
+            return;
+        }
+        shadow->adapter->frames_up--;
+        shadow_nbl_drop(verifier, shadow);
+    }
+}
+
+/* ---- pause, close ---- */
+
+static void
+check_paused(const struct call *call, enum blame blame)
+{
+    const struct shadow_adapter *adapter = call->adapter;
+
+    if (adapter && (adapter->frames_down || adapter->frames_up))
+        report(call, 183, blame, NULL, "paused with %zu sends and %zu indicated NBLs outstanding",
+               adapter->frames_down, adapter->frames_up);
+}
+
+static void
+paused(struct verifier *verifier, struct call *call)
+{
+    if (call->crossing->status != NDIS_STATUS_PENDING)
+        check_paused(call, BLAME_CALLEE);
+}
+
+static void
+pause_completed(struct verifier *verifier, struct call *call)
+{
+    check_paused(call, BLAME_CALLER);
+}
+
+static void
+opened(struct verifier *verifier, struct call *call)
+{
+    if (call->binding)
+        call->binding->open = true;
+}
+
+static void
+closed(struct verifier *verifier, struct call *call)
+{
+    if (!call->binding)
+        return;
+    call->binding->open = false;
+    if (call->binding->frames_down)
+        report(call, 186, BLAME_CALLER, NULL, "closed with %zu sends outstanding",
+               call->binding->frames_down);
+    if (call->binding->requests)
+        report(call, 186, BLAME_CALLER, NULL, "closed with %zu requests outstanding",
+               call->binding->requests);
+}
+
+/* ---- requests and events ---- */
+
+static void
+request_returned(struct verifier *verifier, struct call *call)
+{
+    if (call->binding && call->crossing->status == NDIS_STATUS_PENDING && !call->answered)
+        call->binding->requests++;
+}
+
+/* A miniport may complete a request before its handler has returned PENDING. */
+static void
+request_completed(struct verifier *verifier, struct call *call)
+{
+    for (struct call *around = call->outer; around; around = around->outer)
+        if (around->op == CROSSING_OID && around->root == call->crossing->data) {
+            around->answered = true;
+            return;
+        }
+    if (call->binding && call->binding->requests)
+        call->binding->requests--;
+}
+
+static const char *
+unfailing(ULONG code)
+{
+    switch (code) {
+    case NetEventPause:
+        return "NetEventPause";
+    case NetEventRestart:
+        return "NetEventRestart";
+    case NetEventReconfigure:
+        return "NetEventReconfigure";
+    case NetEventBindList:
+        return "NetEventBindList";
+    default:
+        return NULL;
+    }
+}
+
+static void
+check_event(const struct call *call, ULONG code, NDIS_STATUS status, enum blame blame)
+{
+    const char *name = unfailing(code);
+
+    if (status == NDIS_STATUS_NOT_SUPPORTED)
+        report(call, 188, blame, NULL, "event %u is answered with NOT_SUPPORTED", code);
+    else if (name && status != NDIS_STATUS_SUCCESS)
+        report(call, 188, blame, NULL, "%s fails with 0x%08x", name, (unsigned)status);
+}
+
+static void
+event_returned(struct verifier *verifier, struct call *call)
+{
+    if (call->crossing->status != NDIS_STATUS_PENDING)
+        check_event(call, call->crossing->code, call->crossing->status, BLAME_CALLEE);
+}
+
+static void
+event_completed(struct verifier *verifier, struct call *call)
+{
+    check_event(call, call->crossing->code, call->crossing->status, BLAME_CALLER);
+}
+
+/* ---- locks and levels ---- */
+
+static void
+no_locks(struct verifier *verifier, struct call *call)
+{
+    if (call->crossing->locks)
+        report(call, 191, BLAME_CALLER, NULL, "called with %u spin locks held",
+               call->crossing->locks);
+}
+
+static void
+indication_level(struct verifier *verifier, struct call *call)
+{
+    no_locks(verifier, call);
+    if (call->crossing->irql > DISPATCH_LEVEL_VALUE)
+        report(call, 194, BLAME_CALLER, NULL, "called at IRQL %u", call->crossing->irql);
+}
+
+static void
+sending(struct verifier *verifier, struct call *call)
+{
+    no_locks(verifier, call);
+    frames_sent(verifier, call);
+}
+
+static void
+send_done(struct verifier *verifier, struct call *call)
+{
+    no_locks(verifier, call);
+    frames_done(verifier, call);
+}
+
+static void
+indicating(struct verifier *verifier, struct call *call)
+{
+    no_locks(verifier, call);
+    frames_indicated(verifier, call);
+}
+
+static void
+oid_completed(struct verifier *verifier, struct call *call)
+{
+    no_locks(verifier, call);
+    request_completed(verifier, call);
+}
+
 const struct family base_family = {
-    .before = {NULL},
+    .before = {[CROSSING_INITIATE] = no_locks,
+               [CROSSING_INITIATE_COMPLETE] = no_locks,
+               [CROSSING_TERMINATE] = no_locks,
+               [CROSSING_TERMINATE_COMPLETE] = no_locks,
+               [CROSSING_UPDATE] = no_locks,
+               [CROSSING_UPDATE_COMPLETE] = no_locks,
+               [CROSSING_INVALIDATE] = no_locks,
+               [CROSSING_INVALIDATE_COMPLETE] = no_locks,
+               [CROSSING_QUERY] = no_locks,
+               [CROSSING_QUERY_COMPLETE] = no_locks,
+               [CROSSING_TCP_SEND] = no_locks,
+               [CROSSING_TCP_SEND_COMPLETE] = no_locks,
+               [CROSSING_TCP_RECEIVE] = no_locks,
+               [CROSSING_TCP_RECEIVE_COMPLETE] = no_locks,
+               [CROSSING_TCP_DISCONNECT] = no_locks,
+               [CROSSING_TCP_DISCONNECT_COMPLETE] = no_locks,
+               [CROSSING_TCP_FORWARD] = no_locks,
+               [CROSSING_TCP_FORWARD_COMPLETE] = no_locks,
+               [CROSSING_TCP_RECEIVE_INDICATE] = indication_level,
+               [CROSSING_TCP_EVENT] = indication_level,
+               [CROSSING_OFFLOAD_EVENT] = indication_level,
+               [CROSSING_STATUS] = no_locks,
+               [CROSSING_SEND] = sending,
+               [CROSSING_SEND_COMPLETE] = send_done,
+               [CROSSING_RECEIVE] = indicating,
+               [CROSSING_RETURN] = frames_returned,
+               [CROSSING_OID] = no_locks,
+               [CROSSING_OID_COMPLETE] = oid_completed,
+               [CROSSING_PAUSE_COMPLETE] = pause_completed,
+               [CROSSING_PNP_EVENT_COMPLETE] = event_completed,
+               [CROSSING_OPEN] = opened,
+               [CROSSING_CLOSE] = closed},
+    .after = {[CROSSING_PAUSE] = paused,
+              [CROSSING_PNP_EVENT] = event_returned,
+              [CROSSING_OID] = request_returned},
 };

@@ -10,26 +10,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Marks it; true: it was marked before. */
+/* Marks object and driver; true: one was marked before. A warning is nobody's fall. */
 static bool
-echo_of_object(struct verifier *verifier, const void *object)
+echo(struct verifier *verifier, const struct verifier_report *found)
 {
-    struct shadow_object *found = object ? shadow_object_find(verifier, object) : NULL;
-    bool before = found && found->breached;
+    struct shadow_object *object = found->object ? shadow_object_find(verifier, found->object)
+                                                 : NULL;
+    struct shadow_driver *driver = strcmp(found->driver, "?")
+                                       ? shadow_driver(verifier, found->driver)
+                                       : NULL;
+    bool before = (object && object->breached) || (driver && driver->breached);
 
-    if (found)
-        found->breached = true;
-    return before;
-}
-
-static bool
-echo_of_driver(struct verifier *verifier, const char *name)
-{
-    struct shadow_driver *driver = shadow_driver(verifier, name);
-    bool before = driver && driver->breached;
-
-    if (driver)
+    if (object && !found->warning)
+        object->breached = true;
+    if (driver && !found->warning)
         driver->breached = true;
     return before;
 }
@@ -54,12 +50,9 @@ static void
 deliver(struct verifier *verifier, struct verifier_report *found)
 {
     const struct verifier_rule *rule = verifier_rule(found->rule);
-    bool by_object, by_driver;
 
     found->warning = rule && rule->kind == 'W';
-    by_object = echo_of_object(verifier, found->object);
-    by_driver = echo_of_driver(verifier, found->driver);
-    found->consequential = by_object || by_driver;
+    found->consequential = echo(verifier, found);
     if (found->consequential)
         verifier->counts.consequential++;
     else if (found->warning)

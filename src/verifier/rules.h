@@ -11,19 +11,19 @@
 /* clang-format off */
 #define VERIFIER_RULES(RULE)                                                                       \
     /* Registration and initialisation */ \
-    RULE(1, "T", E, UNCHECKED("not yet"), "Registers the generic and the TCP PROVIDER table in MiniportSetOptions, each once.", "G:registering-chimney-offload-functions") \
-    RULE(2, "HI", E, UNCHECKED("not yet"), "Registers the CLIENT tables in ProtocolSetOptions, or with a binding handle while binding.", "D:NdisSetOptionalHandlers") \
-    RULE(3, "I", E, UNCHECKED("not yet"), "Registers both pairs; half of it means no chimney.", "G:initializing-a-tcp-chimney-capable-intermediate-driver") \
-    RULE(4, "HIT", E, UNCHECKED("not yet"), "Size and Revision right, OffloadType set, every handler non-NULL, Flags zero.", "D:struct (characteristics)") \
-    RULE(5, "T", E, UNCHECKED("not yet"), "NdisMGetOffloadHandlers from MiniportInitializeEx, once per type, after the registration attributes.", "D:ndismgetoffloadhandlers") \
+    RULE(1, "T", E, CHECKED, "Registers the generic and the TCP PROVIDER table in MiniportSetOptions, each once.", "G:registering-chimney-offload-functions") \
+    RULE(2, "HI", E, CHECKED, "Registers the CLIENT tables in ProtocolSetOptions, or with a binding handle while binding.", "D:NdisSetOptionalHandlers") \
+    RULE(3, "I", E, CHECKED, "Registers both pairs; half of it means no chimney.", "G:initializing-a-tcp-chimney-capable-intermediate-driver") \
+    RULE(4, "HIT", E, CHECKED, "Size and Revision right, OffloadType set, every handler non-NULL, Flags zero.", "D:struct (characteristics)") \
+    RULE(5, "T", E, CHECKED, "NdisMGetOffloadHandlers from MiniportInitializeEx, once per type, after the registration attributes.", "D:ndismgetoffloadhandlers") \
     RULE(6, "T", W, UNCHECKED("not yet"), "Looks at Type, Revision and Size of the table it gets and copies the entry points.", "D:ndismgetoffloadhandlers") \
-    RULE(7, "T", E, UNCHECKED("not yet"), "Advertises an Ethernet encapsulation, IPv4 or IPv6, and a capacity.", "D:ndis_tcp_connection_offload") \
-    RULE(8, "T", W, UNCHECKED("not yet"), "Two NBL pools, chimney and regular, one NET_BUFFER per NBL.", "G:allocating-buffer-pools") \
-    RULE(9, "T", E, UNCHECKED("not yet"), "NBLs of the chimney pool have exactly one NET_BUFFER.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(10, "T", E, UNCHECKED("not yet"), "Handles the set of the connection-offload parameters.", "W:oid-tcp-connection-offload-parameters") \
-    RULE(11, "H", E, UNCHECKED("not yet"), "No initiate before those are set; TicksPerSecond is 10, 100 or 1000 (1000 unless set).", "G:overview-of-tcp-timers") \
-    RULE(12, "I", E, UNCHECKED("not yet"), "Passes capability sets down always; answers queries it does not support with NOT_SUPPORTED.", "G:querying-and-setting-an-intermediate-driver-s…") \
-    RULE(13, "N", E, UNCHECKED("not yet"), "Lets no chimney call reach a driver at or below one without chimney handlers.", "as V-012") \
+    RULE(7, "T", E, CHECKED, "Advertises an Ethernet encapsulation, IPv4 or IPv6, and a capacity.", "D:ndis_tcp_connection_offload") \
+    RULE(8, "T", W, CHECKED, "Two NBL pools, chimney and regular, one NET_BUFFER per NBL.", "G:allocating-buffer-pools") \
+    RULE(9, "T", E, CHECKED, "NBLs of the chimney pool have exactly one NET_BUFFER.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(10, "T", E, CHECKED, "Handles the set of the connection-offload parameters.", "W:oid-tcp-connection-offload-parameters") \
+    RULE(11, "H", E, CHECKED, "No initiate before those are set; TicksPerSecond is 10, 100 or 1000 (1000 unless set).", "G:overview-of-tcp-timers") \
+    RULE(12, "I", E, CHECKED, "Passes capability sets down always; answers queries it does not support with NOT_SUPPORTED.", "G:querying-and-setting-an-intermediate-driver-s…") \
+    RULE(13, "N", E, CHECKED, "Lets no chimney call reach a driver at or below one without chimney handlers.", "as V-012") \
     /* Shape of a tree */ \
     RULE(14, "HI", E, UNCHECKED("not yet"), "The type of a block that is no placeholder is a legal state type, not one of the reserved ones.", "D:struct (block list)") \
     RULE(15, "HI", E, UNCHECKED("not yet"), "Header.Size is the block's, Revision is valid.", "D:struct (block list)") \
@@ -205,19 +205,19 @@
     RULE(180, "T", E, UNCHECKED("not yet"), "Delivery order survives changes of the RSS table.", "G:receive-side-scaling-on-an-offloaded-tcp-connection") \
     RULE(181, "T", W, UNCHECKED("not yet"), "Statistics of offloaded traffic only, per interface and family, wrapping, reset by a set.", "G:maintaining-and-reporting…") \
     /* Ordinary NDIS, as far as a chimney stack needs it */ \
-    RULE(182, "T", E, UNCHECKED("not yet"), "Paused: sends complete PAUSED, nothing is indicated.", "D:miniport_pause") \
-    RULE(183, "T", E, UNCHECKED("not yet"), "A pause completes when all NBLs are home.", "D:miniport_pause") \
-    RULE(184, "H", E, UNCHECKED("not yet"), "No sends while paused; SourceHandle is the binding's; NBLs left alone until completion.", "D:NdisSendNetBufferLists") \
-    RULE(185, "H", E, UNCHECKED("not yet"), "Opens in BindAdapterEx only, closes there or in UnbindAdapterEx only; afterwards the handle is dead.", "D:NdisOpenAdapterEx, D:NdisCloseAdapterEx") \
-    RULE(186, "H", E, UNCHECKED("not yet"), "Sends and OIDs are complete before the close.", "D:NdisCloseAdapterEx") \
-    RULE(187, "HIT", E, UNCHECKED("not yet"), "Every PENDING has one completion, every completion one PENDING.", "D: the functions' pages") \
-    RULE(188, "H", E, UNCHECKED("not yet"), "ProtocolNetPnPEvent never answers NOT_SUPPORTED; pause, restart, reconfigure and bind list never fail.", "D:protocol_net_pnp_event") \
-    RULE(189, "T", E, UNCHECKED("not yet"), "Attributes in order: registration, general, others; in InitializeEx only.", "D:NdisMSetMiniportAttributes") \
-    RULE(190, "HIT", W, UNCHECKED("not yet"), "Pools are empty when freed; contexts are freed with the size they had.", "D:NdisFreeNetBufferListPool") \
-    RULE(191, "HIT", E, UNCHECKED("not yet"), "No spin lock across a call into NDIS that may come back.", "R-16") \
-    RULE(192, "HIT", E, UNCHECKED("not yet"), "Periodic timers are cancelled at PASSIVE, no queued timer is freed.", "D:NdisCancelTimerObject") \
-    RULE(193, "I", E, UNCHECKED("not yet"), "Creates its device instance in BindAdapterEx, cancels it when unbound first.", "D:NdisIMInitializeDeviceInstanceEx") \
-    RULE(194, "T", W, UNCHECKED("not yet"), "Events and receive indications at DISPATCH_LEVEL, never above.", "D:ndis_tcp_offload_event_indicate")
+    RULE(182, "T", E, CHECKED, "Paused: sends complete PAUSED, nothing is indicated.", "D:miniport_pause") \
+    RULE(183, "T", E, CHECKED, "A pause completes when all NBLs are home.", "D:miniport_pause") \
+    RULE(184, "H", E, CHECKED, "No sends while paused; SourceHandle is the binding's; NBLs left alone until completion.", "D:NdisSendNetBufferLists") \
+    RULE(185, "H", E, CHECKED, "Opens in BindAdapterEx only, closes there or in UnbindAdapterEx only; afterwards the handle is dead.", "D:NdisOpenAdapterEx, D:NdisCloseAdapterEx") \
+    RULE(186, "H", E, CHECKED, "Sends and OIDs are complete before the close.", "D:NdisCloseAdapterEx") \
+    RULE(187, "HIT", E, CHECKED, "Every PENDING has one completion, every completion one PENDING.", "D: the functions' pages") \
+    RULE(188, "H", E, CHECKED, "ProtocolNetPnPEvent never answers NOT_SUPPORTED; pause, restart, reconfigure and bind list never fail.", "D:protocol_net_pnp_event") \
+    RULE(189, "T", E, CHECKED, "Attributes in order: registration, general, others; in InitializeEx only.", "D:NdisMSetMiniportAttributes") \
+    RULE(190, "HIT", W, CHECKED, "Pools are empty when freed; contexts are freed with the size they had.", "D:NdisFreeNetBufferListPool") \
+    RULE(191, "HIT", E, CHECKED, "No spin lock across a call into NDIS that may come back.", "R-16") \
+    RULE(192, "HIT", E, CHECKED, "Periodic timers are cancelled at PASSIVE, no queued timer is freed.", "D:NdisCancelTimerObject") \
+    RULE(193, "I", E, CHECKED, "Creates its device instance in BindAdapterEx, cancels it when unbound first.", "D:NdisIMInitializeDeviceInstanceEx") \
+    RULE(194, "T", W, CHECKED, "Events and receive indications at DISPATCH_LEVEL, never above.", "D:ndis_tcp_offload_event_indicate")
 /* clang-format on */
 
 #endif

@@ -210,7 +210,9 @@ struct call {
     struct shadow_binding *binding; /* NULL: a call that has none */
     struct shadow_object *object;   /* of data calls and events; NULL: unknown handle */
     struct shadow_tree *tree;       /* of state operations and completions */
-    const void *root;
+    const void *root; /* of requests for an OID: the request */
+    const void *object_key;
+    bool answered; /* a request that completed inside the call */
     uint64_t started_us;
     NET_BUFFER_LIST *nbl; /* the first; after the call only a name */
     ULONG length;         /* receive indications: bytes offered */

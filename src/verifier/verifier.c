@@ -105,6 +105,7 @@ enter(struct verifier *verifier, struct crossing *crossing)
                           .op = crossing->op,
                           .outer = outer,
                           .root = crossing->blocks,
+                          .object_key = crossing->object,
                           .nbl = crossing->nbls,
                           .started_us = crossing->now_us};
     if (crossing->miniport)

@@ -168,6 +168,8 @@ set_offload(struct soft_adapter *adapter)
             .TcpConnectionOffloadHardwareCapabilities = &offload,
         }};
 
+    if (!limits->ipv4 && !limits->ipv6) /* V-007: then there is nothing to advertise */
+        return NDIS_STATUS_SUCCESS;
     return NdisMSetMiniportAttributes(adapter->handle, &attributes);
 }
 
