@@ -10,6 +10,10 @@
 
 #include "chimney/observer.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct verifier;
 
 /* What was breached. Pointers are good for the call of on_report only. */
@@ -43,9 +47,25 @@ void verifier_tick(struct verifier *verifier, uint64_t now_us);
 void verifier_finish(struct verifier *verifier);
 
 struct verifier_counts {
-    unsigned long long crossings, errors, warnings, consequential;
+    unsigned long long crossings, frames; /* frames: of offloaded connections */
+    unsigned long long errors, warnings, consequential;
 };
 void verifier_read_counts(struct verifier *verifier, struct verifier_counts *counts);
+
+/*
+ * A frame that the driver of an adapter puts on its wire, or gets from it: what the rules of kind C
+ * need. Without such a stream they stay silent.
+ */
+struct verifier_frame {
+    const char *adapter;  /* as named in the house */
+    bool out;             /* sent by the driver */
+    const uint8_t *bytes; /* from the Ethernet header on, all headers and maybe more */
+    size_t len;           /* of bytes */
+    size_t frame_len;     /* of the whole frame */
+    uint16_t gso_size;    /* payload bytes per segment; 0: one segment */
+    const uint8_t *mac;   /* of the adapter: 6 bytes */
+};
+void verifier_frame(struct verifier *verifier, const struct verifier_frame *frame);
 
 /* ---- the rules ---- */
 

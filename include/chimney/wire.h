@@ -88,6 +88,11 @@ struct wire_receiver {
     void (*on_link)(void *arg, bool up);
 };
 
+/* Sees every frame that the driver sends or the wire delivers, before it does. */
+struct wire_watcher {
+    void (*on_frame)(void *arg, bool out, const struct wire_tx *frame);
+};
+
 struct wire_stats {
     uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
     uint64_t tx_dropped; /* the medium refused them (queue full) */
@@ -98,6 +103,12 @@ struct wire_stats {
 /* Owner: receiver and arg stay the caller's until the wire is closed or another receiver is set.
  * NULL: frames are dropped. */
 void wire_set_receiver(struct wire *wire, const struct wire_receiver *receiver, void *arg);
+/* Owner: as for the receiver. The frame is borrowed for the call. NULL: nobody watches. */
+void wire_set_watcher(struct wire *wire, const struct wire_watcher *watcher, void *arg);
+/* Copies the first max bytes of a frame, or all of it; how many. */
+size_t wire_tx_copy(const struct wire_tx *frame, void *to, size_t max);
+/* Bytes of the frame. */
+size_t wire_tx_length(const struct wire_tx *frame);
 /* Queues one frame; it leaves at the latest at the end of the loop's turn.
  * 0; -EAGAIN: blocked, nothing taken, on_writable follows; -EMSGSIZE; -ENETDOWN. */
 int wire_send(struct wire *wire, const struct wire_tx *tx);

@@ -91,7 +91,7 @@
     RULE(74, "T", E, UNCHECKED("not yet"), "Each NBL completes exactly once, not inside the call that posted it.", "D:w_tcp_offload_send_handler") \
     RULE(75, "T", E, UNCHECKED("not yet"), "In posting order per connection (what arrives after the decision to upload may overtake).", "D:w_tcp_offload_send_handler") \
     RULE(76, "T", C, UNCHECKED("not yet"), "Bytes leave in posting order.", "D:w_tcp_offload_send_handler") \
-    RULE(77, "T", C, UNCHECKED("not yet"), "SUCCESS only when the peer has acknowledged every byte.", "D:ndis_tcp_offload_send_complete") \
+    RULE(77, "T", C, CHECKED, "SUCCESS only when the peer has acknowledged every byte.", "D:ndis_tcp_offload_send_complete") \
     RULE(78, "T", E, UNCHECKED("not yet"), "Before completing: Status, the count of acknowledged bytes, each NET_BUFFER advanced by it, MDLs not freed.", "D:ndis_tcp_offload_send_complete") \
     RULE(79, "T", E, UNCHECKED("not yet"), "After a failed NBL the rest of its list fails, and none of it is sent.", "D:ndis_tcp_offload_send_complete") \
     RULE(80, "T", E, UNCHECKED("not yet"), "At most one NBL of a failing list is partly sent.", "D:ndis_tcp_offload_send_complete") \
@@ -139,7 +139,7 @@
     RULE(119, "H", E, UNCHECKED("not yet"), "Not while the connection is on its way, either way.", "D:w_tcp_offload_forward_handler") \
     /* Disconnecting */ \
     RULE(120, "T", E, UNCHECKED("not yet"), "Disconnect returns PENDING; its one NBL completes once.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(121, "T", C, UNCHECKED("not yet"), "RST only for an abortive disconnect.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(121, "T", C, CHECKED, "RST only for an abortive disconnect.", "D:w_tcp_offload_disconnect_handler") \
     RULE(122, "H", E, UNCHECKED("not yet"), "Abortive carries no data; exactly one of the two flags.", "D:w_tcp_offload_disconnect_handler") \
     RULE(123, "T", E, UNCHECKED("not yet"), "Abortive: sends complete REQUEST_ABORTED first; no more ACKs, nothing received.", "D:w_tcp_offload_disconnect_handler") \
     RULE(124, "T", E, UNCHECKED("not yet"), "Graceful: earlier sends first, data, FIN; SUCCESS when both are acknowledged; bytes reported and advanced.", "D:ndis_tcp_offload_disconnect_complete") \
@@ -189,14 +189,14 @@
     RULE(165, "I", E, UNCHECKED("not yet"), "Frees call entries at completion, offload entries at terminate.", "G:propagating-the-completion-of-a-state-manipulation-operation") \
     RULE(166, "I", E, UNCHECKED("not yet"), "What it cannot do fails the whole tree, with a completion.", "G:propagating-a-state-manipulation-operation") \
     /* On the wire */ \
-    RULE(167, "T", C, UNCHECKED("not yet"), "DF on every IPv4 segment.", "G:sending-data-from-an-offload-target") \
-    RULE(168, "T", C, UNCHECKED("not yet"), "No fragments.", "G:sending-data-from-an-offload-target") \
-    RULE(169, "T", C, UNCHECKED("not yet"), "IPv4 ids from 0x8000, IPv6 fragment ids from 0x80000000: the lower half is the host stack's.", "G:sending-data-from-an-offload-target") \
-    RULE(170, "T", C, UNCHECKED("not yet"), "Segments within RemoteMss, path MTU and the peer's window.", "RFC 9293") \
-    RULE(171, "T", C, UNCHECKED("not yet"), "Timestamps exactly when enabled, never going back across moves.", "G:generating-and-using-timestamps") \
-    RULE(172, "T", C, UNCHECKED("not yet"), "SACK blocks only when enabled and advertised; otherwise the option is ignored without error.", "D:tcp_offload_state_const") \
+    RULE(167, "T", C, CHECKED, "DF on every IPv4 segment.", "G:sending-data-from-an-offload-target") \
+    RULE(168, "T", C, CHECKED, "No fragments.", "G:sending-data-from-an-offload-target") \
+    RULE(169, "T", C, CHECKED, "IPv4 ids from 0x8000, IPv6 fragment ids from 0x80000000: the lower half is the host stack's.", "G:sending-data-from-an-offload-target") \
+    RULE(170, "T", C, CHECKED, "Segments within RemoteMss, path MTU and the peer's window.", "RFC 9293") \
+    RULE(171, "T", C, CHECKED, "Timestamps exactly when enabled, never going back across moves.", "G:generating-and-using-timestamps") \
+    RULE(172, "T", C, CHECKED, "SACK blocks only when enabled and advertised; otherwise the option is ignored without error.", "D:tcp_offload_state_const") \
     RULE(173, "T", C, UNCHECKED("not yet"), "Window scaling when enabled; a window update when an update of the receive window asks for it.", "D:tcp_offload_state_cached") \
-    RULE(174, "T", C, UNCHECKED("not yet"), "MACs, VLAN tag and priority as the neighbor's state says.", "G:sending-802-1q-marked…") \
+    RULE(174, "T", C, CHECKED, "MACs, VLAN tag and priority as the neighbor's state says.", "G:sending-802-1q-marked…") \
     RULE(175, "T", C, UNCHECKED("not yet"), "Received tags: neighbor VlanId 0 takes any, another only its own.", "G:receiving-802-1q-marked…") \
     RULE(176, "T", C, UNCHECKED("not yet"), "Retransmissions within the limits; TotalRT kept.", "G:retransmit-timer") \
     RULE(177, "T", C, UNCHECKED("not yet"), "ACKs within TcpAckFrequency segments and TcpDelayedAckTicks (with ack = returned, of returned data).", "D:ndis_tcp_connection_offload_parameters") \

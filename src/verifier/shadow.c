@@ -100,6 +100,21 @@ shadow_object_find(struct verifier *verifier, const void *handle)
     return entry ? container_of(entry, struct shadow_object, entry) : NULL;
 }
 
+/* The pointers are good for the length of the initiate only. */
+static void
+copy_addresses(struct shadow_object *object)
+{
+    const PATH_OFFLOAD_STATE_CONST *path = &object->fixed.path_state;
+    size_t size = object->ipv6 ? 16 : 4;
+
+    if (object->layer != SHADOW_PATH)
+        return;
+    if (path->SourceAddress)
+        memcpy(object->source, path->SourceAddress, size);
+    if (path->DestinationAddress)
+        memcpy(object->destination, path->DestinationAddress, size);
+}
+
 struct shadow_object *
 shadow_object_add(struct verifier *verifier, struct shadow_node *node)
 {
@@ -124,6 +139,7 @@ shadow_object_add(struct verifier *verifier, struct shadow_node *node)
         memcpy(&object->cached, node->copy[SHADOW_CACHED], node->length[SHADOW_CACHED]);
     if (node->length[SHADOW_DELEGATED])
         memcpy(&object->delegated, node->copy[SHADOW_DELEGATED], node->length[SHADOW_DELEGATED]);
+    copy_addresses(object);
     list_add_tail(&object->adapter->objects, &object->link);
     table_add(&verifier->objects, &object->entry, object->handle);
     return object;

@@ -95,6 +95,7 @@ struct shadow_object {
     struct shadow_binding *binding;
     struct shadow_object *parent; /* of a path its neighbor; NULL when not known */
     size_t dependents;
+    UCHAR source[16], destination[16]; /* of paths: what fixed.path_state points at */
     void *context; /* MiniportOffloadContext, once it is there */
     /* As lent and updated since; empty classes have length 0. */
     union {
@@ -129,6 +130,12 @@ struct shadow_object {
     bool chain_handed_over;         /* the first sends came with the initiate */
     bool buffered;                  /* BufferedData came with it and was not delivered yet */
     bool refused;                   /* an indication was, and nothing was posted since */
+    /* TCP: what passed the wire; nothing is known until a frame was seen */
+    bool wire_seen, wire_acked_seen, tsval_seen;
+    ULONG wire_acked; /* highest acknowledgement of the peer's */
+    ULONG wire_edge;  /* right edge it showed, the furthest */
+    ULONG posted_seq; /* behind the last byte posted */
+    ULONG tsval;      /* last sent */
     /* TCP: events seen, and when */
     ULONG retrieve_reason; /* 0: none; a mandatory one is not replaced by an optional one */
     uint64_t retrieve_us;
@@ -193,6 +200,7 @@ struct shadow_nbl {
     bool no_push, with_initiate;
     ULONG prefilled; /* TcpReceiveBytesTransferred */
     ULONG length;    /* of all its buffers */
+    ULONG end_seq;   /* sends: behind its last byte */
     PVOID context, protocol_reserved[4], info0;
     size_t buffer_count;
     struct shadow_buffer buffers[]; /* as posted */

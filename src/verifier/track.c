@@ -38,6 +38,8 @@ chain_posted(struct verifier *verifier, const struct call *call, struct shadow_n
 
         if (shadow) {
             shadow->with_initiate = true;
+            node->object->posted_seq += shadow->length;
+            shadow->end_seq = node->object->posted_seq;
             shadow->info0 = nbl->NetBufferListInfo[TcpOffloadBytesTransferred];
         }
     }
@@ -57,6 +59,7 @@ node_issued(struct verifier *verifier, const struct call *call, struct shadow_no
     case CROSSING_INITIATE:
         if (node->role != SHADOW_NEW || object->layer != SHADOW_TCP)
             break;
+        object->posted_seq = object->delegated.tcp.SndUna;
         chain_posted(verifier, call, node);
         object->chain_handed_over = !list_empty(&object->nbls[SHADOW_SEND]);
         object->buffered = object->delegated.tcp.BufferedData != NULL;
@@ -312,6 +315,8 @@ nbls_posted(struct verifier *verifier, struct call *call)
             continue;
         shadow->posting = call->id;
         shadow->flags = call->crossing->code;
+        if (kind == SHADOW_SEND || kind == SHADOW_DISCONNECT)
+            shadow->end_seq = call->object->posted_seq += shadow->length;
         shadow->no_push = nbl->NetBufferListInfo[TcpReceiveNoPush] != NULL;
         shadow->prefilled = (ULONG)(ULONG_PTR)nbl->NetBufferListInfo[TcpReceiveBytesTransferred];
         nbl->Status = SHADOW_POISON;

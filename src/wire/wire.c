@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/uio.h>
 
 void
@@ -36,9 +37,20 @@ wire_leave(struct wire *wire)
         wire->ops->close(wire);
 }
 
+static void
+watch_received(struct wire *wire, const struct wire_buf *buf)
+{
+    struct iovec piece = {.iov_base = buf->data, .iov_len = buf->len};
+    struct wire_tx frame = {.pieces = &piece, .piece_count = 1, .meta = buf->meta};
+
+    wire->watcher->on_frame(wire->watcher_arg, false, &frame);
+}
+
 void
 wire_deliver(struct wire *wire, struct wire_buf *buf)
 {
+    if (wire->watcher != NULL)
+        watch_received(wire, buf);
     wire->stats.rx_frames++;
     wire->stats.rx_bytes += buf->len;
     if (wire->receiver != NULL)
@@ -71,23 +83,42 @@ wire_set_link(struct wire *wire, bool up)
         wire_writable(wire);
 }
 
+size_t
+wire_tx_length(const struct wire_tx *frame)
+{
+    size_t len = frame->header_len;
+
+    for (size_t i = 0; i < frame->piece_count; i++)
+        len += frame->pieces[i].iov_len;
+    return len;
+}
+
+size_t
+wire_tx_copy(const struct wire_tx *frame, void *to, size_t max)
+{
+    uint8_t *at = to;
+    size_t done = MIN(frame->header_len, max);
+
+    if (done != 0)
+        memcpy(at, frame->header, done);
+    for (size_t i = 0; i < frame->piece_count && done < max; i++) {
+        size_t len = MIN(frame->pieces[i].iov_len, max - done);
+
+        if (len != 0)
+            memcpy(at + done, frame->pieces[i].iov_base, len);
+        done += len;
+    }
+    return done;
+}
+
 struct wire_buf *
 wire_gather(const struct wire_tx *tx, size_t len)
 {
     struct wire_buf *buf = wire_buf_create((uint32_t)len);
-    uint8_t *at;
 
     if (buf == NULL)
         return NULL;
-    at = buf->data;
-    if (tx->header_len != 0)
-        memcpy(at, tx->header, tx->header_len);
-    at += tx->header_len;
-    for (size_t i = 0; i < tx->piece_count; i++) {
-        if (tx->pieces[i].iov_len != 0)
-            memcpy(at, tx->pieces[i].iov_base, tx->pieces[i].iov_len);
-        at += tx->pieces[i].iov_len;
-    }
+    wire_tx_copy(tx, buf->data, len);
     buf->len = (uint32_t)len;
     buf->meta = tx->meta;
     return buf;
@@ -100,6 +131,13 @@ wire_set_receiver(struct wire *wire, const struct wire_receiver *receiver, void 
 {
     wire->receiver = receiver;
     wire->receiver_arg = arg;
+}
+
+void
+wire_set_watcher(struct wire *wire, const struct wire_watcher *watcher, void *arg)
+{
+    wire->watcher = watcher;
+    wire->watcher_arg = arg;
 }
 
 /* The bytes of the frame, or 0 if it is no frame that this wire can carry. */
@@ -137,6 +175,8 @@ wire_send(struct wire *wire, const struct wire_tx *tx)
     }
     if (!wire->up)
         return -ENETDOWN;
+    if (wire->watcher != NULL && !wire->blocked)
+        wire->watcher->on_frame(wire->watcher_arg, true, tx);
     error = wire->ops->send(wire, tx, len);
     if (error == -EAGAIN)
         wire->blocked = true;

@@ -34,6 +34,8 @@ struct wire {
     struct sys_loop *loop;
     const struct wire_receiver *receiver;
     void *receiver_arg;
+    const struct wire_watcher *watcher;
+    void *watcher_arg;
     char name[WIRE_NAME_BYTES];
     uint8_t mac[6];
     int ifindex;

@@ -37,14 +37,25 @@ struct stage_options {
     struct observer *observer;
 };
 
+struct stage_watch {
+    struct stage *stage;
+    struct wire *end;
+    const char *adapter;
+};
+
 struct stage {
     struct sys_loop *loop;
     struct house *house;
     struct verifier *verifier;
     struct wire *ends[2];
+    struct stage_watch watches[2];
     struct script *hosts[2];
     const char *top; /* adapter that the left host is bound to */
     unsigned pairs;
+    /* Changes what the verifier is told of a frame; reports are then not complaints: the first
+     * rule is in breach. NULL: the truth. */
+    void (*tamper)(struct verifier_frame *frame, uint8_t *bytes);
+    unsigned breach;
     unsigned complaints; /* lines of level WARN or worse: closing asserts that there were none */
 };
 
