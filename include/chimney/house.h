@@ -34,6 +34,14 @@ struct sys_loop *house_loop(const struct house *house);
  * reaches the driver as DRIVER_OBJECT.DriverExtension; drivers from outside the tree get NULL.
  */
 int house_load(struct house *house, const char *name, house_driver_entry entry, void *context);
+/*
+ * The same with a driver from outside the tree: the function DriverEntry of the shared object at
+ * path, which uses the functions of include/ndis that this program exports. The object is closed
+ * when the driver has been unloaded. -EEXIST: the name is in use, or the object is loaded already;
+ * -ENOEXEC: it is no shared object that fits this program (symbols that are missing are named in
+ * the log), or has no DriverEntry; -EIO: DriverEntry failed; and those of opening the file.
+ */
+int house_load_file(struct house *house, const char *name, const char *path);
 int house_unload(struct house *house, const char *name);
 
 /*

@@ -24,6 +24,9 @@ typedef struct _DRIVER_OBJECT {
 typedef NTSTATUS DRIVER_INITIALIZE(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath);
 typedef DRIVER_INITIALIZE *PDRIVER_INITIALIZE;
 
+/* Every driver has one; it is looked up by this name. */
+NDIS_API DRIVER_INITIALIZE DriverEntry;
+
 #define PASSIVE_LEVEL 0
 #define DISPATCH_LEVEL 2
 

@@ -3,6 +3,9 @@
  * again, floors before what they stand on and drivers last. A driver's entry has no handle that
  * could tell which house it is in, so the house that was used last on this thread is remembered;
  * that pointer is the only state outside a house.
+ *
+ * A driver from a file leaves last of all: its code goes when its bindings, adapters,
+ * registrations, timers and work items are gone, so that nothing is left that could call it.
  */
 #include "ndis/landing.h"
 
@@ -51,6 +54,7 @@ house_create(struct sys_loop *loop, struct house **out)
     list_init(&house->adapters);
     list_init(&house->pools);
     list_init(&house->graves);
+    list_init(&house->callbacks);
     ndis_house_now = house;
     *out = house;
     return 0;
@@ -93,6 +97,7 @@ house_destroy(struct house *house)
         ndis_adapter_remove(bottom_adapter(house), NdisHaltDeviceStopped);
     while (!list_empty(&house->drivers))
         driver_unload(container_of(house->drivers.prev, struct ndis_driver, link));
+    ndis_callbacks_sweep(house, NULL, "a driver");
     ndis_pools_fini(house);
     graves_free(house);
     ndis_objects_fini(house);
@@ -112,24 +117,48 @@ ndis_driver_find(struct house *house, const char *name)
     return NULL;
 }
 
-int
-house_load(struct house *house, const char *name, house_driver_entry entry, void *context)
+static int
+driver_check_name(struct house *house, const char *name)
 {
-    struct ndis_driver *driver;
-    struct ndis_text path;
-    NDIS_STATUS status;
     size_t length = strlen(name);
 
-    if (!length || length >= sizeof(driver->name))
+    if (!length || length >= NDIS_NAME_SIZE)
         return -EINVAL;
-    if (ndis_driver_find(house, name))
-        return -EEXIST;
-    driver = calloc(1, sizeof(*driver));
-    if (!driver)
+    return ndis_driver_find(house, name) ? -EEXIST : 0;
+}
+
+/* The last step: its code may leave the process. */
+static void
+driver_bury(struct ndis_driver *driver)
+{
+    ndis_driver_sweep(driver);
+    if (driver->module) {
+        ndis_callbacks_sweep(driver->head.house, driver->module, driver->name);
+        sys_module_close(driver->module);
+        driver->module = NULL;
+    }
+    list_del(&driver->link);
+    ndis_bury(&driver->head);
+}
+
+/* Owner: module is the driver's, also when it does not load. */
+static int
+driver_load(struct house *house, const char *name, house_driver_entry entry, void *context,
+            struct sys_module *module)
+{
+    struct ndis_driver *driver = calloc(1, sizeof(*driver));
+    struct ndis_text path;
+    NDIS_STATUS status;
+
+    if (!driver) {
+        if (module)
+            sys_module_close(module);
         return -ENOMEM;
+    }
     ndis_head_init(&driver->head, NDIS_MAGIC_DRIVER, house);
-    memcpy(driver->name, name, length);
+    memcpy(driver->name, name, strlen(name));
     driver->object.DriverExtension = context;
+    driver->module = module;
     list_add_tail(&house->drivers, &driver->link);
     ndis_house_now = house;
     house->loading = driver;
@@ -138,10 +167,54 @@ house_load(struct house *house, const char *name, house_driver_entry entry, void
     if (status == NDIS_STATUS_SUCCESS)
         return 0;
     log_error("driver %s does not load: 0x%08x", name, (unsigned)status);
-    ndis_driver_sweep(driver);
-    list_del(&driver->link);
-    ndis_bury(&driver->head);
+    driver_bury(driver);
     return -EIO;
+}
+
+int
+house_load(struct house *house, const char *name, house_driver_entry entry, void *context)
+{
+    int error = driver_check_name(house, name);
+
+    return error ? error : driver_load(house, name, entry, context, NULL);
+}
+
+/* A second DriverEntry would find the first one's variables. */
+static const struct ndis_driver *
+driver_of_module(struct house *house, const struct sys_module *module)
+{
+    list_for_each(driver, &house->drivers, struct ndis_driver, link)
+        if (driver->module && sys_module_same(driver->module, module))
+            return driver;
+    return NULL;
+}
+
+int
+house_load_file(struct house *house, const char *name, const char *path)
+{
+    int error = driver_check_name(house, name);
+    const struct ndis_driver *twin;
+    struct sys_module *module;
+    house_driver_entry entry;
+    char why[1024];
+
+    if (error)
+        return error;
+    error = sys_module_open(path, &module, why, sizeof(why));
+    if (error) {
+        log_error("driver %s: %s: %s", name, path, why);
+        return error;
+    }
+    twin = driver_of_module(house, module);
+    entry = (house_driver_entry)sys_module_function(module, "DriverEntry");
+    if (!twin && entry)
+        return driver_load(house, name, entry, NULL, module);
+    if (twin)
+        log_error("driver %s: %s is loaded already, as %s", name, path, twin->name);
+    else
+        log_error("driver %s: %s exports no function DriverEntry", name, path);
+    sys_module_close(module);
+    return twin ? -EEXIST : -ENOEXEC;
 }
 
 static void
@@ -156,9 +229,7 @@ driver_unload(struct ndis_driver *driver)
         ndis_adapter_remove(adapter, NdisHaltDeviceDisabled);
     if (driver->object.DriverUnload)
         driver->object.DriverUnload(&driver->object);
-    ndis_driver_sweep(driver);
-    list_del(&driver->link);
-    ndis_bury(&driver->head);
+    driver_bury(driver);
 }
 
 int

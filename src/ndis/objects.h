@@ -14,6 +14,7 @@
 #include "chimney/house.h"
 #include "chimney/observer.h"
 #include "sys/loop.h"
+#include "sys/module.h"
 
 #define NDIS_NAME_SIZE 64
 /* How long NDIS waits for a driver to answer before it logs and goes on. */
@@ -39,7 +40,7 @@ enum ndis_magic {
 struct ndis_head {
     uint32_t magic;
     struct house *house;
-    struct list grave; /* on house.graves once closed */
+    struct list grave; /* on house.graves once closed; timers, work items: on house.callbacks */
 };
 
 /* ---- drivers ---- */
@@ -49,6 +50,7 @@ struct ndis_driver {
     struct list link; /* house.drivers, in the order loaded */
     char name[NDIS_NAME_SIZE];
     DRIVER_OBJECT object;
+    struct sys_module *module;      /* its code, when that is a file; NULL: part of the program */
     struct ndis_miniport *miniport; /* NULL: none registered */
     struct ndis_protocol *protocol;
 };
@@ -210,6 +212,7 @@ struct ndis_frame;
 struct house {
     struct sys_loop *loop;
     struct list drivers, adapters, pools, graves;
+    struct list callbacks; /* heads of timers and work items */
     struct observer *observers;
     struct ndis_slab *slabs; /* newest, largest first */
     struct ndis_object *free_objects;
@@ -343,6 +346,11 @@ void ndis_driver_sweep(struct ndis_driver *driver);
 /* Turns the loop until done(arg) or the time is over; false: it is over. */
 bool ndis_wait(struct house *house, bool (*done)(void *arg), void *arg, uint64_t timeout_us);
 struct ndis_driver *ndis_driver_find(struct house *house, const char *name);
+
+/* ---- timers, work items (timer.c) ---- */
+/* Stops and frees those whose function is in module, which is about to go; NULL: all that are left.
+ */
+void ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const char *whose);
 
 /* ---- frames, requests, pools ---- */
 void ndis_status_remembered(struct ndis_binding *binding);

@@ -1,5 +1,8 @@
-/* Timers and work items: thin covers of the loop's timers and tasks. Both run on the loop, never on
- * the caller's stack. */
+/*
+ * Timers and work items: thin covers of the loop's timers and tasks. Both run on the loop, never on
+ * the caller's stack. The house keeps a list of them: when a driver's code leaves the process, what
+ * could still call it goes first.
+ */
 #include "ndis/objects.h"
 
 #include "base/log.h"
@@ -26,6 +29,15 @@ timer_fired(void *arg)
     timer->function(NULL, timer->context, NULL, NULL);
 }
 
+static void
+timer_free(struct timer *timer)
+{
+    sys_timer_fini(&timer->timer);
+    list_del(&timer->head.grave);
+    timer->head.magic = NDIS_MAGIC_GRAVE;
+    free(timer);
+}
+
 NDIS_STATUS
 NdisAllocateTimerObject(NDIS_HANDLE NdisHandle, PNDIS_TIMER_CHARACTERISTICS TimerCharacteristics,
                         PNDIS_HANDLE pTimerObject)
@@ -44,6 +56,7 @@ NdisAllocateTimerObject(NDIS_HANDLE NdisHandle, PNDIS_TIMER_CHARACTERISTICS Time
         return NDIS_STATUS_RESOURCES;
     }
     ndis_head_init(&timer->head, NDIS_MAGIC_TIMER, house);
+    list_add_tail(&house->callbacks, &timer->head.grave);
     timer->function = TimerCharacteristics->TimerFunction;
     timer->default_context = TimerCharacteristics->FunctionContext;
     *pTimerObject = timer;
@@ -95,9 +108,7 @@ NdisFreeTimerObject(NDIS_HANDLE TimerObject)
         return;
     if (timer->timer.deadline_us != SYS_NEVER)
         log_error("NdisFreeTimerObject: the timer is queued (V-192)");
-    sys_timer_fini(&timer->timer);
-    timer->head.magic = NDIS_MAGIC_GRAVE;
-    free(timer);
+    timer_free(timer);
 }
 
 /* ---- work items ---- */
@@ -117,6 +128,15 @@ work_run(void *arg)
     work->routine(work->context, work);
 }
 
+static void
+work_free(struct work *work)
+{
+    sys_task_cancel(&work->task);
+    list_del(&work->head.grave);
+    work->head.magic = NDIS_MAGIC_GRAVE;
+    free(work);
+}
+
 NDIS_HANDLE
 NdisAllocateIoWorkItem(NDIS_HANDLE NdisObjectHandle)
 {
@@ -126,6 +146,7 @@ NdisAllocateIoWorkItem(NDIS_HANDLE NdisObjectHandle)
     if (!work)
         return NULL;
     ndis_head_init(&work->head, NDIS_MAGIC_WORK, house);
+    list_add_tail(&house->callbacks, &work->head.grave);
     sys_task_init(&work->task, work_run, work);
     return work;
 }
@@ -156,7 +177,37 @@ NdisFreeIoWorkItem(NDIS_HANDLE NdisIoWorkItemHandle)
         return;
     if (sys_task_pending(&work->task))
         log_error("NdisFreeIoWorkItem: it is queued");
-    sys_task_cancel(&work->task);
-    work->head.magic = NDIS_MAGIC_GRAVE;
-    free(work);
+    work_free(work);
+}
+
+/* ---- what a driver leaves behind ---- */
+
+/* A work item that was never queued has no routine, and nothing will call it. */
+static const void *
+function_of(const struct ndis_head *head)
+{
+    const void *address;
+
+    if (head->magic == NDIS_MAGIC_TIMER)
+        memcpy(&address, &container_of(head, const struct timer, head)->function, sizeof(address));
+    else
+        memcpy(&address, &container_of(head, const struct work, head)->routine, sizeof(address));
+    return address;
+}
+
+void
+ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const char *whose)
+{
+    list_for_each_safe(head, &house->callbacks, struct ndis_head, grave) {
+        bool timer = head->magic == NDIS_MAGIC_TIMER;
+
+        if (module && !sys_module_contains(module, function_of(head)))
+            continue;
+        log_error("%s left a %s behind%s", whose, timer ? "timer" : "work item",
+                  timer ? " (V-192)" : "");
+        if (timer)
+            timer_free(container_of(head, struct timer, head));
+        else
+            work_free(container_of(head, struct work, head));
+    }
 }
