@@ -1,12 +1,20 @@
 /*
+ * OURS: what a target has instead of a NIC. On the system the interface comes from a miniport
+ * driver reaches its device through the bus; here it gets a wire as
+ * NDIS_MINIPORT_INIT_PARAMETERS.MiniportAddDeviceContext, and this header is what it may do with
+ * it.
+ *
  * A wire carries Ethernet frames, in both directions, as superframes where the medium can: one
  * frame of up to 64 KiB of TCP payload with the size in which it is to be cut (gso_size).
  *
  * Kinds: packet (AF_PACKET on an interface), tap (a TAP interface; what we write is received by the
  * kernel), mem (two ends in one process). A driver sees only this header and never knows which kind
- * it has.
+ * it has. It uses the functions marked WIRE_API; the others open and close wires, which is for
+ * whoever builds the house. Owner: the wire stays its giver's, who closes it after the adapter was
+ * halted; a driver that halts sets the receiver to NULL.
  *
- * Threads: a wire belongs to the thread of its loop. Nothing blocks.
+ * Threads: a wire belongs to the thread of its loop, on which everything of NDIS runs, too. Nothing
+ * blocks.
  */
 #ifndef CHIMNEY_WIRE_H
 #define CHIMNEY_WIRE_H
@@ -15,13 +23,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct iovec;
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A function that drivers from outside the tree may use as well. */
+#define WIRE_API __attribute__((visibility("default")))
+
+struct iovec; /* <sys/uio.h> */
 struct sys_loop;
 struct wire;
 
-#define WIRE_MAX_HEADER 192 /* bytes of header in one transmit request */
-#define WIRE_MAX_PIECES 64  /* pieces of payload in one transmit request */
-#define WIRE_MAX_FRAME (65536 + 256)
+#define WIRE_MAX_HEADER 192          /* bytes of header in one transmit request */
+#define WIRE_MAX_PIECES 64           /* pieces of payload in one transmit request */
+#define WIRE_MAX_FRAME (65536 + 256) /* bytes */
 
 /* What goes with a frame besides its bytes: the fields of virtio_net_hdr, in host byte order. */
 struct wire_meta {
@@ -67,7 +82,7 @@ wire_buf_put(struct wire_buf *buf)
 }
 
 /* A buffer of its own, one reference, data of at least capacity bytes; NULL: out of memory. */
-struct wire_buf *wire_buf_create(uint32_t capacity);
+WIRE_API struct wire_buf *wire_buf_create(uint32_t capacity);
 
 /* A frame to send: a header, copied at once, and payload pieces, borrowed until the next wire_flush
  * has returned. */
@@ -102,7 +117,7 @@ struct wire_stats {
 
 /* Owner: receiver and arg stay the caller's until the wire is closed or another receiver is set.
  * NULL: frames are dropped. */
-void wire_set_receiver(struct wire *wire, const struct wire_receiver *receiver, void *arg);
+WIRE_API void wire_set_receiver(struct wire *wire, const struct wire_receiver *receiver, void *arg);
 /* Owner: as for the receiver. The frame is borrowed for the call. NULL: nobody watches. */
 void wire_set_watcher(struct wire *wire, const struct wire_watcher *watcher, void *arg);
 /* Copies the first max bytes of a frame, or all of it; how many. */
@@ -111,21 +126,21 @@ size_t wire_tx_copy(const struct wire_tx *frame, void *to, size_t max);
 size_t wire_tx_length(const struct wire_tx *frame);
 /* Queues one frame; it leaves at the latest at the end of the loop's turn.
  * 0; -EAGAIN: blocked, nothing taken, on_writable follows; -EMSGSIZE; -ENETDOWN. */
-int wire_send(struct wire *wire, const struct wire_tx *tx);
+WIRE_API int wire_send(struct wire *wire, const struct wire_tx *tx);
 /* Sends what is queued. Afterwards no borrowed payload is referenced any more (what the medium
  * could not take yet was copied). */
-void wire_flush(struct wire *wire);
+WIRE_API void wire_flush(struct wire *wire);
 /* While gagged every send is counted and silently dropped: for an owner who may have lost the right
  * to speak. */
 void wire_gag(struct wire *wire, bool gagged);
 
 struct sys_loop *wire_loop(const struct wire *wire);
-const char *wire_name(const struct wire *wire);
-const uint8_t *wire_mac(const struct wire *wire); /* 6 bytes */
-unsigned wire_mtu(const struct wire *wire);
-int wire_ifindex(const struct wire *wire); /* 0: none (mem) */
-bool wire_link_up(const struct wire *wire);
-void wire_read_stats(const struct wire *wire, struct wire_stats *out);
+WIRE_API const char *wire_name(const struct wire *wire);
+WIRE_API const uint8_t *wire_mac(const struct wire *wire); /* 6 bytes */
+WIRE_API unsigned wire_mtu(const struct wire *wire);
+WIRE_API int wire_ifindex(const struct wire *wire); /* 0: none (mem) */
+WIRE_API bool wire_link_up(const struct wire *wire);
+WIRE_API void wire_read_stats(const struct wire *wire, struct wire_stats *out);
 /* Flushes, stops, frees. Buffers still held stay valid until put. */
 void wire_close(struct wire *wire);
 
@@ -160,5 +175,9 @@ struct wire_mem_impair {
  * :02 of the ends. */
 int wire_mem_create(struct sys_loop *loop, unsigned mtu, const struct wire_mem_impair *impair,
                     struct wire *ends[2]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
