@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define ADAPTER_NAME 64
+#define DRIVER_NAME 32
 
 enum driver_kind { DRIVER_TARGET, DRIVER_INTERMEDIATE };
 
@@ -64,30 +65,95 @@ driver_find(const char *name, enum driver_kind kind)
     return NULL;
 }
 
+/* Anything with a slash is a file. */
+static bool
+is_path(const char *driver)
+{
+    return strchr(driver, '/') != NULL;
+}
+
+/* What the house calls it: itself, or the name of the file without .so and what follows. */
+static const char *
+driver_name(const char *driver, char name[DRIVER_NAME])
+{
+    const char *base = is_path(driver) ? strrchr(driver, '/') + 1 : driver;
+    const char *ending = is_path(driver) ? strstr(base, ".so") : NULL;
+    size_t length = ending != NULL ? (size_t)(ending - base) : strlen(base);
+
+    snprintf(name, DRIVER_NAME, "%.*s", (int)length, base);
+    return name;
+}
+
+static int
+check_driver(struct assembly *assembly, const char *ifname, const char *driver,
+             enum driver_kind kind)
+{
+    if (is_path(driver)) {
+        if (access(driver, R_OK) == 0)
+            return 0;
+        return assembly_fail(assembly, -errno, NULL, "%s: driver %s", ifname, driver);
+    }
+    if (driver_find(driver, kind) != NULL)
+        return 0;
+    return assembly_fail(assembly, -EINVAL,
+                         kind == DRIVER_TARGET ? "no offload target has this name"
+                                               : "no intermediate driver has this name",
+                         "%s: '%s'", ifname, driver);
+}
+
 static int
 check_drivers(struct assembly *assembly, const struct config_stack *stack)
 {
-    if (driver_find(stack->target, DRIVER_TARGET) == NULL)
-        return assembly_fail(assembly, -EINVAL, "no offload target has this name", "%s: '%s'",
-                             stack->ifname, stack->target);
-    for (unsigned i = 0; i < stack->intermediate_count; i++) {
-        if (driver_find(stack->intermediates[i], DRIVER_INTERMEDIATE) == NULL)
-            return assembly_fail(assembly, -EINVAL, "no intermediate driver has this name",
-                                 "%s: '%s'", stack->ifname, stack->intermediates[i]);
+    int error = check_driver(assembly, stack->ifname, stack->target, DRIVER_TARGET);
+
+    for (unsigned i = 0; error == 0 && i < stack->intermediate_count; i++)
+        error = check_driver(assembly, stack->ifname, stack->intermediates[i], DRIVER_INTERMEDIATE);
+    return error;
+}
+
+static int
+load_file(struct assembly *assembly, const char *path)
+{
+    char name[DRIVER_NAME];
+    int error;
+
+    if (!is_path(path))
+        return 0;
+    for (unsigned i = 0; i < assembly->file_count; i++) {
+        if (strcmp(assembly->files[i], path) == 0)
+            return 0;
     }
+    if (assembly->file_count == ASSEMBLY_FILES)
+        return assembly_fail(assembly, -E2BIG, NULL, "driver %s", path);
+    error = house_load_file(assembly->house, driver_name(path, name), path);
+    if (error == -EEXIST)
+        return assembly_fail(assembly, error, "another driver is called so; rename the file",
+                             "driver %s", path);
+    if (error != 0)
+        return assembly_fail(assembly, error, error == -ENOEXEC ? "it does not fit" : NULL,
+                             "driver %s", path);
+    assembly->files[assembly->file_count++] = path;
     return 0;
 }
 
 static int
-load_drivers(struct assembly *assembly)
+load_drivers(struct assembly *assembly, const struct config *config)
 {
-    for (unsigned i = 0; i < DRIVER_COUNT; i++) {
-        int error = house_load(assembly->house, drivers[i].name, drivers[i].entry, NULL);
+    int error = 0;
 
+    for (unsigned i = 0; i < DRIVER_COUNT; i++) {
+        error = house_load(assembly->house, drivers[i].name, drivers[i].entry, NULL);
         if (error != 0)
             return assembly_fail(assembly, error, NULL, "driver %s", drivers[i].name);
     }
-    return 0;
+    for (unsigned i = 0; error == 0 && i < config->stack_count; i++) {
+        const struct config_stack *stack = &config->stacks[i];
+
+        error = load_file(assembly, stack->target);
+        for (unsigned j = 0; error == 0 && j < stack->intermediate_count; j++)
+            error = load_file(assembly, stack->intermediates[j]);
+    }
+    return error;
 }
 
 /* ---- interfaces ---- */
@@ -125,22 +191,54 @@ open_tap(struct assembly *assembly, unsigned port, const char *ifname)
     return 0;
 }
 
+struct wanted {
+    const char *adapter;
+    bool there;
+};
+
+static void
+look_for_adapter(void *arg, const struct house_floor *floor)
+{
+    struct wanted *wanted = arg;
+
+    wanted->there |= strcmp(floor->adapter, wanted->adapter) == 0;
+}
+
+/* Binds driver to the adapter below; what it must have made of that is the adapter above. */
+static int
+stack_intermediate(struct assembly *assembly, const char *ifname, const char *driver,
+                   const char *below, const char *above)
+{
+    struct wanted wanted = {above, false};
+    int error = house_bind(assembly->house, driver, below, above);
+
+    if (error == 0) {
+        house_walk(assembly->house, look_for_adapter, &wanted);
+        if (wanted.there)
+            return 0;
+        error = -EINVAL;
+    }
+    return assembly_fail(assembly, error,
+                         error == -ENOENT || error == -EINVAL ? "it is no intermediate driver"
+                                                              : NULL,
+                         "%s: binding %s to %s", ifname, driver, below);
+}
+
 /* Stacks the intermediate drivers on adapter and leaves the name of the top in it. */
 static int
 stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
                     char adapter[ADAPTER_NAME])
 {
     for (unsigned i = stack->intermediate_count; i-- > 0;) {
-        const char *driver = stack->intermediates[i];
-        char above[ADAPTER_NAME];
+        char above[ADAPTER_NAME], driver[DRIVER_NAME];
         int error;
 
+        driver_name(stack->intermediates[i], driver);
         snprintf(above, sizeof(above), "%s/%s%u", stack->ifname, driver,
                  stack->intermediate_count - i);
-        error = house_bind(assembly->house, driver, adapter, above);
+        error = stack_intermediate(assembly, stack->ifname, driver, adapter, above);
         if (error != 0)
-            return assembly_fail(assembly, error, NULL, "%s: binding %s to %s", stack->ifname,
-                                 driver, adapter);
+            return error;
         memcpy(adapter, above, sizeof(above));
     }
     return 0;
@@ -149,7 +247,7 @@ stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
 static int
 build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
 {
-    char adapter[ADAPTER_NAME];
+    char adapter[ADAPTER_NAME], target[DRIVER_NAME];
     const char *why = NULL;
     int error;
 
@@ -157,11 +255,12 @@ build_port(struct assembly *assembly, unsigned port, const struct config_stack *
                              hoststack_wire_mark(assembly->stack), &assembly->ports[port].wire);
     if (error != 0)
         return assembly_fail(assembly, error, NULL, "%s: packet socket", stack->ifname);
-    snprintf(adapter, sizeof(adapter), "%s/%s", stack->ifname, stack->target);
-    error = house_add_adapter(assembly->house, stack->target, adapter, assembly->ports[port].wire,
-                              NULL);
+    driver_name(stack->target, target);
+    snprintf(adapter, sizeof(adapter), "%s/%s", stack->ifname, target);
+    error = house_add_adapter(assembly->house, target, adapter, assembly->ports[port].wire, NULL);
     if (error != 0)
-        return assembly_fail(assembly, error, NULL, "%s: adapter %s", stack->ifname, adapter);
+        return assembly_fail(assembly, error, error == -EINVAL ? "it is no offload target" : NULL,
+                             "%s: adapter %s", stack->ifname, adapter);
     error = stack_intermediates(assembly, stack, adapter);
     if (error != 0)
         return error;
@@ -185,7 +284,7 @@ create_stack(struct assembly *assembly, const struct config *config)
 
     if (error != 0)
         return assembly_fail(assembly, error, NULL, "house");
-    error = load_drivers(assembly);
+    error = load_drivers(assembly, config);
     if (error != 0)
         return error;
     error = hoststack_create(assembly->house, &options, &assembly->stack, &why);

@@ -14,6 +14,8 @@ struct hoststack;
 struct sys_loop;
 struct wire;
 
+#define ASSEMBLY_FILES 32 /* drivers from files, each counted once */
+
 struct assembly {
     struct sys_loop *loop;
     struct house *house;
@@ -22,11 +24,13 @@ struct assembly {
         struct wire *tap;  /* NULL once the host stack owns it */
         struct wire *wire; /* of the interface itself */
     } ports[CONFIG_STACKS];
-    char error[256]; /* what failed, without a newline */
+    const char *files[ASSEMBLY_FILES]; /* paths that are loaded; the configuration's */
+    unsigned file_count;
+    char error[512]; /* what failed, without a newline */
 };
 
-/* Builds everything config asks for. 0 or a negative errno; on failure call assembly_fini as well.
- */
+/* Builds everything config asks for. Owner: config stays the caller's until assembly_fini. 0 or a
+ * negative errno; on failure call assembly_fini as well. */
 int assembly_init(struct assembly *assembly, struct sys_loop *loop, const struct config *config);
 /* Gives every connection back, then takes the house down. */
 void assembly_fini(struct assembly *assembly);

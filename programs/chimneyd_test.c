@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -229,6 +230,79 @@ what_cannot_start_says_why(void **state)
     assert_int_equal(result.code, 2);
 }
 
+/* An empty file under this name, which the cardboard house takes for a driver. */
+static const char *
+make_file(const struct daemon *daemon, const char *name, char path[64])
+{
+    int fd;
+
+    snprintf(path, 64, "%s/%s", daemon->dir, name);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    return path;
+}
+
+static void
+drivers_come_from_files(void **state)
+{
+    struct daemon *daemon = *state;
+    char mux[64], nic[64], stack[256], text[512], ini[96], other[96];
+    struct result result;
+    FILE *file;
+
+    make_file(daemon, "mux.so", mux);
+    make_file(daemon, "nic.so.1", nic);
+    snprintf(ini, sizeof(ini), "%s/ini", daemon->dir);
+    snprintf(other, sizeof(other), "%s/other", daemon->dir);
+    snprintf(text, sizeof(text), "[stack lo]\nintermediate = %s,passthru, %s\ntarget = %s\n", mux,
+             mux, nic);
+    file = fopen(ini, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    /* Stops behind the loading: the control socket's directory is fine, the mark is not. */
+    CHIMNEYD(&result, "-c", ini, "--socket", other, "--mark", "13");
+    assert_int_equal(result.code, 6);
+    snprintf(stack, sizeof(stack), "fake: driver nic from %s\n", nic);
+    check_contains(result.err, stack);
+    snprintf(stack, sizeof(stack), "fake: driver mux from %s\n", mux);
+    check_contains(result.err, stack);
+    assert_null(strstr(strstr(result.err, stack) + 1, "fake: driver mux")); /* once */
+    unlink(ini);
+    unlink(mux);
+    unlink(nic);
+}
+
+static void
+files_that_do_not_do_say_why(void **state)
+{
+    static const struct {
+        const char *file, *words;
+        bool there;
+        int code;
+    } cases[] = {
+        {"gone.so", "gone.so: No such file", false, 1},
+        {"misfit.so", "misfit.so: it does not fit", true, 1},
+        {"passthru.so", "passthru.so: another driver is called so", true, 1},
+    };
+    struct daemon *daemon = *state;
+    char path[64], stack[96], other[96];
+    struct result result;
+
+    snprintf(other, sizeof(other), "%s/other", daemon->dir);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        make_file(daemon, cases[i].file, path);
+        if (!cases[i].there)
+            unlink(path);
+        snprintf(stack, sizeof(stack), "lo=%s", path);
+        CHIMNEYD(&result, "--socket", other, "--stack", stack);
+        assert_int_equal(result.code, cases[i].code);
+        check_contains(result.err, cases[i].words);
+        unlink(path);
+    }
+}
+
 static void
 the_service_manager_is_told(void **state)
 {
@@ -265,6 +339,8 @@ main(void)
         DAEMON_TEST(a_dead_daemons_socket_is_replaced),
         DAEMON_TEST(a_signal_gives_everything_back),
         DAEMON_TEST(what_cannot_start_says_why),
+        DAEMON_TEST(drivers_come_from_files),
+        DAEMON_TEST(files_that_do_not_do_say_why),
         DAEMON_TEST(the_service_manager_is_told),
     };
 

@@ -108,7 +108,7 @@ config_stack_of(struct config *config, const char *ifname)
 static int
 config_set_intermediates(struct config *config, struct config_stack *stack, const char *value)
 {
-    char name[64];
+    char name[2 * CONFIG_DRIVER]; /* one that is cut is still too long */
 
     stack->intermediate_count = 0;
     value += strspn(value, " \t");
@@ -119,7 +119,7 @@ config_set_intermediates(struct config *config, struct config_stack *stack, cons
             return config_fail(config, "more than %d intermediate drivers over %s",
                                CONFIG_INTERMEDIATES, stack->ifname);
         snprintf(name, sizeof(name), "%.*s", (int)length, value);
-        if (config_copy(config, stack->intermediates[stack->intermediate_count], CONFIG_NAME,
+        if (config_copy(config, stack->intermediates[stack->intermediate_count], CONFIG_DRIVER,
                         "an intermediate driver's name", name) != 0)
             return -EINVAL;
         stack->intermediate_count++;
@@ -264,7 +264,7 @@ static const char config_usage[] =
     "usage: chimneyd [-c FILE] [--stack IFNAME[=DRIVER,...]]... [options]\n"
     "  -c, --config FILE    read FILE first\n"
     "  --stack IFNAME[=..]  serve this interface, with these intermediate drivers from the top\n"
-    "                       down; may be given several times\n"
+    "                       down (names, or paths with a slash); may be given several times\n"
     "  --socket PATH        control socket (" CONFIG_SOCKET ")\n"
     "  --mark N             mark of our own frames\n"
     "  --log LEVEL          error, warn, info or debug\n"

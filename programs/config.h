@@ -2,7 +2,9 @@
  * What chimneyd is told: an INI file, then the command line, which wins.
  *
  *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory
- *   [stack IF]    intermediate = names from the host stack down, target = name
+ *   [stack IF]    intermediate = drivers from the host stack down, target = driver
+ *
+ * A driver is the name of one that is built in, or, with a slash, the path of one that is not.
  */
 #ifndef PROGRAMS_CONFIG_H
 #define PROGRAMS_CONFIG_H
@@ -15,14 +17,14 @@
 
 #define CONFIG_STACKS 16
 #define CONFIG_INTERMEDIATES 8
-#define CONFIG_NAME 16
+#define CONFIG_DRIVER 256
 #define CONFIG_SOCKET "/run/chimneyd.sock"
 
 struct config_stack {
     char ifname[IF_NAMESIZE];
-    char intermediates[CONFIG_INTERMEDIATES][CONFIG_NAME]; /* from the host stack down */
+    char intermediates[CONFIG_INTERMEDIATES][CONFIG_DRIVER]; /* from the host stack down */
     unsigned intermediate_count;
-    char target[CONFIG_NAME];
+    char target[CONFIG_DRIVER];
 };
 
 struct config {
@@ -33,7 +35,7 @@ struct config {
     int ready_fd; /* -1: none */
     struct config_stack stacks[CONFIG_STACKS];
     unsigned stack_count;
-    char error[256]; /* what was wrong, without a newline */
+    char error[512]; /* what was wrong, without a newline */
 };
 
 void config_init(struct config *config);

@@ -109,7 +109,35 @@ arguments_win_over_the_file(void **state)
     assert_string_equal(config.stacks[0].intermediates[1], "c");
 }
 
-/* Every file here is wrong; the message must name the line and say this. */
+static void
+drivers_may_be_paths(void **state)
+{
+    char text[128 + 2 * CONFIG_DRIVER], path[CONFIG_DRIVER + 1];
+    struct config config;
+
+    assert_int_equal(read_text(&config, "[stack eth0]\n"
+                                        "intermediate = passthru, /opt/drivers/mux.so,./x.so\n"
+                                        "target = /opt/drivers/nic.so\n"),
+                     0);
+    assert_string_equal(config.stacks[0].intermediates[1], "/opt/drivers/mux.so");
+    assert_string_equal(config.stacks[0].intermediates[2], "./x.so");
+    assert_string_equal(config.stacks[0].target, "/opt/drivers/nic.so");
+    assert_int_equal(READ_WORDS(&config, "--stack", "eth0=/a/b.so,passthru"), 0);
+    assert_string_equal(config.stacks[0].intermediates[0], "/a/b.so");
+    /* The longest that fits, and one more. */
+    memset(path, 'x', CONFIG_DRIVER);
+    path[0] = '/';
+    path[CONFIG_DRIVER - 1] = '\0';
+    snprintf(text, sizeof(text), "eth0=%s,soft", path);
+    assert_int_equal(READ_WORDS(&config, "--stack", text), 0);
+    assert_string_equal(config.stacks[0].intermediates[0], path);
+    path[CONFIG_DRIVER - 1] = 'x';
+    path[CONFIG_DRIVER] = '\0';
+    snprintf(text, sizeof(text), "eth0=%s,soft", path);
+    assert_int_equal(READ_WORDS(&config, "--stack", text), -EINVAL);
+    assert_non_null(strstr(config.error, "longer than 255 characters"));
+}
+
 static void
 a_stack_needs_no_key(void **state)
 {
@@ -123,6 +151,7 @@ a_stack_needs_no_key(void **state)
     assert_string_equal(config.stacks[2].ifname, "eth2");
 }
 
+/* Every file here is wrong; the message must name the line and say this. */
 static void
 bad_files_are_refused_with_the_line(void **state)
 {
@@ -203,6 +232,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_sets_everything),
         cmocka_unit_test(defaults_stand),
+        cmocka_unit_test(drivers_may_be_paths),
         cmocka_unit_test(a_stack_needs_no_key),
         cmocka_unit_test(arguments_win_over_the_file),
         cmocka_unit_test(bad_files_are_refused_with_the_line),
