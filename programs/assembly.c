@@ -11,6 +11,7 @@
 #include "chimney/house.h"
 #include "chimney/wire.h"
 #include "sys/loop.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -261,6 +262,9 @@ build_port(struct assembly *assembly, unsigned port, const struct config_stack *
     if (error != 0)
         return assembly_fail(assembly, error, error == -EINVAL ? "it is no offload target" : NULL,
                              "%s: adapter %s", stack->ifname, adapter);
+    if (assembly->verify != NULL &&
+        (error = verify_wire(assembly->verify, assembly->ports[port].wire, adapter)) != 0)
+        return assembly_fail(assembly, error, NULL, "%s: verifier", stack->ifname);
     error = stack_intermediates(assembly, stack, adapter);
     if (error != 0)
         return error;
@@ -284,6 +288,8 @@ create_stack(struct assembly *assembly, const struct config *config)
 
     if (error != 0)
         return assembly_fail(assembly, error, NULL, "house");
+    if (config->verify && (assembly->verify = verify_open(assembly->loop, assembly->house)) == NULL)
+        return assembly_fail(assembly, -ENOMEM, NULL, "verifier");
     error = load_drivers(assembly, config);
     if (error != 0)
         return error;
@@ -323,5 +329,6 @@ assembly_fini(struct assembly *assembly)
         if (assembly->ports[i].tap != NULL)
             wire_close(assembly->ports[i].tap);
     }
+    verify_close(assembly->verify);
     *assembly = (struct assembly){.loop = NULL};
 }

@@ -12,6 +12,7 @@
 struct house;
 struct hoststack;
 struct sys_loop;
+struct verify;
 struct wire;
 
 #define ASSEMBLY_FILES 32 /* drivers from files, each counted once */
@@ -20,6 +21,7 @@ struct assembly {
     struct sys_loop *loop;
     struct house *house;
     struct hoststack *stack;
+    struct verify *verify; /* NULL: not asked for */
     struct {
         struct wire *tap;  /* NULL once the host stack owns it */
         struct wire *wire; /* of the interface itself */

@@ -31,6 +31,8 @@ builds_in_order(void **state)
     read_log(daemon, log, sizeof(log));
     check_order(log, "open tap chim1", "host stack up");
     check_order(log, "host stack up", "open packet lo");
+    check_order(log, "verify on", "floor lo/soft on its wire");
+    check_order(log, "verify lo/soft", "floor lo/passthru1 on lo/soft");
     check_order(log, "floor lo/soft on its wire", "floor lo/passthru1 on lo/soft");
     check_order(log, "floor lo/passthru1", "floor lo/passthru2 on lo/passthru1");
     check_order(log, "floor lo/passthru2", "interface lo over lo/passthru2");
@@ -198,6 +200,7 @@ a_signal_gives_everything_back(void **state)
     read_log(daemon, log, sizeof(log));
     check_order(log, "host stack down", "house down");
     check_order(log, "house down", "close packet lo");
+    check_order(log, "close packet lo", "verify off");
 }
 
 static void

@@ -148,6 +148,8 @@ config_set_daemon(struct config *config, const char *key, const char *value)
         return config_set_number(config, key, value, UINT32_MAX, &config->mark);
     if (strcmp(key, "lock_memory") == 0)
         return config_set_bool(config, key, value, &config->lock_memory);
+    if (strcmp(key, "verify") == 0)
+        return config_set_bool(config, key, value, &config->verify);
     return config_fail(config, "[daemon] has no key '%s'", key);
 }
 
@@ -244,6 +246,7 @@ enum {
     OPTION_READY_FD,
     OPTION_LOG,
     OPTION_MARK,
+    OPTION_VERIFY,
     OPTION_VERSION
 };
 
@@ -254,6 +257,7 @@ static const struct option config_options[] = {
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"log", required_argument, NULL, OPTION_LOG},
     {"mark", required_argument, NULL, OPTION_MARK},
+    {"verify", no_argument, NULL, OPTION_VERIFY},
     {"foreground", no_argument, NULL, 'f'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -267,6 +271,7 @@ static const char config_usage[] =
     "                       down (names, or paths with a slash); may be given several times\n"
     "  --socket PATH        control socket (" CONFIG_SOCKET ")\n"
     "  --mark N             mark of our own frames\n"
+    "  --verify             check the contract between the drivers at every call\n"
     "  --log LEVEL          error, warn, info or debug\n"
     "  --ready-fd N         write a line to descriptor N and close it when ready\n"
     "  --foreground         the only way it runs; accepted for habit\n"
@@ -287,6 +292,9 @@ config_set_option(struct config *config, int option, const char *value)
         return config_set_daemon(config, "log", value);
     case OPTION_MARK:
         return config_set_daemon(config, "mark", value);
+    case OPTION_VERIFY:
+        config->verify = true;
+        return 0;
     case OPTION_STACK:
         return config_add_stack(config, value);
     case OPTION_READY_FD:

@@ -1,7 +1,7 @@
 /*
  * What chimneyd is told: an INI file, then the command line, which wins.
  *
- *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory
+ *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory, verify
  *   [stack IF]    intermediate = drivers from the host stack down, target = driver
  *
  * A driver is the name of one that is built in, or, with a slash, the path of one that is not.
@@ -31,7 +31,7 @@ struct config {
     char socket[108]; /* sun_path */
     enum log_level log;
     uint32_t mark; /* 0: the host stack's default */
-    bool lock_memory;
+    bool lock_memory, verify;
     int ready_fd; /* -1: none */
     struct config_stack stacks[CONFIG_STACKS];
     unsigned stack_count;

@@ -9,6 +9,7 @@
 #include "chimney/house.h"
 #include "chimney/wire.h"
 #include "sys/loop.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +19,10 @@
 
 struct wire {
     char name[32];
+};
+
+struct verify {
+    bool on;
 };
 
 struct house {
@@ -127,6 +132,28 @@ house_destroy(struct house *house)
 {
     fake_say("house down\n");
     free(house);
+}
+
+struct verify *
+verify_open(struct sys_loop *loop, struct house *house)
+{
+    fprintf(stderr, "verify on\n");
+    return calloc(1, sizeof(struct verify));
+}
+
+int
+verify_wire(struct verify *verify, struct wire *wire, const char *adapter)
+{
+    fprintf(stderr, "verify %s\n", adapter);
+    return 0;
+}
+
+void
+verify_close(struct verify *verify)
+{
+    if (verify != NULL)
+        fprintf(stderr, "verify off\n");
+    free(verify);
 }
 
 struct sys_loop *

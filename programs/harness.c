@@ -125,8 +125,8 @@ daemon_start(struct daemon *daemon)
     assert_true(log >= 0);
     snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
     const char *argv[] = {
-        program("CHIMNEYD"), "--socket", daemon->socket, "--stack", "lo=passthru,passthru",
-        "--ready-fd",        fd_text,    "--foreground", NULL};
+        program("CHIMNEYD"), "--socket", daemon->socket, "--stack",  "lo=passthru,passthru",
+        "--ready-fd",        fd_text,    "--foreground", "--verify", NULL};
     daemon->pid = spawn(argv, out, log, ready[1]);
     close(ready[1]);
     close(log);

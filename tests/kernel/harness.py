@@ -159,10 +159,11 @@ class Net:
 
 
 class Daemon:
-    """chimneyd in the near namespace."""
+    """chimneyd in the near namespace, with the verifier watching."""
 
-    def __init__(self, net, stack="eth0", debug=False):
+    def __init__(self, net, stack="eth0", debug=False, verify=True):
         self.net = net
+        self.verify, self.verified = verify, None
         self.socket = f"/run/chimney-test-{os.getpid()}-{net.near}.sock"
         self.stack = stack
         self.debug = debug
@@ -176,6 +177,8 @@ class Daemon:
         environment = dict(os.environ)
         command = ["ip", "netns", "exec", self.net.near, CHIMNEYD, "--socket", self.socket, "--stack", self.stack,
                    "--ready-fd", str(write_end)]
+        if self.verify:
+            command.append("--verify")
         if self.debug or environment.get("CHIMNEY_DEBUG"):
             command += ["--log", "debug"]
         with open(self.log_path, "a", encoding="utf-8") as log:
@@ -218,8 +221,20 @@ class Daemon:
         complaints = [line for line in text.splitlines() if line.startswith("error:")]
         if complaints:
             raise AssertionError("chimneyd complained: " + "; ".join(complaints[:5]))
+        self.verified = self._verified(text)
         if process.returncode != 0 or "AddressSanitizer" in text or "LeakSanitizer" in text or "runtime error" in text:
             raise AssertionError(f"chimneyd ended with {process.returncode}: {text[-6000:]}")
+
+    def _verified(self, text):
+        """What the verifier counted; a complaint of it is a failure."""
+        if not self.verify:
+            return None
+        lines = [line for line in text.splitlines() if "verified:" in line]
+        assert lines, "the verifier said nothing at the end: " + text[-3000:]
+        numbers = [int(word) for word in lines[-1].replace(",", " ").split() if word.isdigit()]
+        counts = dict(zip(("crossings", "frames", "errors", "warnings", "consequential"), numbers))
+        assert not counts["errors"] and not counts["warnings"], text[-6000:]
+        return counts
 
     def abandon(self):
         """It was killed on purpose."""
