@@ -6,7 +6,8 @@
  * One turn: due timers, ready descriptors, then the tasks deferred so far (a task deferred by a
  * task runs in the next turn), then the flush hooks, then sleep.
  *
- * Threads: everything belongs to the thread that runs the loop, except sys_loop_post.
+ * Threads: everything belongs to the thread that runs the loop, except sys_loop_post and the fn of
+ * a sys_work.
  */
 #ifndef SYS_LOOP_H
 #define SYS_LOOP_H
@@ -51,6 +52,24 @@ void sys_task_cancel(struct sys_task *task);
 bool sys_task_pending(const struct sys_task *task);
 /* As defer, from any thread; wakes the loop. The task must not be pending. */
 void sys_loop_post(struct sys_loop *loop, struct sys_task *task);
+
+/* ---- work that may take long, beside the loop ---- */
+struct sys_work {
+    struct sys_loop *loop;
+    void (*fn)(void *arg);
+    void (*done)(void *arg);
+    void *arg;
+    struct sys_task task; /* the way back to the loop */
+    void *impl;           /* owned by the loop */
+};
+
+/*
+ * Runs fn on a thread of its own (in the simulation: at the next turn), then done at a turn of the
+ * loop's. Owner: the work, and all that fn touches, is the thread's until done is called, and
+ * nothing stops it before that. 0 or a negative errno.
+ */
+int sys_work_start(struct sys_work *work, struct sys_loop *loop, void (*fn)(void *arg),
+                   void (*done)(void *arg), void *arg);
 
 /* ---- timers: one shot, absolute, microseconds; may fire late, never early ---- */
 struct sys_timer {

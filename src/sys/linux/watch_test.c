@@ -227,6 +227,48 @@ posting_wakes_the_loop(void **state)
     assert_int_equal(arrived, POSTS * THREADS);
 }
 
+/* Work that ends only when the loop, which turns meanwhile, lets it. */
+struct labour {
+    struct sys_work work;
+    struct sys_task task;
+    bool done;
+};
+
+static void
+labour_beside(void *arg)
+{
+    struct labour *labour = arg;
+    char byte;
+
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    labour->done = byte == 'x';
+}
+
+static void
+labour_release(void *arg)
+{
+    assert_int_equal(write(ends[1], "x", 1), 1);
+}
+
+static void
+labour_done(void *arg)
+{
+    sys_loop_stop(loop);
+}
+
+static void
+work_does_not_stop_the_loop(void **state)
+{
+    struct labour labour = {.done = false};
+
+    assert_int_equal(fcntl(ends[0], F_SETFL, 0), 0); /* waits */
+    sys_task_init(&labour.task, labour_release, NULL);
+    assert_int_equal(sys_work_start(&labour.work, loop, labour_beside, labour_done, &labour), 0);
+    sys_loop_defer(loop, &labour.task);
+    assert_int_equal(sys_loop_run(loop), 0);
+    assert_true(labour.done);
+}
+
 /* ---- time ---- */
 
 static void
@@ -298,6 +340,7 @@ main(void)
         WATCH_TEST(error_is_reported_and_survived),
         WATCH_TEST(bad_descriptor_is_refused),
         WATCH_TEST(posting_wakes_the_loop),
+        WATCH_TEST(work_does_not_stop_the_loop),
         WATCH_TEST(timers_have_microseconds),
         WATCH_TEST(deadline_moved_back),
     };

@@ -109,3 +109,22 @@ void
 sys_watch_stop(struct sys_watch *watch)
 {
 }
+
+static void
+on_work(void *arg)
+{
+    struct sys_work *work = arg;
+
+    work->fn(work->arg);
+    work->done(work->arg);
+}
+
+int
+sys_work_start(struct sys_work *work, struct sys_loop *loop, void (*fn)(void *arg),
+               void (*done)(void *arg), void *arg)
+{
+    *work = (struct sys_work){.loop = loop, .fn = fn, .done = done, .arg = arg};
+    sys_task_init(&work->task, on_work, work);
+    sys_loop_defer(loop, &work->task);
+    return 0;
+}
