@@ -53,6 +53,9 @@ lists_and_selects(void **state)
     CTL(daemon, &result, "conn", "show", "--pid", "999");
     assert_int_equal(result.code, 1);
     check_contains(result.err, "no TCP connection matches");
+    CTL(daemon, &result, "conn", "list", "--peer", ":8");
+    assert_int_equal(result.code, 7);
+    check_contains(result.err, "Permission denied");
     CTL(daemon, &result, "conn", "show", "--pid", "102");
     assert_int_equal(result.code, 0);
     check_contains(result.out, "owner kernel");
@@ -80,14 +83,14 @@ exit_codes_follow_the_moves(void **state)
     assert_int_equal(result.code, 4);
     CTL(daemon, &result, "conn", "offload", "--local", ":80");
     assert_int_equal(result.code, 5);
-    check_contains(result.out, "lost (died-during-move)");
+    check_contains(result.out, "lost (reset-by-peer)");
     CTL(daemon, &result, "conn", "offload", "--pid", "103");
     assert_int_equal(result.code, 6);
     CTL(daemon, &result, "conn", "offload", "--pid", "104");
     assert_int_equal(result.code, 7);
     CTL(daemon, &result, "conn", "offload", "--peer", ":1");
     assert_int_equal(result.code, 1);
-    check_contains(result.err, "no TCP connection matches");
+    check_contains(result.out, "no TCP connection matches");
     CTL(daemon, &result, "-j", "conn", "offload", "--pid", "101");
     assert_int_equal(result.code, 1);
     check_contains(result.out, "\"reason\": \"ecn\"");

@@ -58,6 +58,7 @@ struct client {
 struct job {
     struct list link;
     struct client *client; /* NULL: gone */
+    enum message_op op;
     struct message_sum sum;
 };
 
@@ -211,10 +212,10 @@ on_floor(void *arg, const struct house_floor *floor)
 static void
 on_conn(void *arg, const struct hoststack_conn_info *info)
 {
-    struct client *client = arg;
+    const struct job *job = arg;
 
-    if (!client->too_long)
-        client_answer(client, "conn", message_conn(info));
+    if (job->client != NULL && !job->client->too_long)
+        client_answer(job->client, "conn", message_conn(info));
 }
 
 static void
@@ -229,29 +230,57 @@ on_move(void *arg, const struct hoststack_move *move)
     client_flush(job->client);
 }
 
+/* words: NULL, or a sentence for the end of the answer. */
+static enum message_code
+job_code(const struct job *job, int error, unsigned count, const char **words)
+{
+    *words = NULL;
+    if (error != 0) {
+        *words = strerror(-error);
+        return message_code_of_errno(error);
+    }
+    if (job->op == MESSAGE_LIST || (job->op == MESSAGE_SHOW && count != 0))
+        return MESSAGE_DONE;
+    if (count == 0)
+        *words = hoststack_reason_words(HOSTSTACK_NO_SUCH_CONNECTION);
+    return message_code_of(&job->sum);
+}
+
 static void
-on_end(void *arg, unsigned moves)
+on_end(void *arg, int error, unsigned count)
 {
     struct job *job = arg;
     struct client *client = job->client;
-    enum message_code code = message_code_of(&job->sum);
+    const char *words;
+    enum message_code code = job_code(job, error, count, &words);
 
     list_del(&job->link);
     free(job);
     if (client == NULL)
         return;
     client->job = NULL;
-    client_finish(client, code,
-                  moves == 0 ? hoststack_reason_words(HOSTSTACK_NO_SUCH_CONNECTION) : NULL);
+    client_finish(client, code, words);
     client_serve(client);
 }
 
+static int
+ask_stack(struct hoststack *stack, const struct message_request *request, struct job *job)
+{
+    const struct hoststack_request asked = {
+        .on_conn = on_conn, .on_move = on_move, .on_end = on_end, .arg = job};
+
+    if (request->op == MESSAGE_OFFLOAD)
+        return hoststack_offload(stack, &request->selector, &asked);
+    if (request->op == MESSAGE_UPLOAD)
+        return hoststack_upload(stack, &request->selector, &asked);
+    return hoststack_list(stack, &request->selector, &asked);
+}
+
 static void
-serve_move(struct client *client, const struct message_request *request)
+serve_conns(struct client *client, const struct message_request *request)
 {
     struct control *control = client->control;
     struct job *job = calloc(1, sizeof(*job));
-    struct hoststack_request moves = {.on_move = on_move, .on_end = on_end, .arg = job};
     int error;
 
     if (job == NULL) {
@@ -259,11 +288,10 @@ serve_move(struct client *client, const struct message_request *request)
         return;
     }
     job->client = client;
+    job->op = request->op;
     client->job = job;
     list_add_tail(&control->jobs, &job->link);
-    error = request->op == MESSAGE_OFFLOAD
-                ? hoststack_offload(control->stack, &request->selector, &moves)
-                : hoststack_upload(control->stack, &request->selector, &moves);
+    error = ask_stack(control->stack, request, job);
     if (error == 0) {
         client_flush(client); /* stops listening to it meanwhile */
         return;
@@ -272,20 +300,6 @@ serve_move(struct client *client, const struct message_request *request)
     free(job);
     client->job = NULL;
     client_finish(client, message_code_of_errno(error), strerror(-error));
-}
-
-static void
-serve_list(struct client *client, const struct message_request *request)
-{
-    int error = hoststack_list(client->control->stack, &request->selector, on_conn, client);
-
-    if (error < 0)
-        client_finish(client, message_code_of_errno(error), strerror(-error));
-    else if (request->op == MESSAGE_SHOW && client->lines == 0)
-        client_finish(client, MESSAGE_REFUSED,
-                      hoststack_reason_words(HOSTSTACK_NO_SUCH_CONNECTION));
-    else
-        client_finish(client, MESSAGE_DONE, NULL);
 }
 
 static void
@@ -324,11 +338,9 @@ serve_line(struct client *client, const char *line, size_t length)
         break;
     case MESSAGE_LIST:
     case MESSAGE_SHOW:
-        serve_list(client, &request);
-        break;
     case MESSAGE_OFFLOAD:
     case MESSAGE_UPLOAD:
-        serve_move(client, &request);
+        serve_conns(client, &request);
         break;
     }
 }

@@ -44,7 +44,7 @@ static const struct fake_row {
     {"10.0.0.1:80", "10.0.0.2:40001", 100, "nginx", HOSTSTACK_DONE, HOSTSTACK_NONE},
     {"10.0.0.1:80", "10.0.0.2:40002", 100, "nginx", HOSTSTACK_DONE, HOSTSTACK_NONE},
     {"10.0.0.1:80", "10.0.0.3:40003", 101, "nginx", HOSTSTACK_REFUSED, HOSTSTACK_ECN},
-    {"[fd00::1]:80", "[fd00::2]:40004", 102, "caf\xe9", HOSTSTACK_LOST, HOSTSTACK_DIED_DURING_MOVE},
+    {"[fd00::1]:80", "[fd00::2]:40004", 102, "caf\xe9", HOSTSTACK_LOST, HOSTSTACK_RESET_BY_PEER},
     {"10.0.0.1:81", "10.0.0.2:40005", 103, "old", HOSTSTACK_UNSUPPORTED, HOSTSTACK_TARGET_REFUSED},
     {"10.0.0.1:82", "10.0.0.2:40006", 104, "foreign", HOSTSTACK_DENIED, HOSTSTACK_NO_PRIVILEGE},
 };
@@ -252,10 +252,18 @@ fake_fits(const struct hoststack_selector *selector, const struct hoststack_conn
 }
 
 static void
-fake_move(struct hoststack *stack, unsigned row, const struct hoststack_conn_info *info)
+fake_tell(struct hoststack *stack, const struct hoststack_move *move)
 {
-    struct hoststack_move move = {.conn = *info,
-                                  .down = stack->down,
+    stack->moves++;
+    stack->request.on_move(stack->request.arg, move);
+    if (stack->on_move != NULL)
+        stack->on_move(stack->on_move_arg, move);
+}
+
+static void
+fake_move(struct hoststack *stack, unsigned row)
+{
+    struct hoststack_move move = {.down = stack->down,
                                   .outcome = rows[row].outcome,
                                   .reason = rows[row].reason,
                                   .held_us = 120 + row,
@@ -272,9 +280,20 @@ fake_move(struct hoststack *stack, unsigned row, const struct hoststack_conn_inf
         stack->offloaded[row] = stack->down;
     }
     fake_info(stack, row, &move.conn);
-    stack->request.on_move(stack->request.arg, &move);
-    if (stack->on_move != NULL)
-        stack->on_move(stack->on_move_arg, &move);
+    fake_tell(stack, &move);
+}
+
+static void
+fake_refuse_selector(struct hoststack *stack)
+{
+    const struct hoststack_selector *selector = &stack->selector;
+    const struct hoststack_move move = {
+        .conn = {.local = selector->local, .peer = selector->peer, .pid = selector->pid},
+        .down = stack->down,
+        .outcome = HOSTSTACK_REFUSED,
+        .reason = HOSTSTACK_NO_SUCH_CONNECTION};
+
+    fake_tell(stack, &move);
 }
 
 static void
@@ -288,14 +307,15 @@ on_turn(void *arg)
 
         fake_info(stack, row, &info);
         if (fake_fits(&stack->selector, &info)) {
-            stack->moves++;
-            fake_move(stack, row, &info);
+            fake_move(stack, row);
             sys_loop_defer(stack->loop, &stack->turn);
             return;
         }
     }
+    if (stack->moves == 0)
+        fake_refuse_selector(stack);
     stack->serving = false;
-    stack->request.on_end(stack->request.arg, stack->moves);
+    stack->request.on_end(stack->request.arg, 0, stack->moves);
 }
 
 static int
@@ -368,25 +388,48 @@ hoststack_add_interface(struct hoststack *stack, const char *ifname, const char 
     return 0;
 }
 
-int
-hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
-               void (*fn)(void *arg, const struct hoststack_conn_info *info), void *arg)
-{
-    for (unsigned row = 0; row < ROW_COUNT; row++) {
-        struct hoststack_conn_info info;
+/* A list that waits for its turn. */
+struct fake_list {
+    struct hoststack *stack;
+    struct hoststack_selector selector;
+    struct hoststack_request request;
+    struct sys_task task;
+};
 
-        fake_info(stack, row, &info);
-        if (fake_fits(selector, &info))
-            fn(arg, &info);
+static void
+on_list(void *arg)
+{
+    struct fake_list *list = arg;
+    unsigned count = 0, copies = list->selector.peer.port == 7 ? 100000 : 0;
+    struct hoststack_conn_info info;
+
+    for (unsigned row = 0; row < ROW_COUNT; row++) {
+        fake_info(list->stack, row, &info);
+        if (fake_fits(&list->selector, &info)) {
+            list->request.on_conn(list->request.arg, &info);
+            count++;
+        }
     }
     /* A long list, for the bounds of an answer. */
-    if (selector->peer.port == 7) {
-        struct hoststack_conn_info info;
+    fake_info(list->stack, 0, &info);
+    for (; copies > 0; copies--, count++)
+        list->request.on_conn(list->request.arg, &info);
+    /* What cannot be looked for. */
+    list->request.on_end(list->request.arg, list->selector.peer.port == 8 ? -EACCES : 0, count);
+    free(list);
+}
 
-        fake_info(stack, 0, &info);
-        for (unsigned i = 0; i < 100000; i++)
-            fn(arg, &info);
-    }
+int
+hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
+               const struct hoststack_request *request)
+{
+    struct fake_list *list = malloc(sizeof(*list));
+
+    if (list == NULL)
+        return -ENOMEM;
+    *list = (struct fake_list){.stack = stack, .selector = *selector, .request = *request};
+    sys_task_init(&list->task, on_list, list);
+    sys_loop_defer(stack->loop, &list->task);
     return 0;
 }
 

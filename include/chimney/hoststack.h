@@ -163,11 +163,6 @@ struct hoststack_conn_info {
     uint64_t offloaded_us;       /* time with the target, in all */
 };
 
-/* Every TCP connection of this network namespace that matches, ours with their figures. fn runs on
- * the caller's stack. */
-int hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
-                   void (*fn)(void *arg, const struct hoststack_conn_info *info), void *arg);
-
 enum hoststack_outcome {
     HOSTSTACK_DONE,    /* as asked */
     HOSTSTACK_REFUSED, /* untouched, works in the kernel (or stays with the target for an upload) */
@@ -190,12 +185,27 @@ struct hoststack_move {
     uint32_t receive_queue_bytes; /* carried: received, not yet with the other side */
 };
 
-/* on_move: once per connection; on_end: once, after the last. Owner: arg lives until on_end. */
+/*
+ * Who asks, and hears. on_conn (list) or on_move (the others): once per connection; on_end: once,
+ * after the last. error: 0, or the negative errno with which the connections could not be found.
+ * Owner: arg lives until on_end.
+ */
 struct hoststack_request {
+    void (*on_conn)(void *arg, const struct hoststack_conn_info *info);
     void (*on_move)(void *arg, const struct hoststack_move *move);
-    void (*on_end)(void *arg, unsigned moves);
+    void (*on_end)(void *arg, int error, unsigned count);
     void *arg;
 };
+/*
+ * Finding the connections takes as long as it takes, and many are gone through a few at a time; the
+ * loop turns meanwhile. -ENOMEM, -EAGAIN: nothing was asked, nobody will hear.
+ *
+ * list: every TCP connection of this network namespace that matches, ours with their figures. The
+ * others: if none matches, one move that was refused (HOSTSTACK_NO_SUCH_CONNECTION), whose conn
+ * repeats the selector.
+ */
+int hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
+                   const struct hoststack_request *request);
 int hoststack_offload(struct hoststack *stack, const struct hoststack_selector *selector,
                       const struct hoststack_request *request);
 int hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selector,

@@ -1,15 +1,14 @@
 /*
- * What the user asks for: finding the connections a selector means, refusing those that cannot move
- * (each with its reason, untouched), starting the rest, and answering when the last has come to its
- * end.
+ * What the user asks for: finding the connections a selector means (select.c, beside the loop),
+ * then going through them in slices, a fraction of a millisecond in each turn, because the heart
+ * beats between turns only: refusing those that cannot move (each with its reason, untouched),
+ * starting the rest, or telling of them; and answering when the last has come to its end.
  *
- * Answers never come on the caller's stack: even an immediate refusal is told by a task of the
- * loop.
+ * Answers never come on the caller's stack. A connection may end between being selected and being
+ * served: whatever is done with it looks it up again.
  */
-#include "base/log.h"
-#include "host/linux/diag.h"
 #include "host/linux/live/live.h"
-#include "host/linux/procs.h"
+#include "host/linux/select.h"
 #include "host/linux/stack.h"
 
 #include <arpa/inet.h>
@@ -19,44 +18,83 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define SLICE_US 250u /* of a turn; and it starts one move: they would only wait for each other */
+
 /* ---- the waiter: one request and its answers ---- */
 
+typedef void (*serve_fn)(struct hoststack_waiter *waiter, const struct selected *selected);
+
+struct errand {
+    bool moves, down, with_owners;
+    serve_fn serve;     /* what is done with each connection that was selected */
+    serve_fn otherwise; /* … with each, if that concerned none of them; NULL: nothing */
+};
+
 struct hoststack_waiter {
+    struct list link; /* of the stack */
     struct hoststack *stack;
     struct hoststack_request request;
+    const struct errand *errand;
+    struct selection selection; /* the worker's while selecting */
+    struct sys_work work;
+    bool selecting;
+    bool concerned; /* serve has found something to do */
+    serve_fn serve, otherwise;
+    size_t next; /* of the selection, to be served */
     struct sys_task task;
     struct hoststack_move *moves; /* not told yet */
     size_t count, capacity;
-    unsigned pending, told;
+    unsigned started, pending, told;
 };
 
 static void
-tell(void *arg)
+waiter_end(struct hoststack_waiter *waiter)
 {
-    struct hoststack_waiter *waiter = arg;
-
-    for (size_t i = 0; i < waiter->count; i++)
-        waiter->request.on_move(waiter->request.arg, &waiter->moves[i]);
-    waiter->told += (unsigned)waiter->count;
-    waiter->count = 0;
-    if (waiter->pending)
-        return;
-    waiter->request.on_end(waiter->request.arg, waiter->told);
+    waiter->request.on_end(waiter->request.arg, waiter->selection.error, waiter->told);
+    list_del(&waiter->link);
+    select_free(&waiter->selection);
     free(waiter->moves);
     free(waiter);
 }
 
-static struct hoststack_waiter *
-waiter_create(struct hoststack *stack, const struct hoststack_request *request)
+static void
+tell(struct hoststack_waiter *waiter)
 {
-    struct hoststack_waiter *waiter = calloc(1, sizeof *waiter);
+    for (size_t i = 0; i < waiter->count; i++)
+        waiter->request.on_move(waiter->request.arg, &waiter->moves[i]);
+    waiter->told += (unsigned)waiter->count;
+    waiter->count = 0;
+}
 
-    if (!waiter)
-        return NULL;
-    waiter->stack = stack;
-    waiter->request = *request;
-    sys_task_init(&waiter->task, tell, waiter);
-    return waiter;
+static void
+serve_next(struct hoststack_waiter *waiter)
+{
+    waiter->serve(waiter, &waiter->selection.sockets[waiter->next++]);
+    if (waiter->next < waiter->selection.count || waiter->concerned || !waiter->otherwise)
+        return;
+    waiter->serve = waiter->otherwise;
+    waiter->otherwise = NULL;
+    waiter->next = 0;
+}
+
+static void
+take_turn(void *arg)
+{
+    struct hoststack_waiter *waiter = arg;
+    uint64_t until_us = hoststack_now_us(waiter->stack) + SLICE_US;
+    unsigned started = waiter->started;
+
+    hoststack_alive(waiter->stack);
+    while (waiter->next < waiter->selection.count) {
+        serve_next(waiter);
+        if (waiter->started != started || hoststack_now_us(waiter->stack) >= until_us)
+            break;
+    }
+    tell(waiter);
+    if (waiter->next < waiter->selection.count)
+        sys_loop_defer(waiter->stack->loop, &waiter->task);
+    else if (!waiter->pending)
+        waiter_end(waiter);
 }
 
 static void
@@ -73,6 +111,15 @@ waiter_push(struct hoststack_waiter *waiter, const struct hoststack_move *move)
     waiter->moves[waiter->count++] = *move;
 }
 
+/* The end of this connection's move is told to the waiter. */
+static void
+wait_for(struct hoststack_waiter *waiter, struct live_conn *conn)
+{
+    conn->waiter = waiter;
+    waiter->started++;
+    waiter->pending++;
+}
+
 void
 hoststack_waiter_done(struct hoststack_waiter *waiter, const struct hoststack_move *move)
 {
@@ -81,85 +128,13 @@ hoststack_waiter_done(struct hoststack_waiter *waiter, const struct hoststack_mo
     sys_loop_defer(waiter->stack->loop, &waiter->task);
 }
 
-/* ---- selecting ---- */
-
-static bool
-endpoint_matches(const struct hoststack_endpoint *want, uint16_t family, const uint8_t *address,
-                 uint16_t port)
-{
-    if (!want->any_port && want->port != ntohs(port))
-        return false;
-    if (want->any_address)
-        return true;
-    return want->family == family &&
-           memcmp(want->address, address, family == AF_INET ? 4 : 16) == 0;
-}
-
-static bool
-key_matches(const struct hoststack_selector *selector, const struct steer_key *key)
-{
-    return endpoint_matches(&selector->local, key->family, key->local, key->local_port) &&
-           endpoint_matches(&selector->peer, key->family, key->peer, key->peer_port);
-}
-
-/* The kernel's sockets that a selector means, copied: nothing is moved while the list is being
- * read. */
-struct selection {
-    const struct hoststack_selector *selector;
-    struct procs_inodes *inodes; /* of the process; NULL: any */
-    struct diag_socket *sockets;
-    size_t count, capacity;
-    int error;
-};
-
-static void
-select_socket(void *arg, const struct diag_socket *socket)
-{
-    struct selection *selection = arg;
-
-    if (!key_matches(selection->selector, &socket->key))
-        return;
-    if (selection->inodes && !procs_inodes_have(selection->inodes, socket->inode))
-        return;
-    if (selection->count == selection->capacity) {
-        size_t capacity = selection->capacity ? selection->capacity * 2 : 16;
-        struct diag_socket *sockets = realloc(selection->sockets, capacity * sizeof *sockets);
-        if (!sockets) {
-            selection->error = -ENOMEM;
-            return;
-        }
-        selection->sockets = sockets;
-        selection->capacity = capacity;
-    }
-    selection->sockets[selection->count++] = *socket;
-}
-
-static int
-select_sockets(const struct hoststack_selector *selector, struct selection *selection)
-{
-    *selection = (struct selection){.selector = selector};
-    if (selector->pid) {
-        int error = procs_inodes_of(selector->pid, &selection->inodes);
-        if (error == -ENOENT || error == -ESRCH)
-            return 0; /* no such process: no such connection */
-        if (error)
-            return error;
-    }
-    int error = diag_list(select_socket, selection);
-    procs_inodes_free(selection->inodes);
-    selection->inodes = NULL;
-    if (!error)
-        error = selection->error;
-    if (error)
-        free(selection->sockets);
-    return error;
-}
-
 /* ---- answers without a connection of ours ---- */
 
 static void
-fill_info(struct hoststack_conn_info *info, const struct diag_socket *socket)
+fill_info(struct hoststack_conn_info *info, const struct selected *selected)
 {
+    const struct diag_socket *socket = &selected->socket;
+
     memset(info, 0, sizeof *info);
     info->local.family = info->peer.family = socket->key.family;
     memcpy(info->local.address, socket->key.local, 16);
@@ -172,18 +147,114 @@ fill_info(struct hoststack_conn_info *info, const struct diag_socket *socket)
 }
 
 static void
-refuse(struct hoststack_waiter *waiter, bool down, const struct diag_socket *socket,
-       enum hoststack_reason reason)
+fill_owner(struct hoststack_conn_info *info, const struct selected *selected)
 {
-    struct hoststack_move move = {.down = down, .outcome = HOSTSTACK_REFUSED, .reason = reason};
+    info->pid = selected->pid;
+    snprintf(info->command, sizeof info->command, "%s", selected->command);
+}
 
-    if (socket)
-        fill_info(&move.conn, socket);
-    if (reason == HOSTSTACK_DIED_DURING_MOVE)
-        move.outcome = HOSTSTACK_LOST;
-    move.started_us = hoststack_now_us(waiter->stack);
+static void
+push_refusal(struct hoststack_waiter *waiter, enum hoststack_reason reason,
+             const struct hoststack_conn_info *info)
+{
+    struct hoststack_move move = {.conn = *info,
+                                  .down = waiter->errand->down,
+                                  .outcome = HOSTSTACK_REFUSED,
+                                  .reason = reason,
+                                  .started_us = hoststack_now_us(waiter->stack)};
+
     hoststack_count_move(waiter->stack, &move);
     waiter_push(waiter, &move);
+}
+
+static void
+refuse(struct hoststack_waiter *waiter, const struct selected *selected,
+       enum hoststack_reason reason)
+{
+    struct hoststack_conn_info info;
+
+    fill_info(&info, selected);
+    fill_owner(&info, selected);
+    push_refusal(waiter, reason, &info);
+}
+
+/* Nothing was selected: what the answer names is what was asked for. */
+static void
+refuse_selector(struct hoststack_waiter *waiter)
+{
+    const struct hoststack_selector *selector = &waiter->selection.selector;
+    struct hoststack_conn_info info = {
+        .local = selector->local, .peer = selector->peer, .pid = selector->pid};
+
+    push_refusal(waiter, HOSTSTACK_NO_SUCH_CONNECTION, &info);
+}
+
+/* ---- asking ---- */
+
+static void
+select_beside(void *arg)
+{
+    struct hoststack_waiter *waiter = arg;
+
+    select_sockets(&waiter->selection);
+}
+
+static void
+on_selected(void *arg)
+{
+    struct hoststack_waiter *waiter = arg;
+
+    waiter->selecting = false;
+    if (waiter->errand->moves && !waiter->selection.error && !waiter->selection.count)
+        refuse_selector(waiter);
+    sys_loop_defer(waiter->stack->loop, &waiter->task);
+}
+
+static int
+ask(struct hoststack *stack, const struct hoststack_selector *selector,
+    const struct hoststack_request *request, const struct errand *errand)
+{
+    struct hoststack_waiter *waiter = calloc(1, sizeof *waiter);
+
+    if (!waiter)
+        return -ENOMEM;
+    waiter->stack = stack;
+    waiter->request = *request;
+    waiter->errand = errand;
+    waiter->serve = errand->serve;
+    waiter->otherwise = errand->otherwise;
+    waiter->selection.selector = *selector;
+    waiter->selection.with_owners = errand->with_owners;
+    sys_task_init(&waiter->task, take_turn, waiter);
+    int error = sys_work_start(&waiter->work, stack->loop, select_beside, on_selected, waiter);
+    if (error) {
+        free(waiter);
+        return error;
+    }
+    waiter->selecting = true;
+    list_add_tail(&stack->waiters, &waiter->link);
+    return 0;
+}
+
+static struct hoststack_waiter *
+find_selecting(struct hoststack *stack)
+{
+    list_for_each(waiter, &stack->waiters, struct hoststack_waiter, link) {
+        if (waiter->selecting)
+            return waiter;
+    }
+    return NULL;
+}
+
+void
+hoststack_forget_requests(struct hoststack *stack)
+{
+    while (find_selecting(stack)) /* cannot be stopped, but ends */
+        sys_loop_turn(stack->loop, true);
+    list_for_each_safe(waiter, &stack->waiters, struct hoststack_waiter, link) {
+        sys_task_cancel(&waiter->task);
+        waiter_end(waiter);
+    }
 }
 
 /* ---- down ---- */
@@ -211,10 +282,27 @@ already_ours(const struct live_conn *conn)
     return conn->phase == LIVE_OFFLOADED ? HOSTSTACK_ALREADY_OFFLOADED : HOSTSTACK_BUSY;
 }
 
-/* pid: who holds it, if the selector said so; finding out would mean to read all of /proc now. */
+/* Why it may not be tried; HOSTSTACK_NONE, and where the connection goes. */
 static enum hoststack_reason
-start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pid_t pid)
+down_refusal(struct hoststack *stack, const struct diag_socket *socket, struct steer_snapshot *snap,
+             struct live_port **port, struct way *way)
 {
+    if (stack->gagged || stack->closing)
+        return stack->closing ? HOSTSTACK_SHUTTING_DOWN : HOSTSTACK_BUSY;
+    int error = steer_snapshot(stack->steer, &socket->key, snap);
+    if (error == -ENOENT && !socket->inode)
+        return HOSTSTACK_NOT_ESTABLISHED; /* less than a socket: a handshake, or a kind of TIME_WAIT
+                                           */
+    if (error)
+        return adopt_refusal(error);
+    enum hoststack_reason reason = live_refusal(snap);
+    return reason == HOSTSTACK_NONE ? watch_find_way(stack, &socket->key, snap, port, way) : reason;
+}
+
+static enum hoststack_reason
+start_down(struct hoststack_waiter *waiter, const struct selected *selected)
+{
+    const struct diag_socket *socket = &selected->socket;
     struct hoststack *stack = waiter->stack;
     struct live_conn *conn = live_find(stack, &socket->key);
     struct live_port *port = NULL;
@@ -223,13 +311,7 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
 
     if (conn && conn->phase != LIVE_KERNEL)
         return already_ours(conn);
-    if (stack->gagged || stack->closing)
-        return stack->closing ? HOSTSTACK_SHUTTING_DOWN : HOSTSTACK_BUSY;
-    if (steer_snapshot(stack->steer, &socket->key, &snap))
-        return HOSTSTACK_NOT_ESTABLISHED;
-    enum hoststack_reason reason = live_refusal(&snap);
-    if (reason == HOSTSTACK_NONE)
-        reason = watch_find_way(stack, &socket->key, &snap, &port, &way);
+    enum hoststack_reason reason = down_refusal(stack, socket, &snap, &port, &way);
     if (reason != HOSTSTACK_NONE)
         return reason;
     if (!conn)
@@ -239,9 +321,9 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
     conn->port = port;
     watch_start(conn, &way, &snap);
     conn->inode = socket->inode;
-    if (pid) {
-        conn->pid = pid;
-        procs_command(pid, conn->command, sizeof conn->command);
+    if (selected->pid) {
+        conn->pid = selected->pid;
+        snprintf(conn->command, sizeof conn->command, "%s", selected->command);
     }
     int error = live_adopt(conn);
     if (error) {
@@ -249,132 +331,92 @@ start_down(struct hoststack_waiter *waiter, const struct diag_socket *socket, pi
             live_destroy(conn);
         return adopt_refusal(error);
     }
-    conn->waiter = waiter;
-    waiter->pending++;
+    wait_for(waiter, conn);
     return HOSTSTACK_NONE;
 }
 
-static bool
-is_connection(const struct diag_socket *socket)
+static void
+serve_down(struct hoststack_waiter *waiter, const struct selected *selected)
 {
-    return strcmp(hoststack_state_name(socket->state), "LISTEN") != 0 &&
-           strcmp(hoststack_state_name(socket->state), "TIME_WAIT") != 0;
+    enum hoststack_reason reason = HOSTSTACK_NOT_ESTABLISHED;
+
+    if (select_is_connection(&selected->socket))
+        reason = start_down(waiter, selected);
+    else if (strcmp(hoststack_state_name(selected->socket.state), "LISTEN") == 0)
+        reason = HOSTSTACK_LISTENING;
+    if (reason != HOSTSTACK_NONE)
+        refuse(waiter, selected, reason);
 }
 
 int
 hoststack_offload(struct hoststack *stack, const struct hoststack_selector *selector,
                   const struct hoststack_request *request)
 {
-    struct selection selection;
-    size_t connections = 0;
-    int error = select_sockets(selector, &selection);
+    static const struct errand down = {.moves = true, .down = true, .serve = serve_down};
 
-    if (error)
-        return error;
-    struct hoststack_waiter *waiter = waiter_create(stack, request);
-    if (!waiter) {
-        free(selection.sockets);
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < selection.count; i++)
-        connections += is_connection(&selection.sockets[i]);
-    for (size_t i = 0; i < selection.count; i++) {
-        const struct diag_socket *socket = &selection.sockets[i];
-        hoststack_keep_beating(stack);
-        if (connections && !is_connection(socket))
-            continue; /* the listener behind them was not meant */
-        enum hoststack_reason reason = HOSTSTACK_NOT_ESTABLISHED;
-        if (is_connection(socket))
-            reason = start_down(waiter, socket, selector->pid);
-        else if (strcmp(hoststack_state_name(socket->state), "LISTEN") == 0)
-            reason = HOSTSTACK_LISTENING;
-        if (reason != HOSTSTACK_NONE)
-            refuse(waiter, true, socket, reason);
-    }
-    if (!selection.count)
-        refuse(waiter, true, NULL, HOSTSTACK_NO_SUCH_CONNECTION);
-    free(selection.sockets);
-    sys_loop_defer(stack->loop, &waiter->task);
-    return 0;
+    return ask(stack, selector, request, &down);
 }
 
 /* ---- up ---- */
 
 static void
-start_up(struct hoststack_waiter *waiter, struct live_conn *conn)
+serve_up(struct hoststack_waiter *waiter, const struct selected *selected)
 {
+    struct live_conn *conn = live_find(waiter->stack, &selected->socket.key);
+    struct hoststack_conn_info info;
+
+    if (!conn || conn->phase == LIVE_KERNEL)
+        return; /* those that are not offloaded were not meant, if one is */
+    waiter->concerned = true;
     if (conn->phase == LIVE_OFFLOADED && !conn->waiter) {
-        conn->waiter = waiter;
+        wait_for(waiter, conn);
         conn->request_since_us = hoststack_now_us(waiter->stack);
-        waiter->pending++;
         live_upload(conn, HOSTSTACK_NONE);
         return;
     }
-    struct hoststack_move move = {.outcome = HOSTSTACK_REFUSED, .reason = HOSTSTACK_BUSY};
-    live_fill_info(conn, &move.conn);
-    hoststack_count_move(waiter->stack, &move);
-    waiter_push(waiter, &move);
+    live_fill_info(conn, &info);
+    push_refusal(waiter, HOSTSTACK_BUSY, &info);
+}
+
+static void
+refuse_up(struct hoststack_waiter *waiter, const struct selected *selected)
+{
+    refuse(waiter, selected, HOSTSTACK_NOT_OFFLOADED);
 }
 
 int
 hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selector,
                  const struct hoststack_request *request)
 {
-    struct selection selection;
-    bool found = false;
-    int error = select_sockets(selector, &selection);
+    static const struct errand up = {.moves = true, .serve = serve_up, .otherwise = refuse_up};
 
-    if (error)
-        return error;
-    struct hoststack_waiter *waiter = waiter_create(stack, request);
-    if (!waiter) {
-        free(selection.sockets);
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < selection.count; i++) {
-        struct live_conn *conn = live_find(stack, &selection.sockets[i].key);
-        if (!conn || conn->phase == LIVE_KERNEL)
-            continue;
-        found = true;
-        start_up(waiter, conn);
-    }
-    for (size_t i = 0; i < selection.count && !found; i++)
-        refuse(waiter, false, &selection.sockets[i], HOSTSTACK_NOT_OFFLOADED);
-    if (!selection.count)
-        refuse(waiter, false, NULL, HOSTSTACK_NO_SUCH_CONNECTION);
-    free(selection.sockets);
-    sys_loop_defer(stack->loop, &waiter->task);
-    return 0;
+    return ask(stack, selector, request, &up);
 }
 
 /* ---- listing ---- */
 
+static void
+serve_list(struct hoststack_waiter *waiter, const struct selected *selected)
+{
+    struct live_conn *conn = live_find(waiter->stack, &selected->socket.key);
+    struct hoststack_conn_info info;
+
+    if (!select_is_connection(&selected->socket))
+        return;
+    if (conn)
+        live_fill_info(conn, &info);
+    else
+        fill_info(&info, selected);
+    fill_owner(&info, selected);
+    waiter->request.on_conn(waiter->request.arg, &info);
+    waiter->told++;
+}
+
 int
 hoststack_list(struct hoststack *stack, const struct hoststack_selector *selector,
-               void (*fn)(void *arg, const struct hoststack_conn_info *info), void *arg)
+               const struct hoststack_request *request)
 {
-    struct procs_owners *owners = NULL;
-    struct selection selection;
-    int error = select_sockets(selector, &selection);
+    static const struct errand list = {.serve = serve_list, .with_owners = true};
 
-    if (error)
-        return error;
-    procs_owners_read(&owners); /* without it the processes stay unknown */
-    for (size_t i = 0; i < selection.count; i++) {
-        struct diag_socket *socket = &selection.sockets[i];
-        struct live_conn *conn = live_find(stack, &socket->key);
-        struct hoststack_conn_info info;
-        if (!is_connection(socket))
-            continue;
-        if (conn)
-            live_fill_info(conn, &info);
-        else
-            fill_info(&info, socket);
-        if (owners)
-            procs_owners_find(owners, socket->inode, &info.pid, info.command, sizeof info.command);
-        fn(arg, &info);
-    }
-    procs_owners_free(owners);
-    free(selection.sockets);
-    return 0;
+    return ask(stack, selector, request, &list);
 }

@@ -281,6 +281,7 @@ hoststack_create(struct house *house, const struct hoststack_options *options,
     list_init(&stack->ports);
     list_init(&stack->conns);
     list_init(&stack->dirty);
+    list_init(&stack->waiters);
     getrandom(&stack->table_seed, sizeof stack->table_seed, GRND_NONBLOCK); /* or zero */
     sys_task_init(&stack->output, serve_dirty, stack);
     int error = open_parts(stack, why);
@@ -317,7 +318,8 @@ hoststack_destroy(struct hoststack *stack)
 
     stack->closing = true;
     upload_all(stack, NULL, HOSTSTACK_SHUTTING_DOWN);
-    while (hoststack_busy(stack) && hoststack_now_us(stack) < until_us)
+    while ((hoststack_busy(stack) || !list_empty(&stack->waiters)) &&
+           hoststack_now_us(stack) < until_us)
         sys_loop_turn(stack->loop, true);
     list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
         live_abandon(conn, HOSTSTACK_SHUTTING_DOWN);
@@ -328,6 +330,7 @@ hoststack_destroy(struct hoststack *stack)
     list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
         live_destroy(conn);
     }
+    hoststack_forget_requests(stack);
     if (stack->host) {
         close_ports(stack);
         house_unload(stack->house, "linux");

@@ -39,7 +39,7 @@ struct hoststack {
     struct hoststack_options options;
     struct host *host;
     struct steer *steer;
-    struct list ports, conns, dirty;
+    struct list ports, conns, dirty, waiters;
     struct live_conn *table[HOSTSTACK_BUCKETS]; /* conns by key; chained by their table_next */
     uint64_t table_seed;
     unsigned conn_count;
@@ -50,7 +50,7 @@ struct hoststack {
     int news_fd;
     uint32_t way_epoch;  /* raised by news that may concern any connection */
     uint32_t lost_epoch; /* when news were lost last */
-    unsigned looks_due; /* connections that have to be looked at soon */
+    unsigned looks_due;  /* connections that have to be looked at soon */
     struct sys_timer beat;
     struct sys_task output; /* serves the dirty connections */
     bool gagged;            /* a beat was missed; silent until every flow is given up */
@@ -66,6 +66,8 @@ struct hoststack {
 struct hoststack_waiter;
 /* One connection of the waiter's request has come to an end. */
 void hoststack_waiter_done(struct hoststack_waiter *waiter, const struct hoststack_move *move);
+/* Ends what is still being asked, served or not. No move may be under way any more. */
+void hoststack_forget_requests(struct hoststack *stack);
 
 /* ---- reason.c ---- */
 const char *hoststack_state_name(uint32_t kernel_state);
@@ -73,7 +75,8 @@ const char *hoststack_state_name(uint32_t kernel_state);
 /* ---- heart.c ---- */
 /* False: we must be silent. Called wherever something may make us speak. */
 bool hoststack_alive(struct hoststack *stack);
-/* Inside a long piece of work: a beat, unless one was missed already. */
+/* Inside a turn that does a bounded piece of work for each of many: a beat, unless one was missed
+ * already. */
 void hoststack_keep_beating(struct hoststack *stack);
 /* Any connection that is not simply the kernel's. */
 bool hoststack_busy(const struct hoststack *stack);
