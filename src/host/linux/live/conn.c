@@ -223,12 +223,14 @@ live_report(struct live_conn *conn, bool down, enum hoststack_outcome outcome,
         hoststack_waiter_done(waiter, &move);
 }
 
-/* The phase's next step. The only place from which a connection's object goes away. */
+/* The phase's next step. The only place from which a connection's object goes away. The timers of
+ * hundreds may be due at once, and each takes some 100 µs. */
 void
 live_timer(void *arg)
 {
     struct live_conn *conn = arg;
 
+    hoststack_keep_beating(conn->stack);
     switch (conn->phase) {
     case LIVE_BRIDGE:
     case LIVE_HOLD:
