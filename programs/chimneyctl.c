@@ -35,7 +35,7 @@ static const char usage[] =
     "  --peer ADDR:PORT       the other end\n"
     "  --all                  every connection (offload and upload want it said)\n"
     "exit codes: 0 done, 1 refused (untouched), 2 usage, 3 no daemon, 4 partly done,\n"
-    "            5 a connection was lost, 6 not supported, 7 not permitted\n";
+    "            5 lost (it ended while the target had it), 6 not supported, 7 not permitted\n";
 
 struct command {
     const char *words[2]; /* the second may be NULL */

@@ -18,11 +18,11 @@ struct house_floor;
 /* Exit codes of chimneyctl, and "code" of every answer. */
 enum message_code {
     MESSAGE_DONE = 0,
-    MESSAGE_REFUSED = 1,     /* every connection is where it was and works */
+    MESSAGE_REFUSED = 1,     /* every connection is where it was */
     MESSAGE_USAGE = 2,       /* the request makes no sense */
     MESSAGE_NO_DAEMON = 3,   /* chimneyctl's own */
     MESSAGE_PARTLY = 4,      /* some moved, some did not */
-    MESSAGE_LOST = 5,        /* a connection ended */
+    MESSAGE_LOST = 5,        /* a connection ended while the target had it */
     MESSAGE_UNSUPPORTED = 6, /* by this kernel, or by what is built in */
     MESSAGE_DENIED = 7
 };

@@ -45,7 +45,7 @@ struct wire;
     X(paused, "offloading over this adapter is paused")                                            \
     X(target-refused, "the offload target refused it")                                             \
     X(no-quiet-moment, "its streams did not come to a point where both sides agree; try again")    \
-    X(died-during-move, "the connection ended while it was being moved")                           \
+    X(died-during-move, "its own ends closed or reset it before it had moved")                     \
     X(closed, "the connection was closed by its owner")                                            \
     X(reset-by-peer, "the peer reset the connection")                                              \
     X(reset-by-owner, "its owner reset the connection")                                            \
@@ -165,8 +165,8 @@ struct hoststack_conn_info {
 
 enum hoststack_outcome {
     HOSTSTACK_DONE,    /* as asked */
-    HOSTSTACK_REFUSED, /* untouched, works in the kernel (or stays with the target for an upload) */
-    HOSTSTACK_LOST,    /* the connection ended */
+    HOSTSTACK_REFUSED, /* untouched: it is where it was, unless its own ends closed it meanwhile */
+    HOSTSTACK_LOST,    /* the target had it, and it ended there: reset, or its socket vanished */
     HOSTSTACK_UNSUPPORTED,
     HOSTSTACK_DENIED
 };

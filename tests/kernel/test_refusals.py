@@ -191,7 +191,7 @@ def test_microsecond_timestamps():
 
 
 def test_dies_during_move():
-    """A connection reset while it is being moved ends as lost or closed, and leaves nothing behind."""
+    """A connection reset at any moment around its move down: it has moved, or was refused; nothing is left behind."""
     with Net() as net:
         net.warm()
         with Daemon(net) as daemon:
@@ -202,9 +202,56 @@ def test_dies_during_move():
                 closer.start()
                 code, moves = daemon.moves("offload", *pair.selector)
                 closer.join()
-                assert code in (0, 1, 5), (code, moves)
+                outcomes = {move["outcome"] for move in moves}
+                assert (code, outcomes) in ((0, {"done"}), (1, {"refused"})), (code, moves)
                 pair.far.close()
-            def empty():
-                answer = daemon.ctl("status")[1]
-                return answer["offloaded_now"] == 0
-            wait_for(empty, "the daemon to let go")
+            wait_for(lambda: daemon.status()["offloaded_now"] == 0, "the daemon to let go")
+
+
+def test_reset_before_the_target():
+    """Reset by either end while the kernel still has it: refused, for nothing of ours was lost."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            for end in ("near", "far"):
+                pair = Pair(net)
+                # What the peer does not acknowledge keeps the move from going on.
+                rules = ("add table inet deaf\nadd chain inet deaf in { type filter hook input priority -400; }\n"
+                         "add rule inet deaf in tcp flags & rst == 0 drop\n")
+                run("nft", "-f", "-", ns=net.far, input=rules)
+                pair.near.sendall(b"not acknowledged")
+                answers = []
+                asking = threading.Thread(target=lambda: answers.append(daemon.moves("offload", *pair.selector)))
+                asking.start()
+                wait_for(lambda: [c["owner"] for c in daemon.ctl("conn", "list", *pair.selector)[1]] == ["bridge"],
+                         "the move to begin")
+                closed, other = (pair.near, pair.far) if end == "near" else (pair.far, pair.near)
+                closed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                closed.close()
+                asking.join()
+                code, moves = answers[0]
+                assert code == 1, (end, code, moves)
+                assert [(move["outcome"], move["reason"]) for move in moves] == [("refused", "died-during-move")], moves
+                run("nft", "delete", "table", "inet", "deaf", ns=net.far)
+                try:
+                    while other.recv(64):
+                        pass
+                    raise AssertionError(f"{end} has reset, and the other end does not know")
+                except ConnectionResetError:
+                    pass
+                other.close()
+            status = daemon.status()
+            assert status["lost"] == 0 and status["offloaded_now"] == 0, status
+
+
+def test_reset_when_offloaded():
+    """Reset while the target has it: that is what lost means."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            daemon.must_move("offload", *pair.selector)
+            pair.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            pair.far.close()
+            wait_for(lambda: daemon.status()["lost"] == 1, "the end to be counted")
+            pair.near.close()

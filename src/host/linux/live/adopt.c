@@ -360,7 +360,6 @@ void
 live_back_out(struct live_conn *conn, enum hoststack_reason reason)
 {
     uint64_t now_us = hoststack_now_us(conn->stack);
-    bool died = reason == HOSTSTACK_DIED_DURING_MOVE;
 
     live_set_phase(conn, LIVE_RELEASE, hoststack_reason_token(reason));
     live_pass_unsent(conn, conn->bridge.out_forwarded);
@@ -372,5 +371,5 @@ live_back_out(struct live_conn *conn, enum hoststack_reason reason)
     live_remove_key(conn);
     conn->idle_since_us = now_us;
     sys_timer_set(&conn->timer, now_us + LIVE_RELEASE_IDLE_US);
-    live_report(conn, true, died ? HOSTSTACK_LOST : HOSTSTACK_REFUSED, reason);
+    live_report(conn, true, HOSTSTACK_REFUSED, reason);
 }
