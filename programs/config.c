@@ -167,38 +167,87 @@ config_set_stack(struct config *config, const char *ifname, const char *key, con
     return config_fail(config, "[stack %s] has no key '%s'", ifname, key);
 }
 
+/* ---- the file ---- */
+
+/*
+ * inih tells of keys only, so sections are read here, line by line: one that is misspelt is an
+ * error without a key, too, and a [stack IFNAME] without any is served with the defaults.
+ */
+struct reading {
+    FILE *file;
+    struct config *config;
+    int line;          /* the one read last */
+    int bad_line;      /* of config->error; 0: none */
+    int error;         /* of the file itself */
+    char section[128]; /* that was opened last */
+};
+
+static int
+config_open_stack(struct config *config, const char *ifname)
+{
+    struct config_stack *stack;
+
+    if (*ifname == '\0')
+        return config_fail(config, "[stack] names no interface: [stack eth0]");
+    stack = config_stack_of(config, ifname);
+    if (stack == NULL)
+        return -EINVAL;
+    if (stack->in_file)
+        return config_fail(config, "[stack %s] is there twice", ifname);
+    stack->in_file = true;
+    return 0;
+}
+
+static int
+config_open_section(struct reading *reading, const char *section)
+{
+    snprintf(reading->section, sizeof(reading->section), "%s", section);
+    if (strcmp(section, "daemon") == 0)
+        return 0;
+    if (strncmp(section, "stack", 5) == 0 && strchr(" \t", section[5]) != NULL)
+        return config_open_stack(reading->config, section + 5 + strspn(section + 5, " \t"));
+    return config_fail(reading->config, "no section is called [%s]", section);
+}
+
+static int
+config_set(struct reading *reading, const char *section, const char *key, const char *value)
+{
+    if (*section == '\0')
+        return config_fail(reading->config, "'%s' stands before any [section]", key);
+    /* indented, it was not seen as a section until now */
+    if (strcmp(section, reading->section) != 0 && config_open_section(reading, section) != 0)
+        return -EINVAL;
+    if (strcmp(section, "daemon") == 0)
+        return config_set_daemon(reading->config, key, value);
+    return config_set_stack(reading->config, section + 5 + strspn(section + 5, " \t"), key, value);
+}
+
 /* inih's: non-zero goes on. */
 static int
 on_ini(void *arg, const char *section, const char *key, const char *value)
 {
-    struct config *config = arg;
-    int error;
+    struct reading *reading = arg;
 
-    if (strcmp(section, "daemon") == 0)
-        error = config_set_daemon(config, key, value);
-    else if (strncmp(section, "stack ", 6) == 0)
-        error = config_set_stack(config, section + 6 + strspn(section + 6, " \t"), key, value);
-    else
-        error = config_fail(config, "no section is called [%s]", section);
-    return error == 0;
+    if (reading->bad_line == 0 && config_set(reading, section, key, value) != 0)
+        reading->bad_line = reading->line;
+    return reading->bad_line == 0;
 }
-
-/* inih tells of keys only; a [stack IFNAME] without any is served with the defaults. */
-struct lines {
-    FILE *file;
-    struct config *config;
-};
 
 static char *
 next_line(char *line, int size, void *stream)
 {
-    struct lines *lines = stream;
-    char ifname[64];
+    struct reading *reading = stream;
+    char section[128];
 
-    if (fgets(line, size, lines->file) == NULL)
+    if (fgets(line, size, reading->file) == NULL) {
+        if (ferror(reading->file))
+            reading->error = -errno;
         return NULL;
-    if (sscanf(line, " [stack %63[^] \t]", ifname) == 1)
-        config_stack_of(lines->config, ifname);
+    }
+    reading->line++;
+    if (reading->bad_line == 0 && sscanf(line, "[%127[^]\n]]", section) == 1 &&
+        config_open_section(reading, section) != 0)
+        reading->bad_line = reading->line;
     return line;
 }
 
@@ -207,22 +256,30 @@ config_read_file(struct config *config, const char *path)
 {
     char what[sizeof(config->error)];
     FILE *file = fopen(path, "re");
-    struct lines lines = {file, config};
-    int line, error = -errno;
+    struct reading reading = {.file = file, .config = config, .error = -errno};
+    int line;
 
     if (file == NULL) {
-        config_fail(config, "%s: %s", path, strerror(-error));
-        return error;
+        config_fail(config, "%s: %s", path, strerror(-reading.error));
+        return reading.error;
     }
-    line = ini_parse_stream(next_line, &lines, on_ini, config);
+    reading.error = 0;
+    line = ini_parse_stream(next_line, &reading, on_ini, &reading);
     fclose(file);
-    if (line == 0)
-        return config->error[0] == '\0' ? 0 : -EINVAL;
+    if (reading.error != 0) {
+        config_fail(config, "%s: %s", path, strerror(-reading.error));
+        return reading.error;
+    }
+    if (line <= 0 && reading.bad_line == 0)
+        return line == 0 ? 0 : config_fail(config, "%s: out of memory", path);
     snprintf(what, sizeof(what), "%s", config->error);
     config->error[0] = '\0';
-    return config_fail(config, "%s:%d: %s", path, line,
-                       what[0] != '\0' ? what : "neither [section] nor key = value");
+    if (reading.bad_line == 0 || (line > 0 && line < reading.bad_line))
+        return config_fail(config, "%s:%d: neither [section] nor key = value", path, line);
+    return config_fail(config, "%s:%d: %s", path, reading.bad_line, what);
 }
+
+/* ---- arguments ---- */
 
 /* IFNAME or IFNAME=driver,driver */
 static int
@@ -237,6 +294,9 @@ config_add_stack(struct config *config, const char *text)
     stack = config_stack_of(config, ifname);
     if (stack == NULL)
         return -EINVAL;
+    if (stack->in_arguments)
+        return config_fail(config, "--stack %s is given twice", ifname);
+    stack->in_arguments = true;
     return config_set_intermediates(config, stack, equals != NULL ? equals + 1 : "");
 }
 
@@ -277,8 +337,9 @@ static const char config_usage[] =
     "  --foreground         the only way it runs; accepted for habit\n"
     "  --help, --version\n";
 
+/* word: the option as it was written. */
 static int
-config_set_option(struct config *config, int option, const char *value)
+config_set_option(struct config *config, int option, const char *value, const char *word)
 {
     uint32_t number = 0;
 
@@ -308,8 +369,10 @@ config_set_option(struct config *config, int option, const char *value)
     case OPTION_VERSION:
         puts("chimneyd " TCPCHIMNEY_VERSION);
         return 1;
+    case ':':
+        return config_fail(config, "a value is missing after %s; try --help", word);
     default:
-        return config_fail(config, "no such option, or its value is missing; try --help");
+        return config_fail(config, "no such option: %s; try --help", word);
     }
 }
 
@@ -321,18 +384,19 @@ config_read_arguments(struct config *config, int argc, char **argv)
     /* The file first, wherever -c stands. */
     opterr = 0;
     optind = 0;
-    while (error == 0 && (option = getopt_long(argc, argv, "c:h", config_options, NULL)) != -1) {
+    while (error == 0 && (option = getopt_long(argc, argv, ":c:h", config_options, NULL)) != -1) {
         if (option == 'c')
             error = config_read_file(config, optarg);
     }
     optind = 0;
-    while (error == 0 && (option = getopt_long(argc, argv, "c:h", config_options, NULL)) != -1)
-        error = config_set_option(config, option, optarg);
+    while (error == 0 && (option = getopt_long(argc, argv, ":c:h", config_options, NULL)) != -1)
+        error = config_set_option(config, option, optarg, argv[optind - 1]);
     if (error != 0)
         return error;
     if (optind < argc)
         return config_fail(config, "'%s' is no option; try --help", argv[optind]);
     if (config->stack_count == 0)
-        return config_fail(config, "no interface to serve: give --stack IFNAME or -c FILE");
+        return config_fail(config, "no interface to serve: give --stack IFNAME, or -c FILE with a "
+                                   "[stack IFNAME] section");
     return 0;
 }

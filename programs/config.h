@@ -25,6 +25,7 @@ struct config_stack {
     char intermediates[CONFIG_INTERMEDIATES][CONFIG_DRIVER]; /* from the host stack down */
     unsigned intermediate_count;
     char target[CONFIG_DRIVER];
+    bool in_file, in_arguments; /* where it was named: once in each */
 };
 
 struct config {

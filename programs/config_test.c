@@ -160,7 +160,14 @@ bad_files_are_refused_with_the_line(void **state)
     } cases[] = {
         {"[daemon]\nlog = loud\n", ":2:", "loud"},
         {"[daemon]\nsokcet = /x\n", ":2:", "no key 'sokcet'"},
-        {"[deamon]\nlog = info\n", ":2:", "[deamon]"},
+        {"[deamon]\nlog = info\n", ":1:", "[deamon]"},
+        {"[daemon]\n[deamon]\n", ":2:", "[deamon]"},
+        {"[stacks eth0]\n", ":1:", "[stacks eth0]"},
+        {"[stack]\n", ":1:", "names no interface"},
+        {"[stack eth0]\n[stack eth1]\n[stack eth0]\n", ":3:", "[stack eth0] is there twice"},
+        {"[daemon]\n [stack eth0]\ntargte = soft\n", ":3:", "no key 'targte'"},
+        {"[daemon\nlog = info\n", ":1:", "neither"},
+        {"log = info\n[daemon]\n", ":1:", "before any [section]"},
         {"[daemon]\n\nmark = 0x1ffffffff\n", ":3:", "mark"},
         {"[daemon]\nmark = -1\n", ":2:", "mark"},
         {"[daemon]\nmark = 12x\n", ":2:", "12x"},
@@ -168,8 +175,8 @@ bad_files_are_refused_with_the_line(void **state)
         {"[daemon]\nlock_memory = maybe\n", ":2:", "neither yes nor no"},
         {"[daemon]\nsocket =\n", ":2:", "empty"},
         {"[stack eth0]\ntargte = soft\n", ":2:", "no key 'targte'"},
-        {"[stack a-name-that-is-too-long]\ntarget = soft\n", ":2:", "longer than 15"},
-        {"[stack ]\ntarget = soft\n", ":2:", "empty"},
+        {"[stack a-name-that-is-too-long]\ntarget = soft\n", ":1:", "longer than 15"},
+        {"[stack ]\ntarget = soft\n", ":1:", "names no interface"},
         {"[stack eth0]\nintermediate = a b\n", ":2:", "comma is missing"},
         {"[stack eth0]\nintermediate = a,,b\n", ":2:", "empty"},
         {"[stack eth0]\nintermediate = a,\n", ":2:", "after the comma"},
@@ -207,11 +214,17 @@ bad_arguments_are_refused(void **state)
     assert_int_equal(READ_WORDS(&config, "--stack", "eth0", "eth1"), -EINVAL);
     assert_non_null(strstr(config.error, "eth1"));
     assert_int_equal(READ_WORDS(&config, "--stack"), -EINVAL);
+    assert_non_null(strstr(config.error, "missing after --stack"));
     assert_int_equal(READ_WORDS(&config, "--frobnicate"), -EINVAL);
+    assert_non_null(strstr(config.error, "no such option: --frobnicate"));
+    assert_int_equal(READ_WORDS(&config, "--stack", "eth0", "--stack", "eth0=passthru"), -EINVAL);
+    assert_non_null(strstr(config.error, "--stack eth0 is given twice"));
     assert_int_equal(READ_WORDS(&config, "--stack", "=passthru"), -EINVAL);
     assert_int_equal(READ_WORDS(&config, "--stack", "eth0", "--ready-fd", "-1"), -EINVAL);
     assert_int_equal(READ_WORDS(&config, "-c", "/nonexistent/file"), -ENOENT);
     assert_non_null(strstr(config.error, "/nonexistent/file"));
+    assert_int_equal(READ_WORDS(&config, "-c", "/"), -EISDIR);
+    assert_non_null(strstr(config.error, "/: Is a directory"));
 }
 
 static void
