@@ -75,19 +75,30 @@ def test_loopback_and_no_stack():
 
 
 def test_interface_down():
-    """An interface that is down."""
+    """No carrier, then down: interface-down is the reason, whatever it has done to the routes. Without a route: no-route."""
     with Net() as net:
         net.warm()
+        net.warm(v6=True)
+        run("sysctl", "-qw", "net.ipv6.conf.eth0.keep_addr_on_down=0", ns=net.near)
         with Daemon(net) as daemon:
-            pair = Pair(net)
+            pairs = [Pair(net), Pair(net, v6=True)]
             run("ip", "-n", net.far, "link", "set", "eth0", "down")
             wait_for(lambda: "LOWER_UP" not in run("ip", "-n", net.near, "link", "show", "eth0").stdout, "no carrier")
-            code, moves = daemon.moves("offload", *pair.selector)
-            assert code == 1 and moves[0]["reason"] in ("interface-down", "no-route"), moves
-            run("ip", "-n", net.far, "link", "set", "eth0", "up")
-            net.warm()
-            works(pair)
-            pair.close()
+            for pair in pairs:
+                refused(daemon, "interface-down", *pair.selector)
+            run("ip", "-n", net.near, "link", "set", "eth0", "down")
+            for pair in pairs:
+                refused(daemon, "interface-down", *pair.selector)
+            for ns, address in ((net.near, net.near6), (net.far, net.far6)):
+                run("ip", "-n", ns, "link", "set", "eth0", "up")
+                run("ip", "-n", ns, "addr", "replace", address + "/64", "dev", "eth0", "nodad")
+            wait_for(lambda: "LOWER_UP" in run("ip", "-n", net.near, "link", "show", "eth0").stdout, "a carrier")
+            for pair in pairs:
+                works(pair)
+            run("ip", "-n", net.near, "route", "flush", "10.77.0.0/24")
+            refused(daemon, "no-route", *pairs[0].selector)
+            for pair in pairs:
+                pair.close()
 
 
 def test_ecn():

@@ -164,7 +164,7 @@ route_lookup_as(const struct route_query *query, struct route_result *out)
     header->nlmsg_flags = NLM_F_ACK;
     msg->rtm_family = (unsigned char)query->family;
     msg->rtm_dst_len = (unsigned char)(8 * len);
-    msg->rtm_flags = RTM_F_LOOKUP_TABLE;
+    msg->rtm_flags = RTM_F_LOOKUP_TABLE | (query->table_entry ? RTM_F_FIB_MATCH : 0);
     mnl_attr_put(header, RTA_DST, len, query->destination);
     if (query->source) {
         msg->rtm_src_len = (unsigned char)(8 * len);

@@ -17,6 +17,8 @@ struct route_query {
     const uint8_t *source;      /* NULL: any */
     int ifindex;                /* the interface the socket is bound to; 0: none */
     uint32_t mark;              /* of the socket: policy routing */
+    bool table_entry; /* not the route that would be taken, but its entry in the table: that of
+                         an address of ours names the interface which has it, up or not */
 };
 
 struct route_result {

@@ -47,6 +47,34 @@ link_now(int ifindex, struct route_link *link)
     return error || !link->up || link->running ? error : route_link(ifindex, link);
 }
 
+static bool
+is_down(const struct live_port *port)
+{
+    struct route_link link;
+
+    return link_now(port->ifindex, &link) || !link.up || !link.running;
+}
+
+/*
+ * A link that goes down takes its routes along. IPv4 leaves the address, which tells which link it
+ * was; IPv6 takes that, too, and then any of ours that is down will do as the reason.
+ */
+static enum hoststack_reason
+why_no_route(struct hoststack *stack, const struct steer_key *key, uint32_t bound_ifindex)
+{
+    struct route_query query = {
+        .family = key->family, .destination = key->local, .table_entry = true};
+    struct route_result route = {.ifindex = (int)bound_ifindex, .local = true};
+
+    if (!bound_ifindex && route_lookup_as(&query, &route))
+        route.local = false;
+    list_for_each(port, &stack->ports, struct live_port, link) {
+        if ((!route.local || port->ifindex == route.ifindex) && is_down(port))
+            return HOSTSTACK_INTERFACE_DOWN;
+    }
+    return HOSTSTACK_NO_ROUTE;
+}
+
 /* Everything but the next hop's link address. */
 static enum hoststack_reason
 find_hop(struct hoststack *stack, const struct steer_key *key, uint32_t bound_ifindex,
@@ -61,7 +89,7 @@ find_hop(struct hoststack *stack, const struct steer_key *key, uint32_t bound_if
     struct route_link link;
 
     if (route_lookup_as(&query, &route) || link_now(route.ifindex, &link))
-        return HOSTSTACK_NO_ROUTE;
+        return why_no_route(stack, key, bound_ifindex);
     if (link.loopback || route.local)
         return HOSTSTACK_LOOPBACK;
     *port = hoststack_port_by_index(stack, route.ifindex);
@@ -239,9 +267,7 @@ settle(struct live_conn *conn)
 static enum hoststack_reason
 why_changed(const struct live_port *port, enum hoststack_reason reason)
 {
-    struct route_link link;
-
-    if (link_now(port->ifindex, &link) || !link.up || !link.running)
+    if (is_down(port))
         return HOSTSTACK_INTERFACE_DOWN;
     return reason == HOSTSTACK_NO_ROUTE ? reason : HOSTSTACK_ROUTE_CHANGED;
 }
@@ -372,6 +398,11 @@ on_link(struct live_port *port, const struct route_link *link, bool gone)
         link_works(port, link);
         return;
     }
+    if (gone)
+        log_warn(
+            "%s: the interface is gone; one that takes its name is another, and is served after "
+            "a restart",
+            port->ifname);
     list_for_each_safe(conn, &port->stack->conns, struct live_conn, link) {
         if (conn->port == port && follows(conn))
             give_back(conn, HOSTSTACK_INTERFACE_DOWN);
