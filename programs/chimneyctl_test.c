@@ -29,7 +29,15 @@ shows_status_and_stack(void **state)
     CTL(daemon, &result, "stack", "show");
     assert_int_equal(result.code, 0);
     check_order(result.out, "lo/passthru2: driver passthru", "lo/passthru1: driver passthru");
-    check_order(result.out, "lo/passthru1:", "lo/soft: driver soft state Running on its wire");
+    check_order(result.out,
+                "lo/passthru1:", "lo/soft: driver soft state Running on its wire (link up)");
+    CTL(daemon, &result, "-j", "stack", "show");
+    object = json_loads(result.out, 0, NULL);
+    assert_int_equal(json_array_size(object), 3);
+    assert_true(json_is_null(json_object_get(json_array_get(object, 0), "link")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(object, 2), "link")),
+                        "up");
+    json_decref(object);
 }
 
 static void

@@ -12,10 +12,12 @@
 #include "base/log.h"
 #include "chimney/hoststack.h"
 #include "chimney/house.h"
+#include "chimney/wire.h"
 #include "message.h"
 #include "sys/loop.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -203,10 +205,23 @@ client_finish(struct client *client, enum message_code code, const char *error)
 
 /* ---- requests ---- */
 
+/* Of what the floor stands on, if that is a wire. */
+static const char *
+link_of(const struct house_floor *floor)
+{
+    char name[IF_NAMESIZE];
+
+    if (floor->device == NULL)
+        return NULL;
+    if (if_indextoname((unsigned)wire_ifindex(floor->device), name) == NULL)
+        return "gone";
+    return wire_link_up(floor->device) ? "up" : "down";
+}
+
 static void
 on_floor(void *arg, const struct house_floor *floor)
 {
-    client_answer(arg, "floor", message_floor(floor));
+    client_answer(arg, "floor", message_floor(floor, link_of(floor)));
 }
 
 static void

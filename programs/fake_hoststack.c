@@ -12,6 +12,7 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 struct wire {
     char name[32];
+    int ifindex;
 };
 
 struct verify {
@@ -29,6 +31,7 @@ struct house {
     struct sys_loop *loop;
     struct {
         char adapter[64], driver[16], below[64];
+        void *device;
     } floors[16];
     unsigned count;
 };
@@ -76,6 +79,7 @@ fake_wire_open(const char *kind, const char *name, struct wire **out)
     if (wire == NULL)
         return -ENOMEM;
     snprintf(wire->name, sizeof(wire->name), "%s %s", kind, name);
+    wire->ifindex = (int)if_nametoindex(name);
     fake_say("open %s\n", wire->name);
     *out = wire;
     return 0;
@@ -101,6 +105,18 @@ wire_close(struct wire *wire)
 {
     fake_say("close %s\n", wire->name);
     free(wire);
+}
+
+int
+wire_ifindex(const struct wire *wire)
+{
+    return wire->ifindex;
+}
+
+bool
+wire_link_up(const struct wire *wire)
+{
+    return true;
 }
 
 /* ---- the house ---- */
@@ -178,13 +194,15 @@ house_load_file(struct house *house, const char *name, const char *path)
 }
 
 static int
-house_add_floor(struct house *house, const char *driver, const char *adapter, const char *below)
+house_add_floor(struct house *house, const char *driver, const char *adapter, const char *below,
+                void *device)
 {
     if (house->count == sizeof(house->floors) / sizeof(house->floors[0]))
         return -ENOMEM;
     snprintf(house->floors[house->count].adapter, sizeof(house->floors[0].adapter), "%s", adapter);
     snprintf(house->floors[house->count].driver, sizeof(house->floors[0].driver), "%s", driver);
     snprintf(house->floors[house->count].below, sizeof(house->floors[0].below), "%s", below);
+    house->floors[house->count].device = device;
     house->count++;
     fake_say("floor %s on %s\n", adapter, below[0] != '\0' ? below : "its wire");
     return 0;
@@ -194,13 +212,13 @@ int
 house_add_adapter(struct house *house, const char *driver, const char *adapter, void *device,
                   const struct house_option *options)
 {
-    return device != NULL ? house_add_floor(house, driver, adapter, "") : -EINVAL;
+    return device != NULL ? house_add_floor(house, driver, adapter, "", device) : -EINVAL;
 }
 
 int
 house_bind(struct house *house, const char *protocol, const char *adapter, const char *section)
 {
-    return house_add_floor(house, protocol, section, adapter);
+    return house_add_floor(house, protocol, section, adapter, NULL);
 }
 
 void
@@ -212,6 +230,7 @@ house_walk(struct house *house, void (*fn)(void *arg, const struct house_floor *
             .driver = house->floors[i].driver,
             .state = "Running",
             .below = house->floors[i].below[0] != '\0' ? house->floors[i].below : NULL,
+            .device = house->floors[i].device,
             .protocols = i + 1 == house->count ? "linux" : "passthru",
             .chimney = true,
         };

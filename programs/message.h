@@ -50,7 +50,8 @@ int message_read_request(const char *line, size_t length, struct message_request
 void message_endpoint(const struct hoststack_endpoint *endpoint, char text[MESSAGE_ENDPOINT]);
 
 /* Builders of answers; NULL: out of memory. Owner: the caller's reference. */
-json_t *message_floor(const struct house_floor *floor);
+/* link: of its device: up, down, gone; NULL: it stands on an adapter. */
+json_t *message_floor(const struct house_floor *floor, const char *link);
 json_t *message_conn(const struct hoststack_conn_info *info);
 json_t *message_move(const struct hoststack_move *move);
 json_t *message_status(const struct hoststack_totals *totals, unsigned long long uptime_ms);

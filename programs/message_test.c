@@ -147,11 +147,16 @@ static void
 a_floor_on_a_wire_has_nothing_below(void **state)
 {
     struct house_floor floor = {.adapter = "eth0/soft", .driver = "soft", .state = "Running"};
-    json_t *object = message_floor(&floor);
+    json_t *object = message_floor(&floor, "gone");
 
     assert_non_null(object);
     assert_true(json_is_null(json_object_get(object, "below")));
+    assert_string_equal(json_string_value(json_object_get(object, "link")), "gone");
     assert_true(json_is_false(json_object_get(object, "chimney")));
+    json_decref(object);
+    floor.below = "eth0/below";
+    object = message_floor(&floor, NULL);
+    assert_true(json_is_null(json_object_get(object, "link")));
     json_decref(object);
 }
 

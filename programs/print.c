@@ -61,15 +61,20 @@ void
 print_floor(json_t *floor)
 {
     const char *below = text(floor, "below"), *protocols = text(floor, "protocols");
+    const char *link = text(floor, "link");
 
     printf("%s: driver %s state %s on %s", text(floor, "adapter"), text(floor, "driver"),
            text(floor, "state"), below[0] != '\0' ? below : "its wire");
+    if (strcmp(link, "gone") == 0)
+        printf(" (interface gone)");
+    else if (link[0] != '\0')
+        printf(" (link %s)", link);
     if (protocols[0] != '\0')
         printf(" bound %s", protocols);
     printf(" chimney %s", json_is_true(json_object_get(floor, "chimney")) ? "on" : "off");
     if (json_is_true(json_object_get(floor, "paused")))
         printf(" paused");
-    printf(" offloaded %lld\n", number(floor, "offloaded"));
+    printf(" offloaded objects %lld\n", number(floor, "offloaded"));
 }
 
 #define CONN_LINE "%-7s %-12s %-30s %-30s %-12s %s\n"

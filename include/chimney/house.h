@@ -66,6 +66,7 @@ int house_unbind(struct house *house, const char *protocol, const char *adapter)
 struct house_floor {
     const char *adapter, *driver, *state;
     const char *below;            /* adapter under it; NULL: it stands on its device */
+    void *device;                 /* as given to house_add_adapter; NULL: it stands on an adapter */
     const char *protocols;        /* comma separated names of what is bound to it */
     bool chimney;                 /* the path from here down can offload */
     bool paused;                  /* OFFLOAD_PAUSE in force */
