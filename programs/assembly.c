@@ -10,6 +10,7 @@
 #include "chimney/hoststack.h"
 #include "chimney/house.h"
 #include "chimney/wire.h"
+#include "holder.h"
 #include "sys/loop.h"
 #include "verify.h"
 
@@ -37,7 +38,20 @@ static const struct driver {
 };
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
 
-/* why: NULL, or a sentence that says more than the errno. */
+/* The whole sentence. */
+static int __attribute__((format(printf, 3, 4)))
+assembly_refuse(struct assembly *assembly, int error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(assembly->error, sizeof(assembly->error), format, args);
+    va_end(args);
+    return error;
+}
+
+/* A sentence that ends in why, and in what the error is. why: NULL, or what is needed, or failed.
+ */
 static int __attribute__((format(printf, 4, 5)))
 assembly_fail(struct assembly *assembly, int error, const char *why, const char *format, ...)
 {
@@ -47,6 +61,8 @@ assembly_fail(struct assembly *assembly, int error, const char *why, const char 
     va_start(args, format);
     vsnprintf(assembly->error, sizeof(assembly->error), format, args);
     va_end(args);
+    if (why == NULL && (error == -EPERM || error == -EACCES))
+        why = hoststack_reason_words(HOSTSTACK_NO_PRIVILEGE);
     used = strlen(assembly->error);
     snprintf(assembly->error + used, sizeof(assembly->error) - used, ": %s%s%s%s",
              why != NULL ? why : strerror(-error), why != NULL ? " (" : "",
@@ -89,6 +105,8 @@ static int
 check_driver(struct assembly *assembly, const char *ifname, const char *driver,
              enum driver_kind kind)
 {
+    char known[128] = "";
+
     if (is_path(driver)) {
         if (access(driver, R_OK) == 0)
             return 0;
@@ -96,20 +114,29 @@ check_driver(struct assembly *assembly, const char *ifname, const char *driver,
     }
     if (driver_find(driver, kind) != NULL)
         return 0;
-    return assembly_fail(assembly, -EINVAL,
-                         kind == DRIVER_TARGET ? "no offload target has this name"
-                                               : "no intermediate driver has this name",
-                         "%s: '%s'", ifname, driver);
+    for (unsigned i = 0; i < DRIVER_COUNT; i++) {
+        if (drivers[i].kind == kind)
+            snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
+                     known[0] != '\0' ? ", " : "", drivers[i].name);
+    }
+    return assembly_refuse(assembly, -EINVAL, "%s: no %s is called '%s'; built in: %s", ifname,
+                           kind == DRIVER_TARGET ? "offload target" : "intermediate driver", driver,
+                           known);
 }
 
+/* Before anything is made. */
 static int
-check_drivers(struct assembly *assembly, const struct config_stack *stack)
+check_stack(struct assembly *assembly, const struct config_stack *stack)
 {
+    const char *why;
     int error = check_driver(assembly, stack->ifname, stack->target, DRIVER_TARGET);
 
     for (unsigned i = 0; error == 0 && i < stack->intermediate_count; i++)
         error = check_driver(assembly, stack->ifname, stack->intermediates[i], DRIVER_INTERMEDIATE);
-    return error;
+    if (error != 0)
+        return error;
+    error = hoststack_check_interface(stack->ifname, &why);
+    return error == 0 ? 0 : assembly_refuse(assembly, error, "%s: %s", stack->ifname, why);
 }
 
 static int
@@ -159,6 +186,27 @@ load_drivers(struct assembly *assembly, const struct config *config)
 
 /* ---- interfaces ---- */
 
+/* There is one TAP per interface, so whoever has it serves the interface. */
+static int
+fail_tap(struct assembly *assembly, int error, const char *ifname, const char *tap)
+{
+    char holder[96];
+
+    if (error == -EBUSY && holder_of_tap(tap, holder, sizeof(holder)))
+        return assembly_refuse(assembly, error,
+                               "%s: %s serves it already, and has its TAP %s: stop that one, or "
+                               "leave this interface out",
+                               ifname, holder, tap);
+    if (error == -EBUSY)
+        return assembly_refuse(assembly, error,
+                               "%s: its TAP %s is there already: is it served by another chimneyd?",
+                               ifname, tap);
+    if (error == -ENOENT || error == -ENXIO)
+        return assembly_fail(assembly, error, "no /dev/net/tun, which TAPs are made with",
+                             "%s: TAP %s", ifname, tap);
+    return assembly_fail(assembly, error, NULL, "%s: TAP %s", ifname, tap);
+}
+
 /* The TAP of an interface looks like it: same address, same MTU. */
 static int
 open_tap(struct assembly *assembly, unsigned port, const char *ifname)
@@ -187,9 +235,7 @@ open_tap(struct assembly *assembly, unsigned port, const char *ifname)
     close(fd);
     if (error == 0)
         error = wire_tap_open(assembly->loop, tap, mac, (unsigned)mtu, &assembly->ports[port].tap);
-    if (error != 0)
-        return assembly_fail(assembly, error, NULL, "%s: TAP %s", ifname, tap);
-    return 0;
+    return error == 0 ? 0 : fail_tap(assembly, error, ifname, tap);
 }
 
 struct wanted {
@@ -306,7 +352,7 @@ assembly_init(struct assembly *assembly, struct sys_loop *loop, const struct con
 
     *assembly = (struct assembly){.loop = loop};
     for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
-        error = check_drivers(assembly, &config->stacks[i]);
+        error = check_stack(assembly, &config->stacks[i]);
     for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
         error = open_tap(assembly, i, config->stacks[i].ifname);
     if (error == 0)

@@ -88,6 +88,17 @@ find_command(int count, char **words)
 }
 
 static int
+fail_command(int count, char **words)
+{
+    char text[128] = "";
+
+    for (int i = 0; i < count; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i > 0 ? " " : "",
+                 words[i]);
+    return fail_usage("no such command", text);
+}
+
+static int
 set_pid(struct request *request, const char *value)
 {
     char *end;
@@ -111,14 +122,14 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* 0; 1: printed something and is done; -EXIT_USAGE. */
+/* 0; 1: printed something and is done; -EXIT_USAGE. word: the option as it was written. */
 static int
-read_option(struct request *request, int option, const char *value)
+read_option(struct request *request, int option, const char *value, const char *word)
 {
     switch (option) {
     case 's':
         request->socket = value;
-        return 0;
+        return *value != '\0' ? 0 : fail_usage("the socket's path is empty", NULL);
     case 'j':
         request->json = true;
         return 0;
@@ -128,7 +139,7 @@ read_option(struct request *request, int option, const char *value)
     case 'r':
         if (json_object_set_new(request->selector, option == 'l' ? "local" : "peer",
                                 json_string(value)) != 0)
-            return fail_usage("not an address", option == 'l' ? "--local" : "--peer");
+            return fail_usage("not an address (not even text)", word);
         return 0;
     case 'a':
         return json_object_set_new(request->selector, "all", json_true());
@@ -138,8 +149,10 @@ read_option(struct request *request, int option, const char *value)
     case 'V':
         puts("chimneyctl " TCPCHIMNEY_VERSION);
         return 1;
+    case ':':
+        return fail_usage("a value is missing after", word);
     default:
-        return fail_usage("no such option, or its value is missing", NULL);
+        return fail_usage("no such option", word);
     }
 }
 
@@ -149,8 +162,8 @@ read_arguments(struct request *request, int argc, char **argv)
     int option, result;
 
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "jh", options, NULL)) != -1) {
-        result = read_option(request, option, optarg);
+    while ((option = getopt_long(argc, argv, ":jh", options, NULL)) != -1) {
+        result = read_option(request, option, optarg, argv[optind - 1]);
         if (result != 0)
             return result;
     }
@@ -158,7 +171,7 @@ read_arguments(struct request *request, int argc, char **argv)
         return fail_usage("a command is missing", NULL);
     request->command = find_command(argc - optind, argv + optind);
     if (request->command == NULL)
-        return fail_usage("no such command", argv[optind]);
+        return fail_command(argc - optind, argv + optind);
     if (!request->command->selects && json_object_size(request->selector) > 0)
         return fail_usage("this command selects no connections", NULL);
     if (request->command->moves && json_object_size(request->selector) == 0)
@@ -187,10 +200,14 @@ connect_daemon(const char *path)
     if (fd >= 0)
         close(fd);
     if (error == EACCES || error == EPERM) {
-        fprintf(stderr, "chimneyctl: %s: not permitted\n", path);
+        fprintf(stderr,
+                "chimneyctl: %s: not permitted; only the user that chimneyd runs as may ask\n",
+                path);
         return -EXIT_DENIED;
     }
-    fprintf(stderr, "chimneyctl: no chimneyd at %s (%s)\n", path, strerror(error));
+    fprintf(stderr,
+            "chimneyctl: no chimneyd at %s (%s): start it, or say with --socket where it is\n",
+            path, strerror(error));
     return -EXIT_NO_DAEMON;
 }
 
@@ -209,6 +226,41 @@ send_request(int fd, const struct request *request)
     return result < 0 ? -1 : 0;
 }
 
+/* The selector as it was given. */
+static void
+format_selector(json_t *selector, char *out, size_t size)
+{
+    const char *key;
+    json_t *value;
+
+    out[0] = '\0';
+    json_object_foreach(selector, key, value)
+    {
+        size_t used = strlen(out);
+
+        snprintf(out + used, size - used, used > 0 ? " --%s" : "--%s", key);
+        used = strlen(out);
+        if (json_is_string(value))
+            snprintf(out + used, size - used, " %s", json_string_value(value));
+        else if (json_is_integer(value))
+            snprintf(out + used, size - used, " %lld", json_integer_value(value));
+    }
+}
+
+static void
+show_move(const struct request *request, json_t *move)
+{
+    const char *reason = json_string_value(json_object_get(move, "reason"));
+    char asked[256];
+
+    if (reason == NULL || strcmp(reason, "no-such-connection") != 0) {
+        print_move(move);
+        return;
+    }
+    format_selector(request->selector, asked, sizeof(asked));
+    print_no_move(move, asked);
+}
+
 /* One line of the answer; item is borrowed. */
 static void
 show_item(struct request *request, json_t *item)
@@ -222,7 +274,7 @@ show_item(struct request *request, json_t *item)
     else if (strcmp(member, "floor") == 0)
         print_floor(item);
     else if (strcmp(member, "move") == 0)
-        print_move(item);
+        show_move(request, item);
     else if (strcmp(request->command->op, "show") == 0)
         print_conn_details(item);
     else

@@ -63,7 +63,7 @@ lists_and_selects(void **state)
     check_contains(result.err, "no TCP connection matches");
     CTL(daemon, &result, "conn", "list", "--peer", ":8");
     assert_int_equal(result.code, 7);
-    check_contains(result.err, "Permission denied");
+    check_contains(result.err, "the connections cannot be looked for: Permission denied");
     CTL(daemon, &result, "conn", "show", "--pid", "102");
     assert_int_equal(result.code, 0);
     check_contains(result.out, "owner kernel");
@@ -98,7 +98,15 @@ exit_codes_follow_the_moves(void **state)
     assert_int_equal(result.code, 7);
     CTL(daemon, &result, "conn", "offload", "--peer", ":1");
     assert_int_equal(result.code, 1);
-    check_contains(result.out, "no TCP connection matches");
+    assert_string_equal(result.out,
+                        "--peer :1 refused (no-such-connection): no TCP connection matches\n");
+    CTL(daemon, &result, "conn", "upload", "--all", "--local", "10.0.0.1", "--pid", "999");
+    check_contains(result.out, "--all --local 10.0.0.1 --pid 999 refused (no-such-connection)");
+    CTL(daemon, &result, "-j", "conn", "offload", "--pid", "999", "--peer", ":1");
+    assert_int_equal(result.code, 1);
+    check_contains(result.out, "\"local\": \"*:*\"");
+    check_contains(result.out, "\"peer\": \"*:1\"");
+    check_contains(result.out, "\"pid\": 999");
     CTL(daemon, &result, "-j", "conn", "offload", "--pid", "101");
     assert_int_equal(result.code, 1);
     check_contains(result.out, "\"reason\": \"ecn\"");
@@ -113,8 +121,9 @@ usage_errors_are_two(void **state)
     CTL(daemon, &result, "conn", "offload");
     assert_int_equal(result.code, 2);
     check_contains(result.err, "--all");
-    CTL(daemon, &result, "conn", "frobnicate");
+    CTL(daemon, &result, "conn", "list", "frobnicate");
     assert_int_equal(result.code, 2);
+    check_contains(result.err, "no such command: conn list frobnicate");
     CTL(daemon, &result, "status", "--pid", "1");
     assert_int_equal(result.code, 2);
     CTL(daemon, &result, "conn", "offload", "--pid", "0");
@@ -123,8 +132,17 @@ usage_errors_are_two(void **state)
     assert_int_equal(result.code, 2);
     CTL(daemon, &result, "conn", "list", "--peer", "10.0.0.256:80");
     assert_int_equal(result.code, 2);
-    check_contains(result.err, "peer must be");
+    check_contains(result.err, "peer '10.0.0.256:80' is none of");
+    CTL(daemon, &result, "conn", "list", "--local", ":99999");
+    assert_int_equal(result.code, 2);
+    check_contains(result.err, "local ':99999' is none of");
     CTL(daemon, &result, "conn", "list", "--frobnicate");
+    assert_int_equal(result.code, 2);
+    check_contains(result.err, "no such option: --frobnicate");
+    CTL(daemon, &result, "conn", "list", "--pid");
+    assert_int_equal(result.code, 2);
+    check_contains(result.err, "a value is missing after: --pid");
+    CTL(daemon, &result, "--socket", "", "status");
     assert_int_equal(result.code, 2);
 }
 

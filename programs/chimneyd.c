@@ -169,11 +169,11 @@ run(struct sys_loop *loop, const struct config *config)
 {
     struct control *control = NULL;
     struct assembly assembly;
-    const char *why = NULL;
-    int error = control_open(loop, config->socket, &control, &why);
+    char why[CONTROL_WHY];
+    int error = control_open(loop, config->socket, &control, why);
 
     if (error != 0) {
-        log_error("%s: %s (%s)", config->socket, why, strerror(-error));
+        log_error("%s: %s", config->socket, why);
         return error;
     }
     error = assembly_init(&assembly, loop, config);

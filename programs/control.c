@@ -18,6 +18,8 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -245,20 +247,13 @@ on_move(void *arg, const struct hoststack_move *move)
     client_flush(job->client);
 }
 
-/* words: NULL, or a sentence for the end of the answer. */
-static enum message_code
-job_code(const struct job *job, int error, unsigned count, const char **words)
+static void
+client_fail(struct client *client, int error)
 {
-    *words = NULL;
-    if (error != 0) {
-        *words = strerror(-error);
-        return message_code_of_errno(error);
-    }
-    if (job->op == MESSAGE_LIST || (job->op == MESSAGE_SHOW && count != 0))
-        return MESSAGE_DONE;
-    if (count == 0)
-        *words = hoststack_reason_words(HOSTSTACK_NO_SUCH_CONNECTION);
-    return message_code_of(&job->sum);
+    char words[128];
+
+    snprintf(words, sizeof(words), "the connections cannot be looked for: %s", strerror(-error));
+    client_finish(client, message_code_of_errno(error), words);
 }
 
 static void
@@ -266,15 +261,22 @@ on_end(void *arg, int error, unsigned count)
 {
     struct job *job = arg;
     struct client *client = job->client;
-    const char *words;
-    enum message_code code = job_code(job, error, count, &words);
+    enum message_code code = message_code_of(&job->sum);
+    enum message_op op = job->op;
 
     list_del(&job->link);
     free(job);
     if (client == NULL)
         return;
     client->job = NULL;
-    client_finish(client, code, words);
+    if (error != 0)
+        client_fail(client, error);
+    else if (op == MESSAGE_LIST || (op == MESSAGE_SHOW && count != 0))
+        client_finish(client, MESSAGE_DONE, NULL);
+    else
+        client_finish(client, code,
+                      op == MESSAGE_SHOW ? hoststack_reason_words(HOSTSTACK_NO_SUCH_CONNECTION)
+                                         : NULL);
     client_serve(client);
 }
 
@@ -314,7 +316,7 @@ serve_conns(struct client *client, const struct message_request *request)
     list_del(&job->link);
     free(job);
     client->job = NULL;
-    client_finish(client, message_code_of_errno(error), strerror(-error));
+    client_fail(client, error);
 }
 
 static void
@@ -432,9 +434,36 @@ on_listener(void *arg, int events)
     control->client_count++;
 }
 
+/* why: CONTROL_WHY bytes. Returns error. */
+static int __attribute__((format(printf, 3, 4)))
+control_fail(char *why, int error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(why, CONTROL_WHY, format, args);
+    va_end(args);
+    return error;
+}
+
+/* fd: connected to it. */
+static int
+fail_taken(int fd, char *why)
+{
+    struct ucred listener = {.pid = 0};
+    socklen_t size = sizeof(listener);
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size);
+    return control_fail(
+        why, -EADDRINUSE,
+        "another daemon answers there (process %d): stop it, or name another socket "
+        "with --socket",
+        (int)listener.pid);
+}
+
 /* Removes a socket nobody answers at. 0, or -EADDRINUSE, -ENOTSOCK. */
 static int
-clear_path(const struct sockaddr_un *address)
+clear_path(const struct sockaddr_un *address, char *why)
 {
     struct stat status;
     int fd, error;
@@ -442,32 +471,33 @@ clear_path(const struct sockaddr_un *address)
     if (lstat(address->sun_path, &status) != 0)
         return 0;
     if (!S_ISSOCK(status.st_mode))
-        return -ENOTSOCK;
+        return control_fail(why, -ENOTSOCK,
+                            "it is there, and no socket: remove it, or name another with "
+                            "--socket");
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return -errno;
+        return control_fail(why, -errno, "no socket: %s", strerror(errno));
     error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
-    close(fd);
     /* EAGAIN: its backlog is full, so it lives. */
-    if (error == 0 || error == EAGAIN)
-        return -EADDRINUSE;
-    return unlink(address->sun_path) == 0 ? 0 : -errno;
+    error = error == 0 || error == EAGAIN ? fail_taken(fd, why) : 0;
+    close(fd);
+    if (error == 0 && unlink(address->sun_path) != 0)
+        return control_fail(why, -errno, "what another daemon left there cannot be removed: %s",
+                            strerror(errno));
+    return error;
 }
 
 static int
-control_listen(struct control *control, const char **why)
+control_listen(struct control *control, char *why)
 {
     mode_t mask;
-    int error = clear_path(&control->address);
+    int error = clear_path(&control->address, why);
 
-    *why = error == -ENOTSOCK ? "the control socket's path is taken by something else"
-                              : "another daemon answers at the control socket";
     if (error != 0)
         return error;
-    *why = "the control socket cannot be made";
     control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (control->fd < 0)
-        return -errno;
+        return control_fail(why, -errno, "no socket: %s", strerror(errno));
     mask = umask(0177);
     error = bind(control->fd, (struct sockaddr *)&control->address, sizeof(control->address));
     error = error == 0 ? 0 : -errno;
@@ -476,26 +506,29 @@ control_listen(struct control *control, const char **why)
         error = -errno;
         unlink(control->address.sun_path);
     }
-    if (error != 0)
-        close(control->fd);
-    return error;
+    if (error == 0)
+        return 0;
+    close(control->fd);
+    return control_fail(why, error,
+                        "no control socket can be made there: %s; another place may be named with "
+                        "--socket",
+                        strerror(-error));
 }
 
 int
-control_open(struct sys_loop *loop, const char *path, struct control **out, const char **why)
+control_open(struct sys_loop *loop, const char *path, struct control **out, char why[CONTROL_WHY])
 {
     struct control *control = calloc(1, sizeof(*control));
     int error;
 
-    *why = "out of memory";
     if (control == NULL)
-        return -ENOMEM;
+        return control_fail(why, -ENOMEM, "out of memory");
     *control = (struct control){.loop = loop, .fd = -1};
     control->address.sun_family = AF_UNIX;
-    *why = "the control socket's path is too long";
-    error = -ENAMETOOLONG;
-    if (strlen(path) >= sizeof(control->address.sun_path))
-        goto free_control;
+    if (strlen(path) >= sizeof(control->address.sun_path)) {
+        free(control);
+        return control_fail(why, -ENAMETOOLONG, "the path is too long for a socket");
+    }
     memcpy(control->address.sun_path, path, strlen(path) + 1);
     list_init(&control->clients);
     list_init(&control->dead);
@@ -503,14 +536,12 @@ control_open(struct sys_loop *loop, const char *path, struct control **out, cons
     sys_task_init(&control->reaper, on_reap, control);
     control->started_us = sys_loop_now_us(loop);
     error = control_listen(control, why);
-    if (error != 0)
-        goto free_control;
+    if (error != 0) {
+        free(control);
+        return error;
+    }
     *out = control;
     return 0;
-
-free_control:
-    free(control);
-    return error;
 }
 
 int

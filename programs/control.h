@@ -13,10 +13,12 @@ struct sys_loop;
 
 /*
  * Listens at path, mode 0600; a socket that a dead daemon left there is replaced. Clients wait
- * until control_start. 0 or a negative errno with *why: -EADDRINUSE when another daemon answers at
- * path.
+ * until control_start. 0 or a negative errno with a sentence in why: -EADDRINUSE when another
+ * daemon answers at path.
  */
-int control_open(struct sys_loop *loop, const char *path, struct control **out, const char **why);
+#define CONTROL_WHY 192
+int control_open(struct sys_loop *loop, const char *path, struct control **out,
+                 char why[CONTROL_WHY]);
 /* Serves. house and stack outlive control_drain. 0 or a negative errno. */
 int control_start(struct control *control, struct house *house, struct hoststack *stack);
 /* The path is gone, requests are refused; moves under way still answer. */

@@ -398,6 +398,14 @@ hoststack_wire_mark(const struct hoststack *stack)
     return 1;
 }
 
+/* The loopback interface is the one that every machine has: here it may be served. */
+int
+hoststack_check_interface(const char *ifname, const char **why)
+{
+    *why = "there is no such interface";
+    return if_nametoindex(ifname) != 0 ? 0 : -ENODEV;
+}
+
 int
 hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
                         struct wire *tap, struct wire *wire, const char **why)

@@ -26,9 +26,15 @@ read_endpoint(json_t *value, const char *key, struct hoststack_endpoint *out, ch
 {
     if (value == NULL)
         return 0;
-    if (json_is_string(value) && hoststack_parse_endpoint(json_string_value(value), out) == 0)
+    if (!json_is_string(value))
+        snprintf(why, why_size, "%s must be a string", key);
+    else if (hoststack_parse_endpoint(json_string_value(value), out) == 0)
         return 0;
-    snprintf(why, why_size, "%s must be ADDR:PORT, :PORT or ADDR ([ADDR]:PORT for IPv6)", key);
+    else
+        snprintf(why, why_size,
+                 "%s '%.50s' is none of ADDR:PORT, :PORT and ADDR (IPv6: [ADDR]:PORT), ports from "
+                 "1 to 65535",
+                 key, json_string_value(value));
     return -EINVAL;
 }
 

@@ -109,16 +109,24 @@ print_conn_details(json_t *conn)
 }
 
 void
+print_no_move(json_t *move, const char *what)
+{
+    printf("%s %s (%s): %s\n", what, text(move, "outcome"), text(move, "reason"),
+           text(move, "words"));
+}
+
+void
 print_move(json_t *move)
 {
     json_t *conn = json_object_get(move, "conn");
-    const char *outcome = text(move, "outcome");
+    char ends[160];
 
-    printf("%s %s ", text(conn, "local"), text(conn, "peer"));
-    if (strcmp(outcome, "done") != 0) {
-        printf("%s (%s): %s\n", outcome, text(move, "reason"), text(move, "words"));
+    snprintf(ends, sizeof(ends), "%s %s", text(conn, "local"), text(conn, "peer"));
+    if (strcmp(text(move, "outcome"), "done") != 0) {
+        print_no_move(move, ends);
         return;
     }
+    printf("%s ", ends);
     printf(
         "%s: held %lld us of %lld us, send queue %lld bytes, receive queue %lld bytes, owner %s\n",
         text(move, "direction"), number(move, "held_us"), number(move, "total_us"),

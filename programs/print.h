@@ -11,5 +11,7 @@ void print_floor(json_t *floor);
 void print_conn_line(json_t *conn, unsigned number);
 void print_conn_details(json_t *conn);
 void print_move(json_t *move);
+/* A move that concerns no connection, but what was asked for. */
+void print_no_move(json_t *move, const char *what);
 
 #endif

@@ -121,6 +121,10 @@ void hoststack_destroy(struct hoststack *stack);
 int hoststack_wire_filter(const struct hoststack *stack);
 uint32_t hoststack_wire_mark(const struct hoststack *stack);
 
+/* Whether connections over it can be offloaded at all. 0; -ENODEV; -EINVAL: it has no wire;
+ * -EOPNOTSUPP; with a sentence in *why. */
+int hoststack_check_interface(const char *ifname, const char **why);
+
 /*
  * Serves interface ifname: binds to adapter (the top of its driver stack) and steers through tap.
  * wire is the one at the bottom of that stack: only gagged, while this process may have lost the

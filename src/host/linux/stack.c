@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "host/linux/diag.h"
 #include "host/linux/live/live.h"
+#include "host/linux/route.h"
 
 #include "chimney/house.h"
 
@@ -359,6 +360,22 @@ uint32_t
 hoststack_wire_mark(const struct hoststack *stack)
 {
     return steer_mark(stack->steer);
+}
+
+int
+hoststack_check_interface(const char *ifname, const char **why)
+{
+    struct route_link link;
+    int error = route_link_named(ifname, &link);
+
+    *why = "there is no such interface in this network namespace";
+    if (error)
+        return error;
+    *why = "it is the loopback interface, whose connections have no wire to offload";
+    if (link.loopback)
+        return -EINVAL;
+    *why = "it carries no Ethernet frames, and nothing else can be served";
+    return link.ethernet ? 0 : -EOPNOTSUPP;
 }
 
 static int
