@@ -55,6 +55,7 @@ struct hoststack {
     struct sys_task output; /* serves the dirty connections */
     bool gagged;            /* a beat was missed; silent until every flow is given up */
     uint64_t last_beat_us;
+    uint64_t next_restore_us; /* of a congestion window, at the earliest */
     uint64_t next_id;
     struct hoststack_totals totals;
     void (*on_move)(void *arg, const struct hoststack_move *move);

@@ -17,6 +17,7 @@
 
 #define DRAIN_LOOK_US 500u
 #define DEAD_LOOK_US 1000u
+#define RESTORE_PACE_US 100u
 
 void
 live_remove_key(struct live_conn *conn)
@@ -238,7 +239,7 @@ restore_congestion(struct live_conn *conn)
 {
     struct steer_snapshot snap;
 
-    if (!conn->final_cwnd || steer_snapshot(conn->stack->steer, &conn->key, &snap) || !snap.mss)
+    if (steer_snapshot(conn->stack->steer, &conn->key, &snap) || !snap.mss)
         return;
     uint32_t cwnd = conn->final_cwnd / snap.mss;
     uint32_t ssthresh = conn->final_ssthresh >= TCP_INFINITE_SSTHRESH
@@ -251,6 +252,28 @@ restore_congestion(struct live_conn *conn)
                   strerror(-error));
 }
 
+/*
+ * To find its socket the kernel goes through all there are, which may take a millisecond. When many
+ * are given back each waits for its turn; the wire is the kernel's already.
+ */
+static void
+end_release(struct live_conn *conn, uint64_t now_us)
+{
+    struct hoststack *stack = conn->stack;
+
+    if (conn->final_cwnd && now_us < stack->next_restore_us) {
+        sys_timer_set(&conn->timer, stack->next_restore_us);
+        return;
+    }
+    if (conn->final_cwnd) {
+        restore_congestion(conn);
+        stack->next_restore_us = hoststack_now_us(stack) + RESTORE_PACE_US;
+    }
+    conn->final_cwnd = 0;
+    live_set_phase(conn, LIVE_KERNEL, "nothing is under way any more");
+    sys_timer_set(&conn->timer, SYS_NEVER);
+}
+
 void
 live_release_step(struct live_conn *conn)
 {
@@ -258,14 +281,10 @@ live_release_step(struct live_conn *conn)
     bool idle = now_us - conn->idle_since_us >= LIVE_RELEASE_IDLE_US;
 
     if (conn->down.state == HOST_CONN_HOST &&
-        (idle || now_us - conn->phase_since_us > LIVE_RELEASE_MAX_US)) {
-        restore_congestion(conn);
-        conn->final_cwnd = 0;
-        live_set_phase(conn, LIVE_KERNEL, "nothing is under way any more");
-        sys_timer_set(&conn->timer, SYS_NEVER);
-        return;
-    }
-    sys_timer_set(&conn->timer, now_us + LIVE_RELEASE_IDLE_US);
+        (idle || now_us - conn->phase_since_us > LIVE_RELEASE_MAX_US))
+        end_release(conn, now_us);
+    else
+        sys_timer_set(&conn->timer, now_us + LIVE_RELEASE_IDLE_US);
 }
 
 void
