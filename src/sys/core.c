@@ -6,9 +6,8 @@
  * turn made inside a task finishes the batch of the outer one. Hooks are walked the same way, but
  * come back: `hooks` and behind it `hooks_left` together are always all hooks in the order added.
  *
- * Posted tasks wait on a list of their own under one lock for all loops: a task does not know its
- * loop, and cancelling must be safe while another thread posts. Posting is rare (commands, not
- * data).
+ * The lists of tasks are under one lock for all loops: a task does not know its loop, and other
+ * threads post and cancel. Nobody runs anything while holding it.
  */
 #include "sys/core.h"
 
@@ -17,14 +16,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static pthread_mutex_t post_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t task_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void
 sys_core_init(struct sys_core *core)
 {
     *core = (struct sys_core){.stopping = false};
     list_init(&core->tasks);
-    list_init(&core->posted);
     list_init(&core->batch);
     list_init(&core->hooks);
     list_init(&core->hooks_left);
@@ -34,7 +32,7 @@ sys_core_init(struct sys_core *core)
 void
 sys_core_fini(struct sys_core *core)
 {
-    if (!list_empty(&core->tasks) || !list_empty(&core->posted))
+    if (!list_empty(&core->tasks))
         log_error("loop destroyed with tasks pending");
     if (!list_empty(&core->hooks))
         log_error("loop destroyed with hooks");
@@ -46,13 +44,12 @@ sys_core_fini(struct sys_core *core)
 bool
 sys_core_ready(struct sys_core *core)
 {
-    bool posted;
+    bool tasks;
 
-    pthread_mutex_lock(&post_lock);
-    posted = !list_empty(&core->posted);
-    pthread_mutex_unlock(&post_lock);
-    return posted || !list_empty(&core->tasks) || !list_empty(&core->batch) ||
-           !list_empty(&core->due);
+    pthread_mutex_lock(&task_lock);
+    tasks = !list_empty(&core->tasks) || !list_empty(&core->batch);
+    pthread_mutex_unlock(&task_lock);
+    return tasks || !list_empty(&core->due);
 }
 
 /* All nodes of from, in their order, behind those of to. */
@@ -81,16 +78,18 @@ sys_task_init(struct sys_task *task, void (*fn)(void *arg), void *arg)
 void
 sys_loop_defer(struct sys_loop *loop, struct sys_task *task)
 {
+    pthread_mutex_lock(&task_lock);
     if (list_empty(&task->link))
         list_add_tail(&sys_core_of(loop)->tasks, &task->link);
+    pthread_mutex_unlock(&task_lock);
 }
 
 void
 sys_task_cancel(struct sys_task *task)
 {
-    pthread_mutex_lock(&post_lock);
+    pthread_mutex_lock(&task_lock);
     list_del(&task->link);
-    pthread_mutex_unlock(&post_lock);
+    pthread_mutex_unlock(&task_lock);
 }
 
 bool
@@ -98,18 +97,16 @@ sys_task_pending(const struct sys_task *task)
 {
     bool pending;
 
-    pthread_mutex_lock(&post_lock);
+    pthread_mutex_lock(&task_lock);
     pending = !list_empty(&task->link);
-    pthread_mutex_unlock(&post_lock);
+    pthread_mutex_unlock(&task_lock);
     return pending;
 }
 
 void
 sys_loop_post(struct sys_loop *loop, struct sys_task *task)
 {
-    pthread_mutex_lock(&post_lock);
-    list_add_tail(&sys_core_of(loop)->posted, &task->link);
-    pthread_mutex_unlock(&post_lock);
+    sys_loop_defer(loop, task);
     sys_core_wake(loop);
 }
 
@@ -118,17 +115,20 @@ sys_core_run_tasks(struct sys_core *core)
 {
     bool any = false;
 
-    pthread_mutex_lock(&post_lock);
-    core_move_all(&core->tasks, &core->posted);
-    pthread_mutex_unlock(&post_lock);
+    pthread_mutex_lock(&task_lock);
     core_move_all(&core->batch, &core->tasks);
     while (!list_empty(&core->batch)) {
         struct sys_task *task = list_first(&core->batch, struct sys_task, link);
+        void (*fn)(void *arg) = task->fn;
+        void *arg = task->arg;
 
         list_del(&task->link);
+        pthread_mutex_unlock(&task_lock);
         any = true;
-        task->fn(task->arg);
+        fn(arg);
+        pthread_mutex_lock(&task_lock);
     }
+    pthread_mutex_unlock(&task_lock);
     return any;
 }
 

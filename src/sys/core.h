@@ -19,9 +19,8 @@
 struct timer_node;
 
 struct sys_core {
-    struct list tasks;  /* deferred, in order */
-    struct list posted; /* from other threads; under the lock in core.c */
-    struct list batch;  /* tasks of the turn in progress */
+    struct list tasks; /* deferred, in order; under the lock in core.c */
+    struct list batch; /* tasks of the turn in progress; under the lock */
     struct list hooks,
         hooks_left; /* run, or not being run; and those the turn in progress has still to run */
     struct timer_node **heap; /* [0]: the earliest deadline */

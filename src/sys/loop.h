@@ -6,8 +6,9 @@
  * One turn: due timers, ready descriptors, then the tasks deferred so far (a task deferred by a
  * task runs in the next turn), then the flush hooks, then sleep.
  *
- * Threads: everything belongs to the thread that runs the loop, except sys_loop_post and the fn of
- * a sys_work.
+ * Threads: everything belongs to the thread that runs the loop, except the fn of a sys_work and
+ * sys_loop_post, sys_task_cancel, sys_task_pending and sys_loop_now_us, which any thread may call. In
+ * virtual time there are no other threads: it would jump ahead while they work.
  */
 #ifndef SYS_LOOP_H
 #define SYS_LOOP_H
@@ -40,7 +41,7 @@ uint64_t sys_loop_now_us(struct sys_loop *loop);
 
 /* ---- work for the next turn ---- */
 struct sys_task {
-    struct list link; /* on the loop's queue while pending */
+    struct list link; /* on the loop's queue while pending; the loop's */
     void (*fn)(void *arg);
     void *arg;
 };
@@ -48,9 +49,10 @@ struct sys_task {
 void sys_task_init(struct sys_task *task, void (*fn)(void *arg), void *arg);
 /* Runs once at the next turn, in the order deferred; no effect if already pending. */
 void sys_loop_defer(struct sys_loop *loop, struct sys_task *task);
+/* From another thread: it may be running when this returns. */
 void sys_task_cancel(struct sys_task *task);
 bool sys_task_pending(const struct sys_task *task);
-/* As defer, from any thread; wakes the loop. The task must not be pending. */
+/* As defer, from any thread; wakes the loop. */
 void sys_loop_post(struct sys_loop *loop, struct sys_task *task);
 
 /* ---- work that may take long, beside the loop ---- */

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <semaphore.h>
 
 /* What happened, a letter per event. */
 static char story[512];
@@ -161,6 +163,103 @@ posted_task_runs(void **state)
     assert_true(sys_task_pending(&a.task));
     assert_int_equal(sys_loop_run(loop), 0);
     assert_string_equal(story, "a");
+}
+
+static void
+posted_and_deferred_are_one_queue(void **state)
+{
+    struct actor a = {.letter = 'a'}, b = {.letter = 'b'}, c = {.letter = 'c'};
+
+    sys_task_init(&a.task, act, &a);
+    sys_task_init(&b.task, act, &b);
+    sys_task_init(&c.task, act, &c);
+    sys_loop_defer(loop, &a.task);
+    sys_loop_post(loop, &b.task);
+    sys_loop_post(loop, &b.task);
+    sys_loop_defer(loop, &b.task);
+    sys_loop_defer(loop, &c.task);
+    turn_until_quiet();
+    assert_string_equal(story, "abc");
+}
+
+#define POSTERS 4
+#define POSTS 2000
+
+struct poster {
+    pthread_t thread;
+    struct sys_task own, last, *shared, *unwanted;
+    sem_t ran;
+    unsigned runs;
+    bool over;
+};
+
+static void
+poster_runs(void *arg)
+{
+    struct poster *poster = arg;
+
+    poster->runs++;
+    sem_post(&poster->ran);
+}
+
+static void
+poster_over(void *arg)
+{
+    ((struct poster *)arg)->over = true;
+}
+
+static void *
+poster_main(void *arg)
+{
+    struct poster *poster = arg;
+
+    for (int i = 0; i < POSTS; i++) {
+        sys_loop_post(loop, poster->shared);
+        sys_loop_post(loop, poster->unwanted);
+        sys_task_cancel(poster->unwanted);
+        sys_loop_post(loop, &poster->own);
+        sem_wait(&poster->ran);
+    }
+    sys_loop_post(loop, &poster->last);
+    return NULL;
+}
+
+static void
+count_run(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+/* Several threads post, post what is pending already, and cancel. */
+static void
+other_threads_post(void **state)
+{
+    struct sys_task shared, unwanted;
+    unsigned shared_runs = 0, unwanted_runs = 0;
+    struct poster posters[POSTERS];
+
+    sys_task_init(&shared, count_run, &shared_runs);
+    sys_task_init(&unwanted, count_run, &unwanted_runs);
+    for (int i = 0; i < POSTERS; i++) {
+        struct poster *poster = &posters[i];
+
+        *poster = (struct poster){.shared = &shared, .unwanted = &unwanted};
+        sys_task_init(&poster->own, poster_runs, poster);
+        sys_task_init(&poster->last, poster_over, poster);
+        assert_int_equal(sem_init(&poster->ran, 0, 0), 0);
+        assert_int_equal(pthread_create(&poster->thread, NULL, poster_main, poster), 0);
+    }
+    for (int i = 0; i < POSTERS; i++) {
+        while (!posters[i].over)
+            sys_loop_turn(loop, true);
+        pthread_join(posters[i].thread, NULL);
+        sem_destroy(&posters[i].ran);
+        assert_int_equal(posters[i].runs, POSTS);
+    }
+    turn_until_quiet();
+    assert_in_range(shared_runs, 1, POSTERS * POSTS);
+    assert_in_range(unwanted_runs, 0, POSTERS * POSTS);
+    assert_false(sys_task_pending(&shared));
 }
 
 static void
@@ -505,6 +604,8 @@ main(void)
         LOOP_TEST(task_of_a_task_waits_a_turn),
         LOOP_TEST(task_can_cancel_its_successor),
         LOOP_TEST(posted_task_runs),
+        LOOP_TEST(posted_and_deferred_are_one_queue),
+        LOOP_TEST(other_threads_post),
         LOOP_TEST(timers_fire_in_order_and_never_early),
         LOOP_TEST(timer_moves_and_stops),
         LOOP_TEST(overdue_timer_is_fair),
