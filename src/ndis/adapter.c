@@ -355,6 +355,7 @@ NdisMRestartComplete(NDIS_HANDLE MiniportAdapterHandle, NDIS_STATUS Status)
     adapter_observe_answer(adapter, CROSSING_RESTART_COMPLETE, Status);
     adapter->answer = Status;
     adapter->answered = true;
+    ndis_ring(adapter->head.house);
 }
 
 /* ---- down ---- */
@@ -407,6 +408,7 @@ NdisMPauseComplete(NDIS_HANDLE MiniportAdapterHandle)
     adapter_observe_answer(adapter, CROSSING_PAUSE_COMPLETE, NDIS_STATUS_SUCCESS);
     adapter->answer = NDIS_STATUS_SUCCESS;
     adapter->answered = true;
+    ndis_ring(adapter->head.house);
 }
 
 void

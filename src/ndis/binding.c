@@ -118,6 +118,7 @@ NdisCompleteNetPnPEvent(NDIS_HANDLE NdisBindingHandle,
     binding_observe_answer(binding, CROSSING_PNP_EVENT_COMPLETE, Status);
     binding->answer = Status;
     binding->answered = true;
+    ndis_ring(binding->head.house);
 }
 
 static struct ndis_binding *
@@ -240,6 +241,7 @@ NdisCompleteBindAdapterEx(NDIS_HANDLE BindAdapterContext, NDIS_STATUS Status)
     binding_observe_answer(binding, CROSSING_BIND_COMPLETE, Status);
     binding->answer = Status;
     binding->answered = true;
+    ndis_ring(binding->head.house);
 }
 
 /* The driver's part: to Paused, or back to Unbound. */
@@ -368,6 +370,7 @@ NdisCompleteUnbindAdapterEx(NDIS_HANDLE UnbindContext)
     binding_observe_answer(binding, CROSSING_UNBIND_COMPLETE, NDIS_STATUS_SUCCESS);
     binding->answer = NDIS_STATUS_SUCCESS;
     binding->answered = true;
+    ndis_ring(binding->head.house);
 }
 
 /* Nothing offloaded, no operation on its way. */

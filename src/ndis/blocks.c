@@ -9,11 +9,14 @@
  * The trick of the walk: a block that waits for its turn is linked to the next one that does
  * through NdisReserved[0], which is ours for the time NDIS holds the tree (P8), so there is no
  * stack to overflow. NdisReserved[1] holds the cookie of the walk; whoever meets it a second time
- * has found a list that is no tree.
+ * has found a list that is no tree. No two walks have the same, on whatever thread and in whatever
+ * house: what an earlier one left behind must not look like this one's.
  */
 #include "ndis/landing.h"
 
 #include "base/log.h"
+
+static _Atomic uint64_t walks;
 
 static void
 walk_push(struct ndis_walk *walk, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
@@ -30,10 +33,12 @@ walk_push(struct ndis_walk *walk, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
 }
 
 PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST
-ndis_walk_first(struct ndis_walk *walk, struct house *house, void *root)
+ndis_walk_first(struct ndis_walk *walk, void *root)
 {
+    uint64_t number = atomic_fetch_add_explicit(&walks, 1, memory_order_relaxed);
+
     /* No pointer looks like this, so memory that was something else before cannot match. */
-    *walk = (struct ndis_walk){.cookie = (PVOID)(uintptr_t)(0xC0DEull << 48 | ++house->walks)};
+    *walk = (struct ndis_walk){.cookie = (PVOID)(uintptr_t)(0xC0DEull << 48 | number)};
     walk_push(walk, root);
     return ndis_walk_next(walk);
 }

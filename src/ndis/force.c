@@ -31,10 +31,13 @@ idle(void *arg)
     return ((struct ndis_binding *)arg)->operations == 0;
 }
 
+/* Also whoever completed it has left. */
 static bool
 forced_done(void *arg)
 {
-    return !((struct ndis_binding *)arg)->forced;
+    struct ndis_binding *binding = arg;
+
+    return !binding->forced && !binding->operations;
 }
 
 static UCHAR
@@ -61,16 +64,18 @@ left_over(const struct ndis_object *object, enum ndis_layer layer)
 static struct forced_tree *
 forced_build(struct ndis_binding *binding, enum ndis_layer layer)
 {
-    struct forced_tree *tree = calloc(1, sizeof(*tree) +
-                                             binding->object_count * sizeof(tree->blocks[0]));
+    size_t room = binding->object_count;
+    struct forced_tree *tree = calloc(1, sizeof(*tree) + room * sizeof(tree->blocks[0]));
+    struct house *house = binding->head.house;
 
     if (!tree)
         return NULL;
-    ndis_head_init(&tree->head, NDIS_MAGIC_GRAVE, binding->head.house);
+    ndis_head_init(&tree->head, NDIS_MAGIC_GRAVE, house);
+    sys_lock_take(&house->lock);
     list_for_each(object, &binding->objects, struct ndis_object, link) {
         struct forced_block *forced = &tree->blocks[tree->count];
 
-        if (!left_over(object, layer))
+        if (!left_over(object, layer) || tree->count == room)
             continue;
         forced->block.Header = (NDIS_OBJECT_HEADER){.Type = delegated_type(object->type),
                                                     .Revision = NDIS_OFFLOAD_BLOCK_LIST_REVISION_1,
@@ -79,6 +84,7 @@ forced_build(struct ndis_binding *binding, enum ndis_layer layer)
         if (tree->count++)
             forced[-1].block.NextBlock = &forced->block;
     }
+    sys_lock_give(&house->lock);
     return tree;
 }
 

@@ -1,11 +1,13 @@
 /*
  * The house (chimney/house.h): loads drivers, adds adapters, binds, and takes everything down
  * again, floors before what they stand on and drivers last. A driver's entry has no handle that
- * could tell which house it is in, so the house that was used last on this thread is remembered;
- * that pointer is the only state outside a house.
+ * could tell which house it is in, so the house that was used last is remembered (objects.c).
  *
  * A driver from a file leaves last of all: its code goes when its bindings, adapters,
  * registrations, timers and work items are gone, so that nothing is left that could call it.
+ *
+ * Threads: one, the loop's. A driver's threads are out of NDIS when its halt or unload returns; by
+ * then nobody else looks at graves.
  */
 #include "ndis/landing.h"
 
@@ -34,10 +36,17 @@ ndis_wait(struct house *house, bool (*done)(void *arg), void *arg, uint64_t time
     if (sys_timer_init(&timer, house->loop, time_is_over, &over))
         return false;
     sys_timer_set(&timer, sys_loop_now_us(house->loop) + timeout_us);
+    house->waiting++; /* before looking: whoever changes something looks after that (ndis_ring) */
     while (!done(arg) && !over)
         sys_loop_turn(house->loop, true);
+    house->waiting--;
     sys_timer_fini(&timer);
     return done(arg);
+}
+
+static void
+rung(void *arg)
+{
 }
 
 /* ---- the house itself ---- */
@@ -55,7 +64,8 @@ house_create(struct sys_loop *loop, struct house **out)
     list_init(&house->pools);
     list_init(&house->graves);
     list_init(&house->callbacks);
-    ndis_house_now = house;
+    sys_task_init(&house->ring, rung, NULL);
+    ndis_house_enter(house);
     *out = house;
     return 0;
 }
@@ -92,7 +102,7 @@ house_destroy(struct house *house)
 {
     if (!house)
         return;
-    ndis_house_now = house;
+    ndis_house_enter(house);
     while (!list_empty(&house->adapters))
         ndis_adapter_remove(bottom_adapter(house), NdisHaltDeviceStopped);
     while (!list_empty(&house->drivers))
@@ -102,7 +112,8 @@ house_destroy(struct house *house)
     graves_free(house);
     ndis_objects_fini(house);
     ndis_frames_fini(house);
-    ndis_house_now = NULL;
+    sys_task_cancel(&house->ring);
+    ndis_house_leave(house);
     free(house);
 }
 
@@ -160,7 +171,7 @@ driver_load(struct house *house, const char *name, house_driver_entry entry, voi
     driver->object.DriverExtension = context;
     driver->module = module;
     list_add_tail(&house->drivers, &driver->link);
-    ndis_house_now = house;
+    ndis_house_enter(house);
     house->loading = driver;
     status = entry(&driver->object, ndis_text_set(&path, name));
     house->loading = NULL;
@@ -239,7 +250,7 @@ house_unload(struct house *house, const char *name)
 
     if (!driver)
         return -ENOENT;
-    ndis_house_now = house;
+    ndis_house_enter(house);
     driver_unload(driver);
     return 0;
 }
@@ -263,7 +274,7 @@ house_add_adapter(struct house *house, const char *driver, const char *adapter, 
     added = ndis_adapter_create(found->miniport, adapter);
     if (!added)
         return -EINVAL;
-    ndis_house_now = house;
+    ndis_house_enter(house);
     added->device = device;
     error = ndis_adapter_set_options(added, options);
     if (!error)
@@ -280,7 +291,7 @@ house_remove_adapter(struct house *house, const char *adapter)
 
     if (!found)
         return -ENOENT;
-    ndis_house_now = house;
+    ndis_house_enter(house);
     ndis_adapter_remove(found, NdisHaltDeviceDisabled);
     return 0;
 }
@@ -299,7 +310,7 @@ house_bind(struct house *house, const char *protocol, const char *adapter, const
         return -EEXIST;
     if (section && strlen(section) >= NDIS_NAME_SIZE)
         return -EINVAL;
-    ndis_house_now = house;
+    ndis_house_enter(house);
     return ndis_binding_bind(driver->protocol, found, section);
 }
 
@@ -311,7 +322,7 @@ house_unbind(struct house *house, const char *protocol, const char *adapter)
 
     if (!binding)
         return -ENOENT;
-    ndis_house_now = house;
+    ndis_house_enter(house);
     ndis_binding_unbind(binding);
     return 0;
 }

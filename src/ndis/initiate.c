@@ -86,8 +86,7 @@ reserve(struct ndis_landing *landing, NDIS_STATUS *status)
     struct ndis_walk walk;
     const char *why = NULL;
 
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing->house, landing->root);
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->root);
          block && !why; block = ndis_walk_next(&walk)) {
         *status = NDIS_STATUS_FAILURE;
         if (!block->OffloadHandle)
@@ -123,9 +122,8 @@ release(struct ndis_landing *landing)
 {
     struct ndis_walk walk;
 
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing->house, landing->root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->root); block;
+         block = ndis_walk_next(&walk)) {
         struct ndis_object *object = born_of(landing, block);
 
         if (!object)
@@ -140,9 +138,8 @@ translate(struct ndis_landing *landing)
 {
     struct ndis_walk walk;
 
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing->house, landing->root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->root); block;
+         block = ndis_walk_next(&walk)) {
         if (block->OffloadHandle && !block->OffloadHandle->MiniportOffloadContext)
             ndis_states_stamp(block);
         ndis_block_lower(block, landing->binding);
@@ -209,9 +206,8 @@ NdisMInitiateOffloadComplete(NDIS_HANDLE NdisMiniportHandle,
 
     if (!ndis_landing_find_up(&landing, &ndis_initiate, NdisMiniportHandle, OffloadBlockList))
         return;
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing.house, landing.root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.root); block;
+         block = ndis_walk_next(&walk)) {
         settle(&landing, block);
         ndis_block_raise(block);
     }

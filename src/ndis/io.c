@@ -29,20 +29,27 @@ ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_
                NDIS_STATUS status)
 {
     struct ndis_nbl_queue *queue = &binding->refused_nbls[kind];
+    struct house *house = binding->head.house;
+    NET_BUFFER_LIST *last = NULL;
 
-    if (queue->tail)
-        queue->tail->Next = nbls;
-    else
-        queue->head = nbls;
     for (NET_BUFFER_LIST *nbl = nbls; nbl; nbl = nbl->Next) {
         nbl->Status = status;
         if (kind != NDIS_IO_FRAME)
             nbl->NetBufferListInfo[TcpOffloadBytesTransferred] = NULL;
         if (status == NDIS_STATUS_REQUEST_UPLOAD) /* on the first one only */
             status = NDIS_STATUS_UPLOAD_REQUESTED;
-        queue->tail = nbl;
+        last = nbl;
     }
-    sys_loop_defer(binding->head.house->loop, &binding->refusal);
+    ndis_operation_begin(binding);
+    sys_lock_take(&house->lock);
+    if (queue->tail)
+        queue->tail->Next = nbls;
+    else
+        queue->head = nbls;
+    queue->tail = last;
+    sys_lock_give(&house->lock);
+    sys_loop_post(house->loop, &binding->refusal);
+    ndis_operation_over(binding);
 }
 
 /* What the miniport below may do with a call: nothing but answer pending (V-073 and siblings). */

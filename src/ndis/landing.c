@@ -8,6 +8,9 @@
  *
  * On the way up the binding is found in the root's SourceHandle, which NDIS wrote on the way down
  * (P10) and intermediate drivers restored.
+ *
+ * Threads: any. An operation is counted before the state of its binding is looked at, and until
+ * everything about it is over, so that a binding on its way down has only to wait for the count.
  */
 #include "ndis/landing.h"
 
@@ -60,6 +63,7 @@ ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *ope
                                      .binding = binding,
                                      .adapter = binding->adapter,
                                      .root = root};
+    ndis_operation_begin(binding);
     switch (observe(landing, false)) {
     case CROSSING_GO:
         break;
@@ -68,6 +72,7 @@ ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *ope
         return false;
     case CROSSING_DROP:
         ndis_landing_over(landing, NDIS_STATUS_FAILURE);
+        ndis_operation_over(binding);
         return false;
     }
     if (!binding->open || !ndis_adapter_up(binding->adapter)) {
@@ -96,20 +101,23 @@ ndis_landing_refuse(struct ndis_landing *landing, NDIS_STATUS status, const char
     else
         log_warn("%s over %s: refused with 0x%08x, %s", landing->operation->name,
                  landing->adapter->name, (unsigned)status, why);
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->house, root);
-         block; block = ndis_walk_next(&walk))
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, root); block;
+         block = ndis_walk_next(&walk))
         block->Status = status;
+    landing->crossing.refused = true;
+    ndis_landing_over(landing, status);
     root->NdisReserved[0] = NULL;
     root->NdisReserved[2] = (PVOID)landing->operation;
+    ndis_operation_begin(binding);
+    sys_lock_take(&landing->house->lock);
     if (binding->refused_tail)
         binding->refused_tail->NdisReserved[0] = root;
     else
         binding->refused_head = root;
     binding->refused_tail = root;
-    binding->operations++;
-    sys_loop_defer(landing->house->loop, &binding->refusal);
-    landing->crossing.refused = true;
-    ndis_landing_over(landing, status);
+    sys_lock_give(&landing->house->lock);
+    sys_loop_post(landing->house->loop, &binding->refusal);
+    ndis_operation_over(binding);
 }
 
 const char *
@@ -118,9 +126,8 @@ ndis_landing_decode(struct ndis_landing *landing)
     struct ndis_walk walk;
     const char *why = NULL;
 
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing->house, landing->root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing->root); block;
+         block = ndis_walk_next(&walk)) {
         struct ndis_object *object;
 
         if (!block->OffloadHandle)
@@ -158,7 +165,6 @@ ndis_landing_call(struct ndis_landing *landing)
     down_fn handler = *(down_fn *)((char *)&adapter->miniport->generic +
                                    landing->operation->provider);
 
-    landing->binding->operations++;
     handler(adapter->context, root);
     ndis_landing_over(landing, NDIS_STATUS_SUCCESS);
 }
@@ -202,12 +208,12 @@ ndis_landing_return(struct ndis_landing *landing)
 {
     struct ndis_binding *binding = landing->binding;
 
-    binding->operations--;
     if (NDIS_UNLIKELY(binding->forced == landing->root))
         binding->forced = NULL;
     else
         up_handler(landing)(binding->context, landing->root);
     ndis_landing_over(landing, landing->crossing.status);
+    ndis_operation_over(binding);
 }
 
 /* What NDIS refused goes back to the driver. */
@@ -231,16 +237,30 @@ return_refused(struct ndis_binding *binding, const struct ndis_operation *operat
     ndis_landing_return(&landing);
 }
 
+static PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST
+take_refused(struct ndis_binding *binding)
+{
+    struct house *house = binding->head.house;
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root;
+
+    sys_lock_take(&house->lock);
+    root = binding->refused_head;
+    if (root)
+        binding->refused_head = root->NdisReserved[0];
+    if (!binding->refused_head)
+        binding->refused_tail = NULL;
+    sys_lock_give(&house->lock);
+    return root;
+}
+
 static void
 flush_blocks(struct ndis_binding *binding)
 {
-    while (binding->refused_head) {
-        PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root = binding->refused_head;
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root;
+
+    while ((root = take_refused(binding)) != NULL) {
         const struct ndis_operation *operation = root->NdisReserved[2];
 
-        binding->refused_head = root->NdisReserved[0];
-        if (!binding->refused_head)
-            binding->refused_tail = NULL;
         root->NdisReserved[0] = NULL;
         root->NdisReserved[2] = NULL;
         return_refused(binding, operation, root);
@@ -262,19 +282,23 @@ deliver_nbls(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LI
 static void
 flush_nbls(struct ndis_binding *binding, enum ndis_io_kind kind)
 {
-    NET_BUFFER_LIST *nbls = binding->refused_nbls[kind].head;
+    struct house *house = binding->head.house;
     struct crossing crossing;
+    NET_BUFFER_LIST *nbls;
 
+    sys_lock_take(&house->lock);
+    nbls = binding->refused_nbls[kind].head;
+    binding->refused_nbls[kind] = (struct ndis_nbl_queue){NULL, NULL};
+    sys_lock_give(&house->lock);
     if (!nbls)
         return;
-    binding->refused_nbls[kind] = (struct ndis_nbl_queue){NULL, NULL};
     crossing = ndis_crossing_up(
         kind == NDIS_IO_FRAME ? CROSSING_SEND_COMPLETE : ndis_io_kinds[kind].up, binding);
     crossing.nbls = nbls;
     crossing.status = nbls->Status;
-    ndis_observe(binding->head.house, &crossing);
+    ndis_observe(house, &crossing);
     deliver_nbls(binding, kind, nbls);
-    ndis_observe_after(binding->head.house, &crossing, crossing.status);
+    ndis_observe_after(house, &crossing, crossing.status);
 }
 
 void
@@ -303,8 +327,8 @@ ndis_landing_plain_down(const struct ndis_operation *operation, NDIS_HANDLE hand
         ndis_landing_refuse(&landing, NDIS_STATUS_FAILURE, why);
         return;
     }
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.house, root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, root); block;
+         block = ndis_walk_next(&walk)) {
         if (block->OffloadHandle && stamp(ndis_class_of(block->Header.Type)))
             ndis_states_stamp(block);
         ndis_block_lower(block, landing.binding);
@@ -321,8 +345,8 @@ ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE handle
 
     if (!ndis_landing_find_up(&landing, operation, handle, root))
         return;
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.house, root);
-         block; block = ndis_walk_next(&walk))
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, root); block;
+         block = ndis_walk_next(&walk))
         ndis_block_raise(block);
     ndis_landing_return(&landing);
 }

@@ -48,8 +48,7 @@ struct ndis_walk {
 };
 
 /* The blocks may be changed while they are current; their links may not. */
-PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST ndis_walk_first(struct ndis_walk *walk, struct house *house,
-                                                  void *root);
+PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST ndis_walk_first(struct ndis_walk *walk, void *root);
 PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST ndis_walk_next(struct ndis_walk *walk);
 
 /* P2 to P5, P10: one block, from the protocol form to the miniport form. */
@@ -103,7 +102,25 @@ bool ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operat
 void ndis_landing_return(struct ndis_landing *landing);
 /* Nothing came of it: the observers hear that the call is over. */
 void ndis_landing_over(struct ndis_landing *landing, NDIS_STATUS status);
-/* Delivers what was refused and is still waiting. */
+/* The binding stays until as many are over as were begun. */
+static inline void
+ndis_operation_begin(struct ndis_binding *binding)
+{
+    binding->operations++;
+}
+
+static inline void
+ndis_operation_over(struct ndis_binding *binding)
+{
+    struct house *house = binding->head.house;
+
+    binding->operations--;
+    ndis_ring(house);
+}
+
+/* Delivers what was refused and is still waiting. Context: the loop's thread. Whoever puts
+ * something there begins an operation before and ends it after it has told the loop: by then the
+ * loop may have delivered it. */
 void ndis_refusals_flush(void *binding);
 
 /* Update, invalidate and query differ in the states they carry only. stamp: whether a block of that

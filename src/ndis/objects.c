@@ -6,10 +6,12 @@
  * back before the house goes and that double in size, so whether an address is a record of ours is
  * a question of a few comparisons: a reserved member that was never initialised is not followed. A
  * record points back at its handle; a stale or copied handle does not match.
+ *
+ * Threads: looking up takes no lock. A record on the free list may be looked at by whoever holds a
+ * handle that is stale, hence the two atomics in it; what a live one says nobody changes.
  */
 #include "ndis/landing.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define FIRST_SLAB_OBJECTS 64
@@ -20,7 +22,31 @@ struct ndis_slab {
     size_t count;
 };
 
-_Thread_local struct house *ndis_house_now;
+static _Thread_local struct house *house_here;
+static _Atomic(struct house *) house_anywhere;
+
+void
+ndis_house_enter(struct house *house)
+{
+    house_here = house;
+    house_anywhere = house;
+    house->thread = sys_thread_self();
+}
+
+void
+ndis_house_leave(struct house *house)
+{
+    struct house *last = house;
+
+    house_here = NULL;
+    atomic_compare_exchange_strong(&house_anywhere, &last, NULL);
+}
+
+struct house *
+ndis_house_current(void)
+{
+    return house_here ? house_here : house_anywhere;
+}
 
 void
 ndis_head_init(struct ndis_head *head, enum ndis_magic magic, struct house *house)
@@ -33,8 +59,12 @@ ndis_head_init(struct ndis_head *head, enum ndis_magic magic, struct house *hous
 void
 ndis_bury(struct ndis_head *head)
 {
+    struct house *house = head->house;
+
     head->magic = NDIS_MAGIC_GRAVE;
-    list_add_tail(&head->house->graves, &head->grave);
+    sys_lock_take(&house->lock);
+    list_add_tail(&house->graves, &head->grave);
+    sys_lock_give(&house->lock);
 }
 
 static const char *
@@ -76,7 +106,7 @@ ndis_bad_handle(const void *handle, enum ndis_magic wanted, const char *call)
 {
     const struct ndis_head *head = handle;
     unsigned closed_rule = wanted == NDIS_MAGIC_BINDING ? 185 : 0;
-    struct house *house = ndis_house_now;
+    struct house *house = ndis_house_current();
 
     if (!handle)
         ndis_breach(house, 0, NULL, "%s: the %s handle is NULL", call, magic_name(wanted));
@@ -98,7 +128,7 @@ ndis_house_of(NDIS_HANDLE handle)
     struct ndis_head *head = handle;
 
     if (!head || ((uintptr_t)head & 7))
-        return ndis_house_now;
+        return ndis_house_current();
     switch (head->magic) {
     case NDIS_MAGIC_MINIPORT:
     case NDIS_MAGIC_PROTOCOL:
@@ -106,7 +136,7 @@ ndis_house_of(NDIS_HANDLE handle)
     case NDIS_MAGIC_BINDING:
         return head->house;
     default:
-        return ndis_house_now;
+        return ndis_house_current();
     }
 }
 
@@ -143,27 +173,58 @@ ndis_object_search(struct house *house, const NDIS_OFFLOAD_HANDLE *handle)
     return NULL;
 }
 
-static bool
-slab_add(struct house *house)
+/* Records on a list of their own, from the first to the last. */
+static struct ndis_slab *
+slab_create(size_t count)
 {
     struct ndis_slab *slab = malloc(sizeof(*slab));
-    size_t count = house->slabs ? house->slabs->count * 2 : FIRST_SLAB_OBJECTS;
 
     if (!slab)
-        return false;
+        return NULL;
     slab->objects = aligned_alloc(64, count * sizeof(struct ndis_object));
     if (!slab->objects) {
         free(slab);
-        return false;
+        return NULL;
     }
     slab->count = count;
+    for (size_t i = 0; i < count; i++)
+        slab->objects[i] = (struct ndis_object){.next_free = i + 1 < count ? &slab->objects[i + 1]
+                                                                           : NULL};
+    return slab;
+}
+
+/* Made without the lock, since it takes long: two threads may both bring one. */
+static bool
+slab_add(struct house *house)
+{
+    struct ndis_slab *newest = house->slabs;
+    struct ndis_slab *slab = slab_create(newest ? newest->count * 2 : FIRST_SLAB_OBJECTS);
+
+    if (!slab)
+        return false;
+    sys_lock_take(&house->lock);
     slab->older = house->slabs;
+    slab->objects[slab->count - 1].next_free = house->free_objects;
+    house->free_objects = slab->objects;
     house->slabs = slab;
-    for (size_t i = count; i-- > 0;) {
-        slab->objects[i] = (struct ndis_object){.handle = (void *)house->free_objects};
-        house->free_objects = &slab->objects[i];
-    }
+    sys_lock_give(&house->lock);
     return true;
+}
+
+/* Off the free list, and on the binding's. NULL: there is none. */
+static struct ndis_object *
+object_take(struct house *house, struct ndis_binding *binding)
+{
+    struct ndis_object *object;
+
+    sys_lock_take(&house->lock);
+    object = house->free_objects;
+    if (object) {
+        house->free_objects = object->next_free;
+        list_add_tail(&binding->objects, &object->link);
+    }
+    sys_lock_give(&house->lock);
+    return object;
 }
 
 struct ndis_object *
@@ -172,17 +233,16 @@ ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle)
     struct house *house = binding->head.house;
     struct ndis_object *object;
 
-    if (!house->free_objects && !slab_add(house))
-        return NULL;
-    object = house->free_objects;
-    assert(object); /* slab_add has seen to it */
-    house->free_objects = (void *)object->handle;
-    *object = (struct ndis_object){.magic = NDIS_MAGIC_OBJECT,
-                                   .state = NDIS_OBJECT_INITIATING,
-                                   .handle = handle,
-                                   .binding = binding,
-                                   .adapter = binding->adapter};
-    list_add_tail(&binding->objects, &object->link);
+    while (!(object = object_take(house, binding)))
+        if (!slab_add(house))
+            return NULL;
+    object->type = 0;
+    object->binding = binding;
+    object->adapter = binding->adapter;
+    object->block = NULL;
+    atomic_store_explicit(&object->state, NDIS_OBJECT_INITIATING, memory_order_relaxed);
+    atomic_store_explicit(&object->handle, handle, memory_order_relaxed);
+    atomic_store_explicit(&object->magic, NDIS_MAGIC_OBJECT, memory_order_relaxed);
     binding->object_count++;
     binding->adapter->objects++;
     handle->NdisReserved[0] = object;
@@ -192,28 +252,38 @@ ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle)
 void
 ndis_object_detach(struct ndis_object *object)
 {
-    struct house *house = object->binding->head.house;
+    struct ndis_binding *binding = object->binding;
+    struct ndis_adapter *adapter = object->adapter;
+    struct house *house = binding->head.house;
+    NDIS_OFFLOAD_HANDLE *handle = object->handle;
 
-    object->handle->NdisReserved[0] = NULL;
-    object->handle->MiniportOffloadContext = NULL;
-    object->binding->object_count--;
-    object->adapter->objects--;
+    if (atomic_exchange(&object->magic, 0) != NDIS_MAGIC_OBJECT)
+        return; /* given back while NDIS took it away (P35) */
+    handle->NdisReserved[0] = NULL;
+    handle->MiniportOffloadContext = NULL;
+    atomic_store_explicit(&object->state, NDIS_OBJECT_FREE, memory_order_relaxed);
+    sys_lock_take(&house->lock);
     list_del(&object->link);
-    object->magic = 0;
-    object->state = NDIS_OBJECT_FREE;
-    object->handle = (void *)house->free_objects;
+    object->next_free = house->free_objects;
     house->free_objects = object;
+    sys_lock_give(&house->lock);
+    binding->object_count--;
+    adapter->objects--;
+    ndis_ring(house);
 }
 
 void
 ndis_objects_fini(struct house *house)
 {
-    while (house->slabs) {
-        struct ndis_slab *slab = house->slabs;
+    struct ndis_slab *slab = house->slabs;
 
-        house->slabs = slab->older;
+    while (slab) {
+        struct ndis_slab *older = slab->older;
+
         free(slab->objects);
         free(slab);
+        slab = older;
     }
+    house->slabs = NULL;
     house->free_objects = NULL;
 }

@@ -3,7 +3,16 @@
  * what it is; a closed object stays in memory as a grave until its house goes, so that a late
  * handle is recognised and logged, not followed.
  *
- * Threads: one, the loop's.
+ * Threads: drivers call from any, several at once. What a crossing needs is found without a lock:
+ * what handles point at neither moves nor goes away, the record of an offloaded object stands still
+ * between initiate and terminate but for its state, and a block list, an NBL, a request belong to
+ * whoever has them, with the members that NDIS keeps in them. States, flags and counts are atomic.
+ * The rest is under the lock of the house, of an adapter or of a pool, each held for a few
+ * instructions, never two at once and never while anybody is called.
+ *
+ * Lives are the loop's: drivers, adapters and bindings come and go on its thread alone, which turns
+ * the loop while it waits for something (ndis_wait). Whoever has changed what it may be waiting for
+ * rings (ndis_ring).
  */
 #ifndef NDIS_OBJECTS_H
 #define NDIS_OBJECTS_H
@@ -13,8 +22,11 @@
 #include "base/list.h"
 #include "chimney/house.h"
 #include "chimney/observer.h"
+#include "sys/lock.h"
 #include "sys/loop.h"
 #include "sys/module.h"
+
+#include <stdatomic.h>
 
 #define NDIS_NAME_SIZE 64
 /* How long NDIS waits for a driver to answer before it logs and goes on. */
@@ -38,7 +50,7 @@ enum ndis_magic {
 };
 
 struct ndis_head {
-    uint32_t magic;
+    _Atomic uint32_t magic;
     struct house *house;
     struct list grave; /* on house.graves once closed; timers, work items: on house.callbacks */
 };
@@ -102,9 +114,9 @@ struct ndis_adapter {
     char name[NDIS_NAME_SIZE];
     struct ndis_miniport *miniport;
     NDIS_HANDLE context; /* MiniportAdapterContext */
-    enum ndis_adapter_state state;
-    struct list bindings; /* open ones */
-    uint64_t objects;     /* initiated and not terminated through here */
+    _Atomic enum ndis_adapter_state state;
+    struct list bindings;     /* open ones */
+    _Atomic uint64_t objects; /* initiated and not terminated through here */
 
     void *device;
     struct house_option *options; /* ours; ends with name NULL */
@@ -122,7 +134,7 @@ struct ndis_adapter {
     NDIS_OID_REQUEST *oid_active; /* with the miniport */
     bool oid_busy;                /* oid_pump is on the stack */
 
-    bool answered; /* to a pause or restart in progress */
+    _Atomic bool answered; /* to a pause or restart in progress */
     NDIS_STATUS answer;
 };
 
@@ -159,16 +171,16 @@ struct ndis_binding {
     struct ndis_protocol *protocol;
     struct ndis_adapter *adapter;
     NDIS_HANDLE context; /* ProtocolBindingContext */
-    enum ndis_binding_state state;
-    bool open;
+    _Atomic enum ndis_binding_state state;
+    _Atomic bool open;
     struct ndis_client *client; /* the protocol's, or own */
     struct ndis_client own;
 
-    struct list objects; /* struct ndis_object */
-    uint64_t object_count;
-    uint64_t operations; /* state operations that have not been completed to the driver */
-    void *forced;        /* root of a terminate that NDIS itself issued, while it is out */
-    /* Undeliverable work that completes at the next turn (P14). */
+    struct list objects; /* struct ndis_object; under the house's lock */
+    _Atomic uint64_t object_count;
+    _Atomic uint64_t operations; /* state operations that have not been completed to the driver */
+    _Atomic(void *) forced;      /* root of a terminate that NDIS itself issued, while it is out */
+    /* Undeliverable work that completes at the next turn (P14); under the house's lock. */
     struct sys_task refusal;
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *refused_head, *refused_tail;
     struct ndis_nbl_queue refused_nbls[NDIS_IO_KINDS];
@@ -176,7 +188,7 @@ struct ndis_binding {
     /* BindContext and UnbindContext: alive during a bind and an unbind, and longer than the handle.
      */
     struct ndis_head ticket;
-    bool answered; /* to a bind, unbind or event in progress */
+    _Atomic bool answered; /* to a bind, unbind or event in progress */
     NDIS_STATUS answer;
     NET_PNP_EVENT_NOTIFICATION event;
 };
@@ -194,15 +206,15 @@ enum ndis_layer { NDIS_LAYER_NEIGHBOR, NDIS_LAYER_PATH, NDIS_LAYER_TCP, NDIS_LAY
 /* The back pointer does the work of a generation: a copied, stale or reused handle does not match
  * it. */
 struct ndis_object {
-    uint32_t magic;
-    uint8_t state;               /* enum ndis_object_state */
-    uint8_t type;                /* OFFLOAD_STATE_TYPE of the block it came with */
-    NDIS_OFFLOAD_HANDLE *handle; /* free: the next free one */
+    _Atomic uint32_t magic;
+    _Atomic uint8_t state; /* enum ndis_object_state */
+    uint8_t type;          /* OFFLOAD_STATE_TYPE of the block it came with */
+    _Atomic(NDIS_OFFLOAD_HANDLE *) handle;
     struct ndis_binding *binding;
     struct ndis_adapter *adapter;
     void *block;      /* initiating: the block */
     struct list link; /* binding.objects */
-    uint64_t unused;  /* to a cache line; slabs are aligned to that */
+    struct ndis_object *next_free;
 };
 _Static_assert(sizeof(struct ndis_object) == 64, "ndis_object_peek checks addresses by it");
 
@@ -210,21 +222,32 @@ struct ndis_slab;
 struct ndis_frame;
 
 struct house {
+    /* The loop's thread, or read only. */
     struct sys_loop *loop;
-    struct list drivers, adapters, pools, graves;
-    struct list callbacks; /* heads of timers and work items */
+    struct list drivers, adapters;
     struct observer *observers;
-    struct ndis_slab *slabs; /* newest, largest first */
-    struct ndis_object *free_objects;
     struct ndis_frame *free_frames;
-    uint64_t walks;                   /* cookie of the last walk over a tree */
     struct ndis_driver *loading;      /* its entry is on the stack */
     struct ndis_binding *binding_now; /* house_bind of it is on the stack */
     ULONG last_if_index;
+
+    /* Any thread. */
+    _Atomic(const void *) thread;      /* sys_thread_self of the loop's */
+    _Atomic unsigned waiting;          /* ndis_wait on the loop's stack, how often */
+    struct sys_task ring;              /* ends its sleep */
+    _Atomic(struct ndis_slab *) slabs; /* newest, largest first */
+    struct sys_lock lock;              /* for the lists below, and those of bindings */
+    struct ndis_object *free_objects;
+    struct list pools, graves;
+    struct list callbacks; /* heads of timers and work items */
 };
 
-/* The house used last on this thread, for calls that carry no handle. */
-extern _Thread_local struct house *ndis_house_now;
+/* This thread is the loop's, and works for this house; the house is about to go. */
+void ndis_house_enter(struct house *house);
+void ndis_house_leave(struct house *house);
+/* The house that calls without a handle mean: the one this thread entered last, otherwise the one
+ * that any thread entered last. NULL: there is none. */
+struct house *ndis_house_current(void);
 
 /* ---- heads (objects.c) ---- */
 void ndis_head_init(struct ndis_head *head, enum ndis_magic magic, struct house *house);
@@ -240,7 +263,8 @@ ndis_checked(NDIS_HANDLE handle, enum ndis_magic magic, const char *call)
 {
     struct ndis_head *head = handle;
 
-    if (NDIS_UNLIKELY(!head || ((uintptr_t)head & 7) || head->magic != magic)) {
+    if (NDIS_UNLIKELY(!head || ((uintptr_t)head & 7) ||
+                      atomic_load_explicit(&head->magic, memory_order_relaxed) != magic)) {
         ndis_bad_handle(handle, magic, call);
         return NULL;
     }
@@ -270,8 +294,10 @@ ndis_object_peek(const NDIS_OFFLOAD_HANDLE *handle)
     if (NDIS_UNLIKELY(!handle))
         return NULL;
     object = handle->NdisReserved[0];
-    if (NDIS_UNLIKELY(!object || ((uintptr_t)object & 63) || object->magic != NDIS_MAGIC_OBJECT ||
-                      object->handle != handle))
+    if (NDIS_UNLIKELY(!object || ((uintptr_t)object & 63) ||
+                      atomic_load_explicit(&object->magic, memory_order_relaxed) !=
+                          NDIS_MAGIC_OBJECT ||
+                      atomic_load_explicit(&object->handle, memory_order_relaxed) != handle))
         return NULL;
     return object;
 }
@@ -343,8 +369,23 @@ void ndis_client_init(struct ndis_client *client);
 void ndis_driver_sweep(struct ndis_driver *driver);
 
 /* ---- house (house.c) ---- */
-/* Turns the loop until done(arg) or the time is over; false: it is over. */
+/* Turns the loop until done(arg) or the time is over; false: it is over. Context: the loop's
+ * thread. */
 bool ndis_wait(struct house *house, bool (*done)(void *arg), void *arg, uint64_t timeout_us);
+static inline bool
+ndis_on_loop(const struct house *house)
+{
+    return atomic_load_explicit(&house->thread, memory_order_relaxed) == sys_thread_self();
+}
+
+/* After a change that done of an ndis_wait may see. Context: any thread. */
+static inline void
+ndis_ring(struct house *house)
+{
+    if (NDIS_UNLIKELY(atomic_load(&house->waiting)) && !ndis_on_loop(house))
+        sys_loop_post(house->loop, &house->ring);
+}
+
 struct ndis_driver *ndis_driver_find(struct house *house, const char *name);
 
 /* ---- timers, work items (timer.c) ---- */

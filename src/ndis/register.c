@@ -72,8 +72,10 @@ check_header(const NDIS_OBJECT_HEADER *header, UCHAR type, size_t size, UCHAR ma
 static struct ndis_driver *
 driver_loading(const char *call)
 {
-    if (ndis_house_now && ndis_house_now->loading)
-        return ndis_house_now->loading;
+    struct house *house = ndis_house_current();
+
+    if (house && house->loading)
+        return house->loading;
     log_error("%s: only from the entry of a driver", call);
     return NULL;
 }

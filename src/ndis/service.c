@@ -88,14 +88,15 @@ NdisWaitEvent(PNDIS_EVENT Event, UINT MsToWait)
 {
     /* For ever is a year: in simulated time a wait without end would be a hang. */
     uint64_t wait_us = MsToWait ? (uint64_t)MsToWait * 1000 : 365ull * 24 * 3600 * 1000 * 1000;
+    struct house *house = ndis_house_current();
 
     if (event_is_set(Event))
         return TRUE;
-    if (!ndis_house_now) {
+    if (!house) {
         log_error("NdisWaitEvent: there is no house whose loop could turn");
         return FALSE;
     }
-    return ndis_wait(ndis_house_now, event_is_set, Event, wait_us);
+    return ndis_wait(house, event_is_set, Event, wait_us);
 }
 
 /* ---- version and time ---- */
@@ -109,7 +110,8 @@ NdisGetVersion(VOID)
 VOID
 NdisGetSystemUpTimeEx(PLARGE_INTEGER pSystemUpTime)
 {
-    uint64_t now_us = ndis_house_now ? sys_loop_now_us(ndis_house_now->loop) : sys_clock_us();
+    struct house *house = ndis_house_current();
+    uint64_t now_us = house ? sys_loop_now_us(house->loop) : sys_clock_us();
 
     pSystemUpTime->QuadPart = (LONGLONG)(now_us / 1000);
 }

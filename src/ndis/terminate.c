@@ -32,9 +32,8 @@ NdisTerminateOffload(NDIS_HANDLE NdisBindingHandle,
         ndis_landing_refuse(&landing, NDIS_STATUS_FAILURE, why);
         return;
     }
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing.house, landing.root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.root); block;
+         block = ndis_walk_next(&walk)) {
         if (block->OffloadHandle)
             ndis_object_peek(block->OffloadHandle)->state = NDIS_OBJECT_TERMINATING;
         if (block->OffloadHandle && ndis_class_of(block->Header.Type) == NDIS_CLASS_DELEGATED)
@@ -53,9 +52,8 @@ NdisMTerminateOffloadComplete(NDIS_HANDLE NdisMiniportHandle,
 
     if (!ndis_landing_find_up(&landing, &ndis_terminate, NdisMiniportHandle, OffloadBlockList))
         return;
-    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block =
-             ndis_walk_first(&walk, landing.house, landing.root);
-         block; block = ndis_walk_next(&walk)) {
+    for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.root); block;
+         block = ndis_walk_next(&walk)) {
         struct ndis_object *object = block->OffloadHandle
                                          ? ndis_object_search(landing.house, block->OffloadHandle)
                                          : NULL;
