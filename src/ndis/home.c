@@ -3,9 +3,13 @@
  * crosses several bindings on its way down, so every NBL carries a small stack of bindings: pushed
  * on the way down, popped on the way up.
  *
- * Two levels are in NdisReserved: [0] first, then [1]. From the third on the newest level is a
- * frame, [1] points at it with its lowest bit set, and the frame keeps what [1] was before. NBLs
- * come from NDIS pools with both slots empty, and every way leaves them as it found them.
+ * The newest level is in NdisReserved[0], where the way up needs to look first; what was there
+ * before goes to a shelf, at which NdisReserved[1] points. NBLs of NDIS pools have a shelf of their
+ * own (pool.c) which is enough for any usual stack, so no level costs more than two stores; others,
+ * and those in a very high stack, get shelves from the heap. Every way leaves an NBL as it found
+ * it.
+ *
+ * Threads: an NBL, and with it all of this, belongs to whoever has it at the moment.
  */
 #include "ndis/landing.h"
 
@@ -13,47 +17,37 @@
 
 #include <stdlib.h>
 
-struct ndis_frame {
-    struct ndis_binding *home;
-    PVOID rest;              /* what NdisReserved[1] was */
-    struct ndis_frame *next; /* on the free list */
-};
-
-#define FRAME_BIT ((uintptr_t)1)
-
-static inline struct ndis_frame *
-frame_of(PVOID slot)
+static inline struct ndis_binding *
+home_peek(const NET_BUFFER_LIST *nbl)
 {
-    uintptr_t bits = (uintptr_t)slot;
-
-    return bits & FRAME_BIT ? (struct ndis_frame *)(bits & ~FRAME_BIT) : NULL;
+    return nbl->NdisReserved[0];
 }
 
+/* Makes room on top. false: out of memory. */
 static bool
-push_frame(struct ndis_binding *binding, NET_BUFFER_LIST *nbl)
+home_shelve(NET_BUFFER_LIST *nbl)
 {
-    struct house *house = binding->head.house;
-    struct ndis_frame *frame = house->free_frames;
+    struct ndis_shelf *shelf = nbl->NdisReserved[1];
 
-    if (frame)
-        house->free_frames = frame->next;
-    else if (!(frame = malloc(sizeof(*frame))))
-        return false;
-    *frame = (struct ndis_frame){.home = binding, .rest = nbl->NdisReserved[1]};
-    nbl->NdisReserved[1] = (PVOID)((uintptr_t)frame | FRAME_BIT);
+    if (NDIS_UNLIKELY(!shelf || shelf->count == NDIS_SHELF_ROOM)) {
+        shelf = malloc(sizeof(*shelf));
+        if (!shelf)
+            return false;
+        *shelf = (struct ndis_shelf){.older = nbl->NdisReserved[1]};
+        nbl->NdisReserved[1] = shelf;
+    }
+    shelf->homes[shelf->count++] = nbl->NdisReserved[0];
     return true;
 }
 
-static struct ndis_binding *
-pop_frame(struct ndis_frame *frame, NET_BUFFER_LIST *nbl)
+static void
+home_unshelve(NET_BUFFER_LIST *nbl, struct ndis_shelf *shelf)
 {
-    struct ndis_binding *binding = frame->home;
-    struct house *house = binding->head.house;
-
-    nbl->NdisReserved[1] = frame->rest;
-    frame->next = house->free_frames;
-    house->free_frames = frame;
-    return binding;
+    nbl->NdisReserved[0] = shelf->homes[--shelf->count];
+    if (NDIS_UNLIKELY(!shelf->count && !shelf->pooled)) {
+        nbl->NdisReserved[1] = shelf->older;
+        free(shelf);
+    }
 }
 
 bool
@@ -62,12 +56,9 @@ ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls)
     NET_BUFFER_LIST *nbl;
 
     for (nbl = nbls; nbl; nbl = nbl->Next) {
-        if (!nbl->NdisReserved[0])
-            nbl->NdisReserved[0] = binding;
-        else if (!nbl->NdisReserved[1])
-            nbl->NdisReserved[1] = binding;
-        else if (!push_frame(binding, nbl))
+        if (nbl->NdisReserved[0] && NDIS_UNLIKELY(!home_shelve(nbl)))
             break;
+        nbl->NdisReserved[0] = binding;
     }
     if (!nbl)
         return true;
@@ -76,27 +67,16 @@ ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls)
     return false;
 }
 
-static inline struct ndis_binding *
-home_peek(const NET_BUFFER_LIST *nbl)
-{
-    struct ndis_frame *frame = frame_of(nbl->NdisReserved[1]);
-
-    if (frame)
-        return frame->home;
-    return nbl->NdisReserved[1] ? nbl->NdisReserved[1] : nbl->NdisReserved[0];
-}
-
 struct ndis_binding *
 ndis_home_pop(NET_BUFFER_LIST *nbl)
 {
-    struct ndis_frame *frame = frame_of(nbl->NdisReserved[1]);
-    int level = nbl->NdisReserved[1] ? 1 : 0;
-    struct ndis_binding *binding;
+    struct ndis_binding *binding = nbl->NdisReserved[0];
+    struct ndis_shelf *shelf = nbl->NdisReserved[1];
 
-    if (frame)
-        return pop_frame(frame, nbl);
-    binding = nbl->NdisReserved[level];
-    nbl->NdisReserved[level] = NULL;
+    if (shelf && shelf->count)
+        home_unshelve(nbl, shelf);
+    else
+        nbl->NdisReserved[0] = NULL;
     return binding;
 }
 
@@ -145,15 +125,4 @@ ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding, const char 
     if (last)
         last->Next = NULL;
     return first;
-}
-
-void
-ndis_frames_fini(struct house *house)
-{
-    while (house->free_frames) {
-        struct ndis_frame *frame = house->free_frames;
-
-        house->free_frames = frame->next;
-        free(frame);
-    }
 }

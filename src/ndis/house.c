@@ -111,7 +111,6 @@ house_destroy(struct house *house)
     ndis_pools_fini(house);
     graves_free(house);
     ndis_objects_fini(house);
-    ndis_frames_fini(house);
     sys_task_cancel(&house->ring);
     ndis_house_leave(house);
     free(house);

@@ -107,6 +107,7 @@ the_way_home_has_three_floors(void **state)
     struct test_block b = {.handle.MiniportOffloadContext = NULL}, d = {.block.Status = 0};
     NET_BUFFER_LIST *far[4], *near[2];
     NDIS_HANDLE pool;
+    PVOID shelves[4];
 
     stack_three(stage, &im);
     direct.stage = stage;
@@ -119,11 +120,13 @@ the_way_home_has_three_floors(void **state)
     NdisInitiateOffload(direct.binding, &d.block);
     stage_settle(stage);
     pool = test_pool(stage);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         far[i] = test_nbls(pool, 1);
+        shelves[i] = far[i]->NdisReserved[1];
+    }
     near[0] = test_nbls(pool, 1);
     near[1] = test_nbls(pool, 1);
-    for (int round = 0; round < 2; round++) { /* the second time over recycled frames */
+    for (int round = 0; round < 2; round++) {
         NdisOffloadTcpSend(&b.handle, far[0]);
         NdisOffloadTcpSend(&d.handle, near[0]);
         NdisOffloadTcpSend(&b.handle, far[1]);
@@ -139,7 +142,7 @@ the_way_home_has_three_floors(void **state)
         for (int i = 0; i < 4; i++) {
             assert_ptr_equal(far[i]->Next, i < 3 ? far[i + 1] : NULL);
             assert_null(far[i]->NdisReserved[0]);
-            assert_null(far[i]->NdisReserved[1]);
+            assert_ptr_equal(far[i]->NdisReserved[1], shelves[i]);
             far[i]->Next = NULL;
         }
         assert_ptr_equal(direct.nbls, near[0]);

@@ -131,7 +131,7 @@ void ndis_landing_plain_down(const struct ndis_operation *operation, NDIS_HANDLE
 void ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE handle,
                            PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
 
-/* ---- the way home of NBLs (home.c, P11) ---- */
+/* ---- the way home of NBLs (home.c, P11; the shelf is in objects.h) ---- */
 
 /* false: out of memory, nothing was pushed. */
 bool ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
@@ -145,7 +145,6 @@ void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
  */
 NET_BUFFER_LIST *ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
                                const char *call);
-void ndis_frames_fini(struct house *house);
 
 /* ---- data calls (io.c) ---- */
 

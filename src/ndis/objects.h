@@ -218,15 +218,25 @@ struct ndis_object {
 };
 _Static_assert(sizeof(struct ndis_object) == 64, "ndis_object_peek checks addresses by it");
 
+/* ---- the way home of an NBL: NdisReserved (home.c, P11) ---- */
+
+#define NDIS_SHELF_ROOM 6
+
+/* The levels below the newest one; NdisReserved[1]. One cache line. */
+struct ndis_shelf {
+    struct ndis_shelf *older; /* full */
+    uint16_t count;
+    bool pooled; /* part of its NBL; otherwise from the heap, and gone when it is empty */
+    struct ndis_binding *homes[NDIS_SHELF_ROOM];
+};
+
 struct ndis_slab;
-struct ndis_frame;
 
 struct house {
     /* The loop's thread, or read only. */
     struct sys_loop *loop;
     struct list drivers, adapters;
     struct observer *observers;
-    struct ndis_frame *free_frames;
     struct ndis_driver *loading;      /* its entry is on the stack */
     struct ndis_binding *binding_now; /* house_bind of it is on the stack */
     ULONG last_if_index;

@@ -24,6 +24,7 @@ struct nbl_pool {
 
 struct nbl_element {
     NET_BUFFER_LIST nbl;
+    struct ndis_shelf shelf;
     NET_BUFFER nb;
     struct nbl_pool *pool;
     struct nbl_element *next_free;
@@ -219,6 +220,7 @@ element_new(struct nbl_pool *pool)
     if (!element)
         return NULL;
     element->pool = pool;
+    element->shelf = (struct ndis_shelf){.pooled = true};
     element->mdl = NULL;
     element->nbl.NdisPoolHandle = NULL;
     if (!pool->parameters.DataSize)
@@ -242,6 +244,8 @@ element_take(struct nbl_pool *pool)
     pool->out++;
     memset(&element->nbl, 0, sizeof(element->nbl));
     element->nbl.NdisPoolHandle = pool;
+    element->nbl.NdisReserved[1] = &element->shelf;
+    element->shelf.count = 0;
     if (pool->context_bytes) {
         element->context.Next = NULL;
         element->context.Size = pool->context_bytes;
