@@ -6,6 +6,8 @@
  *
  * A pool that is freed while elements are out is logged (V-190) and stays until its house goes, as
  * do pools that nobody freed: whoever still holds an element holds valid memory.
+ *
+ * Threads: any. Each pool has a lock for its stock; an element belongs to whoever has it.
  */
 #include "ndis/landing.h"
 
@@ -13,13 +15,20 @@
 
 #include <stdlib.h>
 
+/* The elements of a pool. Those not in use are linked through their first word. */
+struct stock {
+    struct sys_lock lock;
+    void **free;
+    size_t out;
+    bool closed;
+};
+
 struct nbl_pool {
     struct ndis_head head;
     struct list link; /* house.pools */
     NET_BUFFER_LIST_POOL_PARAMETERS parameters;
     USHORT context_bytes; /* of every element, a multiple of 16 */
-    struct nbl_element *free;
-    size_t out;
+    struct stock stock;
 };
 
 struct nbl_element {
@@ -27,7 +36,6 @@ struct nbl_element {
     struct ndis_shelf shelf;
     NET_BUFFER nb;
     struct nbl_pool *pool;
-    struct nbl_element *next_free;
     MDL *mdl; /* of DataSize bytes behind it, if the pool has data */
     NET_BUFFER_LIST_CONTEXT context __attribute__((aligned(16)));
 };
@@ -35,13 +43,90 @@ struct nbl_element {
 struct nb_pool {
     struct ndis_head head;
     struct list link;
-    NET_BUFFER *free; /* linked by Next */
-    size_t out;
+    struct stock stock;
 };
+
+_Static_assert(offsetof(NET_BUFFER, Next) == 0 && offsetof(struct nbl_element, nbl.Next) == 0,
+               "the first word of what is not in use is free");
 
 #define ROUND16(bytes) (((unsigned)(bytes) + 15u) & ~15u)
 
+/* ---- the stock ---- */
+
+/* One of those not in use, or NULL: the caller makes one. It counts either way. */
+static void *
+stock_take(struct stock *stock)
+{
+    void **element;
+
+    sys_lock_take(&stock->lock);
+    element = stock->free;
+    if (element)
+        stock->free = *element;
+    stock->out++;
+    sys_lock_give(&stock->lock);
+    return element;
+}
+
+/* There was no memory to make one. */
+static void
+stock_missed(struct stock *stock)
+{
+    sys_lock_take(&stock->lock);
+    stock->out--;
+    sys_lock_give(&stock->lock);
+}
+
+/* false: the pool is closed, the caller gives the element back to the system. */
+static bool
+stock_return(struct stock *stock, void *element)
+{
+    bool open;
+
+    sys_lock_take(&stock->lock);
+    stock->out--;
+    open = !stock->closed;
+    if (open) {
+        *(void **)element = stock->free;
+        stock->free = element;
+    }
+    sys_lock_give(&stock->lock);
+    return open;
+}
+
+/* All that are not in use, and how many are. */
+static void *
+stock_close(struct stock *stock, size_t *out)
+{
+    void *elements;
+
+    sys_lock_take(&stock->lock);
+    elements = stock->free;
+    stock->free = NULL;
+    stock->closed = true;
+    *out = stock->out;
+    sys_lock_give(&stock->lock);
+    return elements;
+}
+
 /* ---- pools ---- */
+
+static void
+pool_enlist(struct house *house, struct list *link)
+{
+    sys_lock_take(&house->lock);
+    list_add_tail(&house->pools, link);
+    sys_lock_give(&house->lock);
+}
+
+static void
+pool_bury(struct ndis_head *head, struct list *link)
+{
+    sys_lock_take(&head->house->lock);
+    list_del(link);
+    sys_lock_give(&head->house->lock);
+    ndis_bury(head);
+}
 
 NDIS_HANDLE
 NdisAllocateNetBufferListPool(NDIS_HANDLE NdisHandle,
@@ -58,7 +143,7 @@ NdisAllocateNetBufferListPool(NDIS_HANDLE NdisHandle,
     ndis_head_init(&pool->head, NDIS_MAGIC_NBL_POOL, house);
     pool->parameters = *Parameters;
     pool->context_bytes = (USHORT)ROUND16(Parameters->ContextSize);
-    list_add_tail(&house->pools, &pool->link);
+    pool_enlist(house, &pool->link);
     if (ndis_observed(house)) {
         struct crossing crossing = ndis_crossing_service(CROSSING_POOL, NULL, NULL);
         crossing.object = pool;
@@ -69,28 +154,28 @@ NdisAllocateNetBufferListPool(NDIS_HANDLE NdisHandle,
 }
 
 static void
-nbl_elements_free(struct nbl_pool *pool)
+element_destroy(struct nbl_element *element)
 {
-    while (pool->free) {
-        struct nbl_element *element = pool->free;
-
-        pool->free = element->next_free;
-        if (element->mdl)
-            NdisFreeMdl(element->mdl);
-        free(element);
-    }
+    if (element->mdl)
+        NdisFreeMdl(element->mdl);
+    free(element);
 }
 
 static void
 nbl_pool_close(struct nbl_pool *pool, const char *how)
 {
-    if (pool->out)
+    size_t out;
+    void **next, **element = stock_close(&pool->stock, &out);
+
+    if (out)
         ndis_breach(pool->head.house, 190, NULL,
                     "NET_BUFFER_LIST pool 0x%08x %s with %zu lists outside",
-                    pool->parameters.PoolTag, how, pool->out);
-    nbl_elements_free(pool);
-    list_del(&pool->link);
-    ndis_bury(&pool->head);
+                    pool->parameters.PoolTag, how, out);
+    for (; element; element = next) {
+        next = *element;
+        element_destroy((void *)element);
+    }
+    pool_bury(&pool->head, &pool->link);
 }
 
 VOID
@@ -115,24 +200,24 @@ NdisAllocateNetBufferPool(NDIS_HANDLE NdisHandle, NET_BUFFER_POOL_PARAMETERS con
     if (!pool)
         return NULL;
     ndis_head_init(&pool->head, NDIS_MAGIC_NB_POOL, house);
-    list_add_tail(&house->pools, &pool->link);
+    pool_enlist(house, &pool->link);
     return pool;
 }
 
 static void
 nb_pool_close(struct nb_pool *pool, const char *how)
 {
-    if (pool->out)
-        ndis_breach(pool->head.house, 190, NULL, "NET_BUFFER pool %s with %zu buffers outside", how,
-                    pool->out);
-    while (pool->free) {
-        NET_BUFFER *nb = pool->free;
+    size_t out;
+    void **next, **nb = stock_close(&pool->stock, &out);
 
-        pool->free = nb->Next;
+    if (out)
+        ndis_breach(pool->head.house, 190, NULL, "NET_BUFFER pool %s with %zu buffers outside", how,
+                    out);
+    for (; nb; nb = next) {
+        next = *nb;
         free(nb);
     }
-    list_del(&pool->link);
-    ndis_bury(&pool->head);
+    pool_bury(&pool->head, &pool->link);
 }
 
 VOID
@@ -180,12 +265,11 @@ NdisAllocateNetBuffer(NDIS_HANDLE PoolHandle, MDL *MdlChain, ULONG DataOffset, S
 
     if (!pool)
         return NULL;
-    nb = pool->free;
-    if (nb)
-        pool->free = nb->Next;
-    else if (!(nb = aligned_alloc(16, sizeof(*nb))))
+    nb = stock_take(&pool->stock);
+    if (!nb && !(nb = aligned_alloc(16, sizeof(*nb)))) {
+        stock_missed(&pool->stock);
         return NULL;
-    pool->out++;
+    }
     nb_set(nb, pool, MdlChain, DataOffset, DataLength);
     return nb;
 }
@@ -199,14 +283,9 @@ NdisFreeNetBuffer(NET_BUFFER *NetBuffer)
         log_error("NdisFreeNetBuffer: %p is from no pool, or was freed before", (void *)NetBuffer);
         return;
     }
-    pool->out--;
     NetBuffer->NdisPoolHandle = NULL;
-    if (pool->head.magic == NDIS_MAGIC_GRAVE) {
+    if (!stock_return(&pool->stock, NetBuffer))
         free(NetBuffer);
-        return;
-    }
-    NetBuffer->Next = pool->free;
-    pool->free = NetBuffer;
 }
 
 /* ---- NET_BUFFER_LISTs ---- */
@@ -235,13 +314,12 @@ element_new(struct nbl_pool *pool)
 static struct nbl_element *
 element_take(struct nbl_pool *pool)
 {
-    struct nbl_element *element = pool->free;
+    struct nbl_element *element = stock_take(&pool->stock);
 
-    if (element)
-        pool->free = element->next_free;
-    else if (!(element = element_new(pool)))
+    if (!element && !(element = element_new(pool))) {
+        stock_missed(&pool->stock);
         return NULL;
-    pool->out++;
+    }
     memset(&element->nbl, 0, sizeof(element->nbl));
     element->nbl.NdisPoolHandle = pool;
     element->nbl.NdisReserved[1] = &element->shelf;
@@ -330,12 +408,9 @@ NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList)
         NetBufferList->Context = context->Next;
         free(context);
     }
-    pool->out--;
     NetBufferList->NdisPoolHandle = NULL;
-    element->next_free = pool->free;
-    pool->free = element;
-    if (pool->head.magic == NDIS_MAGIC_GRAVE)
-        nbl_elements_free(pool);
+    if (!stock_return(&pool->stock, element))
+        element_destroy(element);
 }
 
 /* ---- contexts ---- */
