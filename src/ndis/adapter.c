@@ -205,25 +205,36 @@ NdisMSetMiniportAttributes(NDIS_HANDLE NdisMiniportHandle,
     }
 }
 
+bool
+ndis_adapter_capabilities(struct ndis_adapter *adapter, NDIS_TCP_CONNECTION_OFFLOAD *can)
+{
+    bool has;
+
+    sys_lock_take(&adapter->lock);
+    has = adapter->has_capabilities;
+    *can = adapter->capabilities;
+    sys_lock_give(&adapter->lock);
+    return has;
+}
+
 static bool
-chimney_here(const struct ndis_adapter *adapter)
+chimney_here(struct ndis_adapter *adapter)
 {
     const struct ndis_miniport *miniport = adapter->miniport;
     const struct ndis_protocol *lower = miniport->lower_edge;
-    const NDIS_TCP_CONNECTION_OFFLOAD *can = &adapter->capabilities;
+    NDIS_TCP_CONNECTION_OFFLOAD can;
 
-    if (!miniport->has_generic || !miniport->has_tcp || !adapter->has_capabilities)
+    if (!miniport->has_generic || !miniport->has_tcp || !ndis_adapter_capabilities(adapter, &can))
         return false;
     if (adapter->below && !(lower && lower->client.has_generic && lower->client.has_tcp))
         return false; /* half a registration is none (V-003) */
-    return (can->Encapsulation &
+    return (can.Encapsulation &
             (NDIS_ENCAPSULATION_IEEE_802_3 | NDIS_ENCAPSULATION_IEEE_LLC_SNAP_ROUTED)) &&
-           (can->SupportIPv4 == NDIS_OFFLOAD_SUPPORTED ||
-            can->SupportIPv6 == NDIS_OFFLOAD_SUPPORTED);
+           (can.SupportIPv4 == NDIS_OFFLOAD_SUPPORTED || can.SupportIPv6 == NDIS_OFFLOAD_SUPPORTED);
 }
 
 bool
-ndis_adapter_chimney(const struct ndis_adapter *adapter)
+ndis_adapter_chimney(struct ndis_adapter *adapter)
 {
     for (; adapter; adapter = adapter->below ? adapter->below->adapter : NULL)
         if (!chimney_here(adapter))
@@ -421,5 +432,7 @@ ndis_adapter_remove(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
     list_del(&adapter->link);
     options_free(adapter->options);
     adapter->options = NULL;
+    if (adapter->fan)
+        ndis_bury(&((struct ndis_fan *)adapter->fan)->head);
     ndis_bury(&adapter->head);
 }

@@ -7,6 +7,10 @@
  *
  * Order of going down (P33): floors above first, NetEventPause, wait until the last object came
  * back, unbind.
+ *
+ * Threads: all of this is the loop's. Others come by with indications that go to every binding:
+ * they count themselves in before they look at its state, and it changes its state before it looks
+ * at the count.
  */
 #include "ndis/landing.h"
 
@@ -129,6 +133,82 @@ ticket_of(NDIS_HANDLE context, const char *call)
     return ticket ? container_of(ticket, struct ndis_binding, ticket) : NULL;
 }
 
+/* ---- the fan ---- */
+
+static struct ndis_fan *
+fan_create(struct ndis_adapter *adapter, const struct ndis_fan *old)
+{
+    size_t room = old ? 2 * old->room : 4;
+    struct ndis_fan *fan = calloc(1, sizeof(*fan) + room * sizeof(fan->bindings[0]));
+
+    if (!fan)
+        return NULL;
+    ndis_head_init(&fan->head, NDIS_MAGIC_GRAVE, adapter->head.house);
+    fan->room = room;
+    for (size_t i = 0; old && i < old->room; i++)
+        fan->bindings[i] = old->bindings[i];
+    return fan;
+}
+
+/* false: out of memory. */
+static bool
+fan_add(struct ndis_binding *binding)
+{
+    struct ndis_adapter *adapter = binding->adapter;
+    struct ndis_fan *fan = adapter->fan, *wider;
+
+    for (size_t i = 0; fan && i < fan->room; i++)
+        if (!fan->bindings[i]) {
+            fan->bindings[i] = binding;
+            return true;
+        }
+    wider = fan_create(adapter, fan);
+    if (!wider)
+        return false;
+    wider->bindings[fan ? fan->room : 0] = binding;
+    adapter->fan = wider;
+    if (fan)
+        ndis_bury(&fan->head);
+    return true;
+}
+
+static void
+fan_remove(struct ndis_binding *binding)
+{
+    struct ndis_fan *fan = binding->adapter->fan;
+
+    for (size_t i = 0; i < fan->room; i++)
+        if (fan->bindings[i] == binding)
+            fan->bindings[i] = NULL;
+}
+
+struct ndis_binding *
+ndis_binding_hold(struct ndis_adapter *adapter, size_t *at, bool running)
+{
+    struct ndis_fan *fan = adapter->fan;
+
+    while (fan && *at < fan->room) {
+        struct ndis_binding *binding = fan->bindings[(*at)++];
+
+        if (!binding)
+            continue;
+        binding->indications++;
+        if (running ? binding->state == NDIS_BINDING_RUNNING : binding->open)
+            return binding;
+        ndis_binding_release(binding);
+    }
+    return NULL;
+}
+
+void
+ndis_binding_release(struct ndis_binding *binding)
+{
+    struct house *house = binding->head.house;
+
+    binding->indications--;
+    ndis_ring(house);
+}
+
 /* ---- bind ---- */
 
 struct bind_parameters {
@@ -138,8 +218,7 @@ struct bind_parameters {
 };
 
 static void
-fill_parameters(struct bind_parameters *bind, const struct ndis_adapter *adapter,
-                const char *section)
+fill_parameters(struct bind_parameters *bind, struct ndis_adapter *adapter, const char *section)
 {
     const NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES *general = &adapter->general;
     NDIS_BIND_PARAMETERS *parameters = &bind->parameters;
@@ -166,10 +245,9 @@ fill_parameters(struct bind_parameters *bind, const struct ndis_adapter *adapter
     };
     memcpy(parameters->CurrentMacAddress, general->CurrentMacAddress,
            sizeof(parameters->CurrentMacAddress));
-    if (ndis_adapter_chimney(adapter)) { /* P31 */
-        bind->capabilities = adapter->capabilities;
+    if (ndis_adapter_chimney(adapter) &&
+        ndis_adapter_capabilities(adapter, &bind->capabilities)) /* P31 */
         parameters->TcpConnectionOffloadCapabilities = &bind->capabilities;
-    }
 }
 
 static struct ndis_binding *
@@ -218,6 +296,8 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
         return NDIS_STATUS_UNSUPPORTED_MEDIA;
     if (OpenParameters->SelectedMediumIndex)
         *OpenParameters->SelectedMediumIndex = medium;
+    if (!fan_add(binding))
+        return NDIS_STATUS_RESOURCES;
     binding->context = ProtocolBindingContext;
     binding->open = true;
     list_add_tail(&binding->adapter->bindings, &binding->link);
@@ -331,6 +411,12 @@ ndis_binding_bind(struct ndis_protocol *protocol, struct ndis_adapter *adapter, 
 
 /* ---- unbind ---- */
 
+static bool
+no_indications(void *arg)
+{
+    return !((struct ndis_binding *)arg)->indications;
+}
+
 NDIS_STATUS
 NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
 {
@@ -350,6 +436,10 @@ NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
     sys_task_cancel(&binding->refusal);
     ndis_refusals_flush(binding);
     binding->open = false;
+    fan_remove(binding);
+    if (!ndis_wait(binding->head.house, no_indications, binding, NDIS_PATIENCE_US))
+        log_error("binding of %s to %s: closed from inside an indication",
+                  binding->protocol->driver->name, binding->adapter->name);
     list_del(&binding->link);
     binding->head.magic = NDIS_MAGIC_GRAVE;
     return NDIS_STATUS_SUCCESS;
@@ -373,13 +463,13 @@ NdisCompleteUnbindAdapterEx(NDIS_HANDLE UnbindContext)
     ndis_ring(binding->head.house);
 }
 
-/* Nothing offloaded, no operation on its way. */
+/* Nothing offloaded, nothing on its way down or up. */
 static bool
 binding_quiet(void *arg)
 {
     struct ndis_binding *binding = arg;
 
-    return !binding->object_count && !binding->operations;
+    return !binding->object_count && !binding->operations && !binding->indications;
 }
 
 static void

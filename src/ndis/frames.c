@@ -99,6 +99,7 @@ NdisCancelSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PVOID CancelId)
         binding->adapter->miniport->handlers.CancelSendHandler(binding->adapter->context, CancelId);
 }
 
+/* And releases the binding. */
 static void
 receive_over(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, NDIS_PORT_NUMBER port,
              ULONG count, ULONG flags)
@@ -111,6 +112,7 @@ receive_over(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, NDIS_PORT_NUMB
                                                                  count, flags);
     if (observed)
         observe_over(binding, &crossing);
+    ndis_binding_release(binding);
 }
 
 VOID
@@ -120,7 +122,8 @@ NdisMIndicateReceiveNetBufferLists(NDIS_HANDLE MiniportAdapterHandle,
 {
     struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle,
                                                    "NdisMIndicateReceiveNetBufferLists");
-    struct ndis_binding *keeper = NULL;
+    struct ndis_binding *binding, *keeper = NULL;
+    size_t at = 0;
 
     if (NDIS_UNLIKELY(!adapter))
         return;
@@ -128,9 +131,7 @@ NdisMIndicateReceiveNetBufferLists(NDIS_HANDLE MiniportAdapterHandle,
         ndis_breach(adapter->head.house, 182, adapter->miniport->driver->name,
                     "adapter %s indicates frames while it is %s", adapter->name,
                     ndis_adapter_state_name(adapter->state));
-    list_for_each(binding, &adapter->bindings, struct ndis_binding, link) {
-        if (binding->state != NDIS_BINDING_RUNNING)
-            continue;
+    while ((binding = ndis_binding_hold(adapter, &at, true)) != NULL) {
         if (keeper)
             receive_over(keeper, NetBufferList, PortNumber, NumberOfNetBufferLists,
                          ReceiveFlags | NDIS_RECEIVE_FLAGS_RESOURCES);

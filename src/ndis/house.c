@@ -345,8 +345,8 @@ join_protocols(const struct ndis_adapter *adapter, char *text, size_t size)
 }
 
 static void
-show_floor(const struct ndis_adapter *adapter,
-           void (*fn)(void *arg, const struct house_floor *floor), void *arg)
+show_floor(struct ndis_adapter *adapter, void (*fn)(void *arg, const struct house_floor *floor),
+           void *arg)
 {
     char protocols[4 * NDIS_NAME_SIZE];
     struct house_floor floor = {

@@ -98,6 +98,14 @@ struct ndis_protocol {
 
 /* ---- adapters ---- */
 
+/* The open bindings of an adapter, for those who indicate something to all of them. It only grows;
+ * one that is too small is replaced, and stays as a grave for whoever is looking at it. */
+struct ndis_fan {
+    struct ndis_head head;
+    size_t room;
+    _Atomic(struct ndis_binding *) bindings[];
+};
+
 #define NDIS_ADAPTER_STATES(X)                                                                     \
     X(HALTED, "Halted")                                                                            \
     X(INITIALIZING, "Initializing")                                                                \
@@ -115,8 +123,9 @@ struct ndis_adapter {
     struct ndis_miniport *miniport;
     NDIS_HANDLE context; /* MiniportAdapterContext */
     _Atomic enum ndis_adapter_state state;
-    struct list bindings;     /* open ones */
-    _Atomic uint64_t objects; /* initiated and not terminated through here */
+    struct list bindings;           /* open ones; the loop's */
+    _Atomic(struct ndis_fan *) fan; /* the same for other threads; NULL: never had one */
+    _Atomic uint64_t objects;       /* initiated and not terminated through here */
 
     void *device;
     struct house_option *options; /* ours; ends with name NULL */
@@ -124,8 +133,11 @@ struct ndis_adapter {
     NDIS_HANDLE im_context;     /* virtual adapter: DeviceContext */
     struct ndis_binding *below; /* virtual adapter: the binding it stands on */
 
-    bool has_registration, has_general, has_capabilities, has_parameters, offload_paused;
+    bool has_registration, has_general;
+    _Atomic bool offload_paused;
     NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES general;
+    struct sys_lock lock; /* for what follows, down to the requests */
+    bool has_capabilities, has_parameters;
     NDIS_TCP_CONNECTION_OFFLOAD capabilities; /* current configuration */
     NDIS_TCP_CONNECTION_OFFLOAD hardware;
     NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS parameters; /* as last set successfully */
@@ -178,8 +190,9 @@ struct ndis_binding {
 
     struct list objects; /* struct ndis_object; under the house's lock */
     _Atomic uint64_t object_count;
-    _Atomic uint64_t operations; /* state operations that have not been completed to the driver */
-    _Atomic(void *) forced;      /* root of a terminate that NDIS itself issued, while it is out */
+    _Atomic uint64_t operations;  /* state operations that have not been completed to the driver */
+    _Atomic uint64_t indications; /* calls up that are in progress, of those that go to all */
+    _Atomic(void *) forced;       /* root of a terminate that NDIS itself issued, while it is out */
     /* Undeliverable work that completes at the next turn (P14); under the house's lock. */
     struct sys_task refusal;
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *refused_head, *refused_tail;
@@ -361,12 +374,20 @@ void ndis_adapter_pause(struct ndis_adapter *adapter);
 /* Unbinds what is bound, pauses, halts, buries. */
 void ndis_adapter_remove(struct ndis_adapter *adapter, NDIS_HALT_ACTION action);
 /* P32: tables and capabilities of this adapter and of all under it (P30). */
-bool ndis_adapter_chimney(const struct ndis_adapter *adapter);
+bool ndis_adapter_chimney(struct ndis_adapter *adapter);
+/* A copy of the current configuration; false: it has none. */
+bool ndis_adapter_capabilities(struct ndis_adapter *adapter, NDIS_TCP_CONNECTION_OFFLOAD *can);
 
 /* ---- bindings (binding.c) ---- */
 int ndis_binding_bind(struct ndis_protocol *protocol, struct ndis_adapter *adapter,
                       const char *section);
 void ndis_binding_unbind(struct ndis_binding *binding);
+/*
+ * The next open binding of an adapter, at or after *at, which is not closed before it is released;
+ * running: nor paused. NULL: no more. Context: any thread.
+ */
+struct ndis_binding *ndis_binding_hold(struct ndis_adapter *adapter, size_t *at, bool running);
+void ndis_binding_release(struct ndis_binding *binding);
 struct ndis_binding *ndis_binding_find(const char *protocol, struct ndis_adapter *adapter);
 /* Any open binding of this driver. */
 struct ndis_binding *ndis_binding_any(struct ndis_protocol *protocol);

@@ -5,6 +5,9 @@
  *
  * A request that went down when its turn came is completed through the handler; one that the
  * miniport answers at once while nobody waits is answered inline.
+ *
+ * Threads: any. List and turn are under the lock of the adapter; a request is its issuer's again
+ * from its completion on.
  */
 #include "ndis/landing.h"
 
@@ -45,9 +48,9 @@ answer_query(NDIS_OID_REQUEST *request, const void *data, UINT size)
     return NDIS_STATUS_SUCCESS;
 }
 
-/* false: it is the miniport's. */
+/* Under the lock of the adapter. false: it is the miniport's. */
 static bool
-answer_here(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request, NDIS_STATUS *status)
+answer_locked(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request, NDIS_STATUS *status)
 {
     bool query = request->RequestType == NdisRequestQueryInformation ||
                  request->RequestType == NdisRequestQueryStatistics;
@@ -73,6 +76,18 @@ answer_here(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request, NDIS_STATUS
     }
 }
 
+static bool
+answer_here(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request, NDIS_STATUS *status)
+{
+    bool answered;
+
+    sys_lock_take(&adapter->lock);
+    answered = answer_locked(adapter, request, status);
+    sys_lock_give(&adapter->lock);
+    return answered;
+}
+
+/* Under the lock of the adapter. */
 static void
 remember(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_STATUS status)
 {
@@ -88,22 +103,36 @@ remember(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_STA
 
 /* ---- the miniport's turn ---- */
 
+/* false: it was not the miniport's. */
+static bool
+turn_over(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_STATUS status)
+{
+    bool active;
+
+    sys_lock_take(&adapter->lock);
+    active = request && adapter->oid_active == request;
+    if (active) {
+        remember(adapter, request, status);
+        adapter->oid_active = NULL;
+    }
+    sys_lock_give(&adapter->lock);
+    return active;
+}
+
+/* The turn is this request's already. */
 static NDIS_STATUS
 issue(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
 {
     struct crossing crossing = ndis_crossing(CROSSING_OID, oid_of(request)->binding, false);
     NDIS_STATUS status;
 
-    adapter->oid_active = request;
     crossing.code = request->DATA.QUERY_INFORMATION.Oid;
     crossing.data = request;
     ndis_observe(adapter->head.house, &crossing);
     status = adapter->miniport->handlers.OidRequestHandler(adapter->context, request);
     ndis_observe_after(adapter->head.house, &crossing, status);
-    if (status != NDIS_STATUS_PENDING) {
-        remember(adapter, request, status);
-        adapter->oid_active = NULL;
-    }
+    if (status != NDIS_STATUS_PENDING)
+        turn_over(adapter, request, status);
     return status;
 }
 
@@ -122,26 +151,59 @@ deliver(struct ndis_binding *binding, NDIS_OID_REQUEST *request, NDIS_STATUS sta
     ndis_observe_after(binding->head.house, &crossing, status);
 }
 
+/* Whose turn it is now; NULL: the list does not go on, or somebody else goes on with it. first: of
+ * this call of pump. */
+static NDIS_OID_REQUEST *
+next_turn(struct ndis_adapter *adapter, bool first)
+{
+    NDIS_OID_REQUEST *request = NULL;
+
+    sys_lock_take(&adapter->lock);
+    if (!first || !adapter->oid_busy) {
+        if (!adapter->oid_active && !list_empty(&adapter->oids)) {
+            struct ndis_oid *oid = list_first(&adapter->oids, struct ndis_oid, link);
+
+            list_del(&oid->link);
+            request = adapter->oid_active = request_of(oid);
+        }
+        adapter->oid_busy = request != NULL;
+    }
+    sys_lock_give(&adapter->lock);
+    return request;
+}
+
 /* Whoever is on the stack already goes on with the list, so a miniport that answers at once does
  * not nest. */
 static void
 pump(struct ndis_adapter *adapter)
 {
-    if (adapter->oid_busy)
-        return;
-    adapter->oid_busy = true;
-    while (!adapter->oid_active && !list_empty(&adapter->oids)) {
-        struct ndis_oid *oid = list_first(&adapter->oids, struct ndis_oid, link);
-        NDIS_OID_REQUEST *request = request_of(oid);
-        struct ndis_binding *binding = oid->binding;
-        NDIS_STATUS status;
+    NDIS_OID_REQUEST *request;
+    bool first = true;
 
-        list_del(&oid->link);
-        status = issue(adapter, request);
+    while ((request = next_turn(adapter, first)) != NULL) {
+        struct ndis_binding *binding = oid_of(request)->binding;
+        NDIS_STATUS status = issue(adapter, request);
+
         if (status != NDIS_STATUS_PENDING)
             deliver(binding, request, status);
+        first = false;
     }
-    adapter->oid_busy = false;
+}
+
+/* At once, if nobody is before it; otherwise it waits. */
+static bool
+take_turn(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
+{
+    bool now;
+
+    sys_lock_take(&adapter->lock);
+    now = !adapter->oid_active && list_empty(&adapter->oids);
+    if (now)
+        adapter->oid_active = request;
+    else
+        list_add_tail(&adapter->oids, &oid_of(request)->link);
+    sys_lock_give(&adapter->lock);
+    return now;
 }
 
 NDIS_STATUS
@@ -160,14 +222,12 @@ NdisOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest)
         return status;
     *oid_of(OidRequest) = (struct ndis_oid){.binding = binding};
     list_init(&oid_of(OidRequest)->link);
-    if (!adapter->oid_active && list_empty(&adapter->oids)) {
-        status = issue(adapter, OidRequest);
-        if (status != NDIS_STATUS_PENDING)
-            pump(adapter);
-        return status;
-    }
-    list_add_tail(&adapter->oids, &oid_of(OidRequest)->link);
-    return NDIS_STATUS_PENDING;
+    if (!take_turn(adapter, OidRequest))
+        return NDIS_STATUS_PENDING;
+    status = issue(adapter, OidRequest);
+    if (status != NDIS_STATUS_PENDING)
+        pump(adapter);
+    return status;
 }
 
 VOID
@@ -179,15 +239,33 @@ NdisMOidRequestComplete(NDIS_HANDLE MiniportAdapterHandle, PNDIS_OID_REQUEST Oid
 
     if (!adapter)
         return;
-    if (!OidRequest || adapter->oid_active != OidRequest) {
+    if (!turn_over(adapter, OidRequest, Status)) {
         ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
                     "adapter %s completes a request that it was not given", adapter->name);
         return;
     }
-    adapter->oid_active = NULL;
-    remember(adapter, OidRequest, Status);
     deliver(oid_of(OidRequest)->binding, OidRequest, Status);
     pump(adapter);
+}
+
+/* One of those of a binding that wait, with that id (NULL: any), off the list. active: the miniport
+ * has one of the binding. */
+static NDIS_OID_REQUEST *
+take_back(struct ndis_binding *binding, PVOID *id, bool *active)
+{
+    struct ndis_adapter *adapter = binding->adapter;
+    NDIS_OID_REQUEST *request = NULL;
+
+    sys_lock_take(&adapter->lock);
+    list_for_each(oid, &adapter->oids, struct ndis_oid, link)
+        if (oid->binding == binding && (!id || request_of(oid)->RequestId == *id)) {
+            list_del(&oid->link);
+            request = request_of(oid);
+            break;
+        }
+    *active = adapter->oid_active && oid_of(adapter->oid_active)->binding == binding;
+    sys_lock_give(&adapter->lock);
+    return request;
 }
 
 VOID
@@ -195,30 +273,28 @@ NdisCancelOidRequest(NDIS_HANDLE NdisBindingHandle, PVOID RequestId)
 {
     struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisCancelOidRequest");
     struct ndis_adapter *adapter;
+    NDIS_OID_REQUEST *request;
+    bool active;
 
     if (!binding)
         return;
     adapter = binding->adapter;
-    list_for_each_safe(oid, &adapter->oids, struct ndis_oid, link) {
-        if (oid->binding != binding || request_of(oid)->RequestId != RequestId)
-            continue;
-        list_del(&oid->link);
-        deliver(binding, request_of(oid), NDIS_STATUS_REQUEST_ABORTED);
-        return;
-    }
-    if (adapter->oid_active && oid_of(adapter->oid_active)->binding == binding)
+    request = take_back(binding, &RequestId, &active);
+    if (request)
+        deliver(binding, request, NDIS_STATUS_REQUEST_ABORTED);
+    else if (active)
         adapter->miniport->handlers.CancelOidRequestHandler(adapter->context, RequestId);
 }
 
 void
 ndis_oid_abort(struct ndis_binding *binding)
 {
-    list_for_each_safe(oid, &binding->adapter->oids, struct ndis_oid, link) {
-        if (oid->binding != binding)
-            continue;
+    NDIS_OID_REQUEST *request;
+    bool active;
+
+    while ((request = take_back(binding, NULL, &active)) != NULL) {
         ndis_breach(binding->head.house, 186, binding->protocol->driver->name,
                     "driver %s closes with requests outstanding", binding->protocol->driver->name);
-        list_del(&oid->link);
-        deliver(binding, request_of(oid), NDIS_STATUS_REQUEST_ABORTED);
+        deliver(binding, request, NDIS_STATUS_REQUEST_ABORTED);
     }
 }

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 
+/* Under the lock of the adapter. */
 static void
 remember(struct ndis_adapter *adapter, const NDIS_STATUS_INDICATION *indication)
 {
@@ -54,6 +55,8 @@ VOID
 NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION StatusIndication)
 {
     struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMIndicateStatusEx");
+    struct ndis_binding *binding;
+    size_t at = 0;
 
     if (!adapter)
         return;
@@ -62,9 +65,13 @@ NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION
                   (unsigned)StatusIndication->StatusCode);
         return;
     }
+    sys_lock_take(&adapter->lock);
     remember(adapter, StatusIndication);
-    list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link)
+    sys_lock_give(&adapter->lock);
+    while ((binding = ndis_binding_hold(adapter, &at, false)) != NULL) {
         deliver(binding, StatusIndication);
+        ndis_binding_release(binding);
+    }
 }
 
 void
