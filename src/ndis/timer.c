@@ -1,41 +1,109 @@
 /*
- * Timers and work items: thin covers of the loop's timers and tasks. Both run on the loop, never on
- * the caller's stack. The house keeps a list of them: when a driver's code leaves the process, what
+ * Timers and work items: covers of the loop's timers and tasks. Both run on the loop, never on the
+ * caller's stack. The house keeps a list of them: when a driver's code leaves the process, what
  * could still call it goes first.
+ *
+ * Threads: any. What a driver wants of a timer is under the lock of the house, and counts; the
+ * loop's timer follows on the loop's thread and is only what wakes it. So a timer that was
+ * cancelled does not run, whatever the loop's timer still does.
  */
-#include "ndis/objects.h"
+#include "ndis/landing.h"
 
 #include "base/log.h"
 
 #include <stdlib.h>
 
+static void
+enlist(struct house *house, struct ndis_head *head)
+{
+    sys_lock_take(&house->lock);
+    list_add_tail(&house->callbacks, &head->grave);
+    sys_lock_give(&house->lock);
+}
+
+static void
+delist(struct house *house, struct ndis_head *head)
+{
+    sys_lock_take(&house->lock);
+    list_del(&head->grave);
+    sys_lock_give(&house->lock);
+}
+
 /* ---- timers ---- */
 
 struct timer {
     struct ndis_head head;
-    struct sys_timer timer;
     PNDIS_TIMER_FUNCTION function;
-    PVOID default_context, context;
-    uint64_t period_us; /* 0: once */
+    PVOID default_context;
+    /* Under the house's lock. */
+    uint64_t deadline_us; /* SYS_NEVER: not queued */
+    uint64_t period_us;   /* 0: once */
+    PVOID context;
+    /* The loop's thread. */
+    struct sys_task follow, destroy;
+    struct sys_timer timer; /* impl NULL: made on the first occasion */
 };
+
+static void timer_fired(void *arg);
+
+/* Brings the loop's timer to where it should be. */
+static void
+timer_follow(void *arg)
+{
+    struct timer *timer = arg;
+    struct house *house = timer->head.house;
+    uint64_t deadline_us;
+
+    sys_lock_take(&house->lock);
+    deadline_us = timer->deadline_us;
+    sys_lock_give(&house->lock);
+    if (timer->timer.impl || !sys_timer_init(&timer->timer, house->loop, timer_fired, timer))
+        sys_timer_set(&timer->timer, deadline_us);
+    else
+        log_error("NdisSetTimerObject: out of memory, the timer will not run");
+}
+
+/* Here if this is the loop's thread, otherwise soon. */
+static void
+timer_task(struct timer *timer, struct sys_task *task)
+{
+    struct house *house = timer->head.house;
+
+    if (ndis_on_loop(house))
+        task->fn(timer);
+    else
+        sys_loop_post(house->loop, task);
+}
+
+/* Comes after every follow: tasks run in the order in which they were posted. */
+static void
+timer_destroy(void *arg)
+{
+    struct timer *timer = arg;
+
+    sys_task_cancel(&timer->follow);
+    sys_timer_fini(&timer->timer);
+    free(timer);
+}
 
 static void
 timer_fired(void *arg)
 {
     struct timer *timer = arg;
+    struct house *house = timer->head.house;
+    uint64_t now_us = sys_loop_now_us(house->loop);
+    PVOID context;
+    bool due;
 
-    if (timer->period_us)
-        sys_timer_set(&timer->timer, sys_loop_now_us(timer->head.house->loop) + timer->period_us);
-    timer->function(NULL, timer->context, NULL, NULL);
-}
-
-static void
-timer_free(struct timer *timer)
-{
-    sys_timer_fini(&timer->timer);
-    list_del(&timer->head.grave);
-    timer->head.magic = NDIS_MAGIC_GRAVE;
-    free(timer);
+    sys_lock_take(&house->lock);
+    due = timer->deadline_us <= now_us;
+    if (due)
+        timer->deadline_us = timer->period_us ? now_us + timer->period_us : SYS_NEVER;
+    context = timer->context;
+    sys_lock_give(&house->lock);
+    timer_follow(timer);
+    if (due)
+        timer->function(NULL, context, NULL, NULL);
 }
 
 NDIS_STATUS
@@ -51,14 +119,17 @@ NdisAllocateTimerObject(NDIS_HANDLE NdisHandle, PNDIS_TIMER_CHARACTERISTICS Time
     timer = calloc(1, sizeof(*timer));
     if (!timer)
         return NDIS_STATUS_RESOURCES;
-    if (sys_timer_init(&timer->timer, house->loop, timer_fired, timer)) {
+    ndis_head_init(&timer->head, NDIS_MAGIC_TIMER, house);
+    sys_task_init(&timer->follow, timer_follow, timer);
+    sys_task_init(&timer->destroy, timer_destroy, timer);
+    timer->deadline_us = SYS_NEVER;
+    timer->function = TimerCharacteristics->TimerFunction;
+    timer->default_context = TimerCharacteristics->FunctionContext;
+    if (ndis_on_loop(house) && sys_timer_init(&timer->timer, house->loop, timer_fired, timer)) {
         free(timer);
         return NDIS_STATUS_RESOURCES;
     }
-    ndis_head_init(&timer->head, NDIS_MAGIC_TIMER, house);
-    list_add_tail(&house->callbacks, &timer->head.grave);
-    timer->function = TimerCharacteristics->TimerFunction;
-    timer->default_context = TimerCharacteristics->FunctionContext;
+    enlist(house, &timer->head);
     *pTimerObject = timer;
     return NDIS_STATUS_SUCCESS;
 }
@@ -68,7 +139,8 @@ NdisSetTimerObject(NDIS_HANDLE TimerObject, LARGE_INTEGER DueTime, LONG Millisec
                    PVOID FunctionContext)
 {
     struct timer *timer = ndis_checked(TimerObject, NDIS_MAGIC_TIMER, "NdisSetTimerObject");
-    uint64_t delay_us;
+    struct house *house;
+    uint64_t due_us;
     bool queued;
 
     if (!timer)
@@ -77,11 +149,15 @@ NdisSetTimerObject(NDIS_HANDLE TimerObject, LARGE_INTEGER DueTime, LONG Millisec
         log_error("NdisSetTimerObject: absolute times are not supported");
         return FALSE;
     }
-    queued = timer->timer.deadline_us != SYS_NEVER;
-    delay_us = (uint64_t)-DueTime.QuadPart / 10;
+    house = timer->head.house;
+    due_us = sys_loop_now_us(house->loop) + (uint64_t)-DueTime.QuadPart / 10;
+    sys_lock_take(&house->lock);
+    queued = timer->deadline_us != SYS_NEVER;
+    timer->deadline_us = due_us;
     timer->period_us = MillisecondsPeriod > 0 ? (uint64_t)MillisecondsPeriod * 1000 : 0;
     timer->context = FunctionContext ? FunctionContext : timer->default_context;
-    sys_timer_set(&timer->timer, sys_loop_now_us(timer->head.house->loop) + delay_us);
+    sys_lock_give(&house->lock);
+    timer_task(timer, &timer->follow);
     return queued;
 }
 
@@ -89,13 +165,34 @@ BOOLEAN
 NdisCancelTimerObject(NDIS_HANDLE TimerObject)
 {
     struct timer *timer = ndis_checked(TimerObject, NDIS_MAGIC_TIMER, "NdisCancelTimerObject");
+    struct house *house;
     bool queued;
 
     if (!timer)
         return FALSE;
-    queued = timer->timer.deadline_us != SYS_NEVER;
-    timer->period_us = 0;
-    sys_timer_set(&timer->timer, SYS_NEVER);
+    house = timer->head.house;
+    sys_lock_take(&house->lock);
+    queued = timer->deadline_us != SYS_NEVER;
+    timer->deadline_us = SYS_NEVER;
+    sys_lock_give(&house->lock);
+    timer_task(timer, &timer->follow);
+    return queued;
+}
+
+/* true: it was queued. */
+static bool
+timer_free(struct timer *timer)
+{
+    struct house *house = timer->head.house;
+    bool queued;
+
+    timer->head.magic = NDIS_MAGIC_GRAVE;
+    sys_lock_take(&house->lock);
+    queued = timer->deadline_us != SYS_NEVER;
+    timer->deadline_us = SYS_NEVER;
+    list_del(&timer->head.grave);
+    sys_lock_give(&house->lock);
+    timer_task(timer, &timer->destroy);
     return queued;
 }
 
@@ -103,12 +200,10 @@ VOID
 NdisFreeTimerObject(NDIS_HANDLE TimerObject)
 {
     struct timer *timer = ndis_checked(TimerObject, NDIS_MAGIC_TIMER, "NdisFreeTimerObject");
+    struct house *house = timer ? timer->head.house : NULL;
 
-    if (!timer)
-        return;
-    if (timer->timer.deadline_us != SYS_NEVER)
-        log_error("NdisFreeTimerObject: the timer is queued (V-192)");
-    timer_free(timer);
+    if (timer && timer_free(timer))
+        ndis_breach(house, 192, NULL, "NdisFreeTimerObject: the timer is queued");
 }
 
 /* ---- work items ---- */
@@ -118,21 +213,25 @@ struct work {
     struct sys_task task;
     NDIS_IO_WORKITEM_ROUTINE routine;
     PVOID context;
+    _Atomic bool queued;
 };
 
 static void
 work_run(void *arg)
 {
     struct work *work = arg;
+    NDIS_IO_WORKITEM_ROUTINE routine = work->routine;
+    PVOID context = work->context;
 
-    work->routine(work->context, work);
+    work->queued = false; /* from here on it may be queued again */
+    routine(context, work);
 }
 
 static void
 work_free(struct work *work)
 {
     sys_task_cancel(&work->task);
-    list_del(&work->head.grave);
+    delist(work->head.house, &work->head);
     work->head.magic = NDIS_MAGIC_GRAVE;
     free(work);
 }
@@ -146,8 +245,8 @@ NdisAllocateIoWorkItem(NDIS_HANDLE NdisObjectHandle)
     if (!work)
         return NULL;
     ndis_head_init(&work->head, NDIS_MAGIC_WORK, house);
-    list_add_tail(&house->callbacks, &work->head.grave);
     sys_task_init(&work->task, work_run, work);
+    enlist(house, &work->head);
     return work;
 }
 
@@ -159,13 +258,13 @@ NdisQueueIoWorkItem(NDIS_HANDLE NdisIoWorkItemHandle, NDIS_IO_WORKITEM_ROUTINE R
 
     if (!work)
         return;
-    if (sys_task_pending(&work->task)) {
+    if (atomic_exchange(&work->queued, true)) {
         log_error("NdisQueueIoWorkItem: it is queued already");
         return;
     }
     work->routine = Routine;
     work->context = WorkItemContext;
-    sys_loop_defer(work->head.house->loop, &work->task);
+    sys_loop_post(work->head.house->loop, &work->task);
 }
 
 VOID
@@ -175,7 +274,7 @@ NdisFreeIoWorkItem(NDIS_HANDLE NdisIoWorkItemHandle)
 
     if (!work)
         return;
-    if (sys_task_pending(&work->task))
+    if (work->queued)
         log_error("NdisFreeIoWorkItem: it is queued");
     work_free(work);
 }
@@ -195,6 +294,7 @@ function_of(const struct ndis_head *head)
     return address;
 }
 
+/* The loop's thread, and the driver's threads are out of NDIS. */
 void
 ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const char *whose)
 {
@@ -203,8 +303,8 @@ ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const
 
         if (module && !sys_module_contains(module, function_of(head)))
             continue;
-        log_error("%s left a %s behind%s", whose, timer ? "timer" : "work item",
-                  timer ? " (V-192)" : "");
+        ndis_breach(house, timer ? 192 : 0, whose, "%s left a %s behind", whose,
+                    timer ? "timer" : "work item");
         if (timer)
             timer_free(container_of(head, struct timer, head));
         else
