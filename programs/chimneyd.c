@@ -39,6 +39,14 @@ forbid_core_dumps(void)
         log_warn("core dumps stay possible: %s", strerror(errno));
 }
 
+/* Whoever waits behind others for a processor misses the beat, and gives everything up. */
+static void
+raise_priority(int nice)
+{
+    if (setpriority(PRIO_PROCESS, 0, nice) != 0)
+        log_warn("the priority stays as it is, nice %d was wanted: %s", nice, strerror(errno));
+}
+
 /* SIGTERM and SIGINT, which no longer interrupt anything: they arrive at a descriptor. */
 struct signals {
     struct sys_loop *loop;
@@ -225,6 +233,7 @@ main(int argc, char **argv)
     }
     log_set_level(config.log);
     forbid_core_dumps();
+    raise_priority(config.nice);
     if (config.lock_memory && mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
         log_warn("memory cannot be locked: %s", strerror(errno));
     return (int)message_code_of_errno(run_on_a_loop(&config));

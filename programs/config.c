@@ -29,7 +29,8 @@ config_fail(struct config *config, const char *format, ...)
 void
 config_init(struct config *config)
 {
-    *config = (struct config){.socket = CONFIG_SOCKET, .log = LOG_INFO, .ready_fd = -1};
+    *config = (struct config){
+        .socket = CONFIG_SOCKET, .log = LOG_INFO, .nice = CONFIG_NICE, .ready_fd = -1};
 }
 
 static int
@@ -79,6 +80,18 @@ config_set_number(struct config *config, const char *key, const char *value, uin
     if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || number > most)
         return config_fail(config, "%s '%s' is not a number from 0 to %u", key, value, most);
     *out = (uint32_t)number;
+    return 0;
+}
+
+static int
+config_set_nice(struct config *config, const char *value)
+{
+    char *end;
+    long nice = strtol(value, &end, 10);
+
+    if (end == value || *end != '\0' || nice < -20 || nice > 19)
+        return config_fail(config, "nice '%s' is not a number from -20 to 19", value);
+    config->nice = (int)nice;
     return 0;
 }
 
@@ -148,6 +161,8 @@ config_set_daemon(struct config *config, const char *key, const char *value)
         return config_set_number(config, key, value, UINT32_MAX, &config->mark);
     if (strcmp(key, "lock_memory") == 0)
         return config_set_bool(config, key, value, &config->lock_memory);
+    if (strcmp(key, "nice") == 0)
+        return config_set_nice(config, value);
     if (strcmp(key, "verify") == 0)
         return config_set_bool(config, key, value, &config->verify);
     return config_fail(config, "[daemon] has no key '%s'", key);
@@ -306,6 +321,7 @@ enum {
     OPTION_READY_FD,
     OPTION_LOG,
     OPTION_MARK,
+    OPTION_NICE,
     OPTION_VERIFY,
     OPTION_VERSION
 };
@@ -317,6 +333,7 @@ static const struct option config_options[] = {
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"log", required_argument, NULL, OPTION_LOG},
     {"mark", required_argument, NULL, OPTION_MARK},
+    {"nice", required_argument, NULL, OPTION_NICE},
     {"verify", no_argument, NULL, OPTION_VERIFY},
     {"foreground", no_argument, NULL, 'f'},
     {"help", no_argument, NULL, 'h'},
@@ -331,6 +348,7 @@ static const char config_usage[] =
     "                       down (names, or paths with a slash); may be given several times\n"
     "  --socket PATH        control socket (" CONFIG_SOCKET ")\n"
     "  --mark N             mark of our own frames\n"
+    "  --nice N             priority of the daemon, -20 to 19 (-10)\n"
     "  --verify             check the contract between the drivers at every call\n"
     "  --log LEVEL          error, warn, info or debug\n"
     "  --ready-fd N         write a line to descriptor N and close it when ready\n"
@@ -353,6 +371,8 @@ config_set_option(struct config *config, int option, const char *value, const ch
         return config_set_daemon(config, "log", value);
     case OPTION_MARK:
         return config_set_daemon(config, "mark", value);
+    case OPTION_NICE:
+        return config_set_daemon(config, "nice", value);
     case OPTION_VERIFY:
         config->verify = true;
         return 0;

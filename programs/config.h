@@ -1,7 +1,7 @@
 /*
  * What chimneyd is told: an INI file, then the command line, which wins.
  *
- *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory, verify
+ *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory, nice, verify
  *   [stack IF]    intermediate = drivers from the host stack down, target = driver
  *
  * A driver is the name of one that is built in, or, with a slash, the path of one that is not.
@@ -18,6 +18,7 @@
 #define CONFIG_STACKS 16
 #define CONFIG_INTERMEDIATES 8
 #define CONFIG_DRIVER 256
+#define CONFIG_NICE (-10)
 #define CONFIG_SOCKET "/run/chimneyd.sock"
 
 struct config_stack {
@@ -33,6 +34,7 @@ struct config {
     enum log_level log;
     uint32_t mark; /* 0: the host stack's default */
     bool lock_memory, verify;
+    int nice; /* CONFIG_NICE unless set */
     int ready_fd; /* -1: none */
     struct config_stack stacks[CONFIG_STACKS];
     unsigned stack_count;

@@ -54,6 +54,7 @@ file_sets_everything(void **state)
                                         "log = debug\n"
                                         "mark = 0xffffffff\n"
                                         "lock_memory = yes\n"
+                                        "nice = -5\n"
                                         "[stack eth0]\n"
                                         "intermediate = passthru, passthru\n"
                                         "target = soft\n"
@@ -64,6 +65,7 @@ file_sets_everything(void **state)
     assert_int_equal(config.log, LOG_DEBUG);
     assert_true(config.mark == 0xffffffffu);
     assert_true(config.lock_memory);
+    assert_int_equal(config.nice, -5);
     assert_int_equal(config.stack_count, 2);
     assert_string_equal(config.stacks[0].ifname, "eth0");
     assert_int_equal(config.stacks[0].intermediate_count, 2);
@@ -173,6 +175,8 @@ bad_files_are_refused_with_the_line(void **state)
         {"[daemon]\nmark = 12x\n", ":2:", "12x"},
         {"[daemon]\nmark =\n", ":2:", "mark"},
         {"[daemon]\nlock_memory = maybe\n", ":2:", "neither yes nor no"},
+        {"[daemon]\nnice = -21\n", ":2:", "from -20 to 19"},
+        {"[daemon]\nnice = nicer\n", ":2:", "from -20 to 19"},
         {"[daemon]\nsocket =\n", ":2:", "empty"},
         {"[stack eth0]\ntargte = soft\n", ":2:", "no key 'targte'"},
         {"[stack a-name-that-is-too-long]\ntarget = soft\n", ":1:", "longer than 15"},

@@ -161,8 +161,9 @@ class Net:
 class Daemon:
     """chimneyd in the near namespace, with the verifier watching."""
 
-    def __init__(self, net, stack="eth0", debug=False, verify=True):
+    def __init__(self, net, stack="eth0", debug=False, verify=True, options=()):
         self.net = net
+        self.options = list(options)
         self.verify, self.verified = verify, None
         self.socket = f"/run/chimney-test-{os.getpid()}-{net.near}.sock"
         self.stack = stack
@@ -176,7 +177,7 @@ class Daemon:
         read_end, write_end = os.pipe()
         environment = dict(os.environ)
         command = ["ip", "netns", "exec", self.net.near, CHIMNEYD, "--socket", self.socket, "--stack", self.stack,
-                   "--ready-fd", str(write_end)]
+                   "--ready-fd", str(write_end)] + self.options
         if self.verify:
             command.append("--verify")
         if self.debug or environment.get("CHIMNEY_DEBUG"):
