@@ -533,67 +533,6 @@ stop_finishes_the_turn(void **state)
     assert_string_equal(story, "aba");
 }
 
-/* ---- work beside the loop ---- */
-
-struct labour {
-    struct sys_work work;
-    char result;
-};
-
-static void
-labour_beside(void *arg)
-{
-    struct labour *labour = arg;
-
-    labour->result++;
-}
-
-static void
-labour_done(void *arg)
-{
-    struct labour *labour = arg;
-
-    tell(labour->result);
-    sys_loop_stop(loop);
-}
-
-static void
-work_is_done_at_a_turn(void **state)
-{
-    struct labour labour = {.result = 'a'};
-
-    assert_int_equal(sys_work_start(&labour.work, loop, labour_beside, labour_done, &labour), 0);
-    assert_string_equal(story, ""); /* never on the caller's stack */
-    sys_loop_run(loop);
-    assert_string_equal(story, "b");
-    /* and the same one can be started again */
-    assert_int_equal(sys_work_start(&labour.work, loop, labour_beside, labour_done, &labour), 0);
-    sys_loop_run(loop);
-    assert_string_equal(story, "bc");
-}
-
-/* done may free it: nothing of the loop's touches it afterwards. */
-static void
-labour_done_and_gone(void *arg)
-{
-    labour_done(arg);
-    free(arg);
-}
-
-static void
-work_may_be_freed_when_done(void **state)
-{
-    for (char i = 0; i < 20; i++) {
-        struct labour *labour = calloc(1, sizeof(*labour));
-
-        labour->result = (char)('a' + i);
-        assert_int_equal(
-            sys_work_start(&labour->work, loop, labour_beside, labour_done_and_gone, labour), 0);
-        sys_loop_run(loop);
-    }
-    assert_string_equal(story, "bcdefghijklmnopqrstu");
-}
-
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -618,8 +557,6 @@ main(void)
         LOOP_TEST(turning_inside_a_hook_keeps_the_order),
         LOOP_TEST(turning_inside_a_timer),
         LOOP_TEST(stop_finishes_the_turn),
-        LOOP_TEST(work_is_done_at_a_turn),
-        LOOP_TEST(work_may_be_freed_when_done),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
