@@ -90,8 +90,10 @@ struct observer {
     void (*on_state)(void *arg, const char *object, const char *name, const char *from,
                      const char *to, const char *why);
     /* A breach of rule V-<rule> that NDIS noticed itself (0: no numbered rule), by that driver
-     * ("?": not known). May be NULL. */
-    void (*on_breach)(void *arg, unsigned rule, const char *driver, const char *what);
+     * ("?": not known), about that handle or NBL, which may be stale (NULL: about none). May be
+     * NULL. */
+    void (*on_breach)(void *arg, unsigned rule, const char *driver, const void *object,
+                      const char *what);
     void *arg;
 };
 

@@ -69,9 +69,10 @@ NdisMOffloadEventIndicate(NDIS_HANDLE NdisMiniportHandle,
     if (!object)
         return;
     if (object->adapter != adapter) {
-        ndis_breach(adapter->head.house, 130, adapter->miniport->driver->name,
-                    "NdisMOffloadEventIndicate: adapter %s names an object of adapter %s",
-                    adapter->name, object->adapter->name);
+        ndis_breach_of(adapter->head.house, 130, adapter->miniport->driver->name,
+                       OffloadBlockList->NdisOffloadHandle,
+                       "NdisMOffloadEventIndicate: adapter %s names an object of adapter %s",
+                       adapter->name, object->adapter->name);
         return;
     }
     if (NDIS_UNLIKELY(ndis_observed(adapter->head.house)))

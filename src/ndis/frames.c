@@ -80,12 +80,13 @@ NdisMSendNetBufferListsComplete(NDIS_HANDLE MiniportAdapterHandle, PNET_BUFFER_L
                                 ULONG SendCompleteFlags)
 {
     static const char call[] = "NdisMSendNetBufferListsComplete";
+    struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, call);
     struct ndis_binding *binding;
     NET_BUFFER_LIST *run;
 
-    if (NDIS_UNLIKELY(!ndis_adapter_of(MiniportAdapterHandle, call)))
+    if (NDIS_UNLIKELY(!adapter))
         return;
-    while ((run = ndis_home_run(&NetBufferList, &binding, call)) != NULL)
+    while ((run = ndis_home_run(&NetBufferList, &binding, adapter, call, 0)) != NULL)
         send_complete_run(binding, run, SendCompleteFlags);
 }
 

@@ -13,8 +13,6 @@
  */
 #include "ndis/landing.h"
 
-#include "base/log.h"
-
 #include <stdlib.h>
 
 static inline struct ndis_binding *
@@ -98,7 +96,8 @@ ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls)
 }
 
 NET_BUFFER_LIST *
-ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding, const char *call)
+ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
+              const struct ndis_adapter *adapter, const char *call, unsigned rule)
 {
     NET_BUFFER_LIST *first = NULL, *last = NULL;
 
@@ -106,8 +105,9 @@ ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding, const char 
         struct ndis_binding *home = home_peek(nbl);
 
         if (NDIS_UNLIKELY(!home)) {
-            log_error("%s: NBL %p is not on its way anywhere (completed twice?)", call,
-                      (void *)nbl);
+            ndis_breach_of(adapter->head.house, rule, adapter->miniport->driver->name, nbl,
+                           "%s: NBL %p is not on its way anywhere (completed twice?)", call,
+                           (void *)nbl);
             *nbls = nbl->Next;
             continue;
         }

@@ -52,10 +52,17 @@ ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_
     ndis_operation_over(binding);
 }
 
-/* What the miniport below may do with a call: nothing but answer pending (V-073 and siblings). */
+/* What the miniport below may do with a call: nothing but answer pending (V-073 and siblings), and
+ * complete it once (V-074 and siblings). */
 static const unsigned pending_rules[NDIS_IO_FRAME] = {
     [NDIS_IO_SEND] = 73,
     [NDIS_IO_RECEIVE] = 90,
+    [NDIS_IO_DISCONNECT] = 120,
+    [NDIS_IO_FORWARD] = 117,
+};
+static const unsigned once_rules[NDIS_IO_FRAME] = {
+    [NDIS_IO_SEND] = 74,
+    [NDIS_IO_RECEIVE] = 91,
     [NDIS_IO_DISCONNECT] = 120,
     [NDIS_IO_FORWARD] = 117,
 };
@@ -144,9 +151,9 @@ complete_run(const struct ndis_io *io, struct ndis_adapter *adapter, struct ndis
     struct crossing crossing;
 
     if (NDIS_UNLIKELY(binding->adapter != adapter))
-        ndis_breach(adapter->head.house, 0, adapter->miniport->driver->name,
-                    "%s: adapter %s completes what adapter %s was given", io->name, adapter->name,
-                    binding->adapter->name);
+        ndis_breach_of(adapter->head.house, once_rules[io->kind], adapter->miniport->driver->name,
+                       run, "%s: adapter %s completes what adapter %s was given", io->name,
+                       adapter->name, binding->adapter->name);
     if (NDIS_UNLIKELY(ndis_observed(adapter->head.house))) {
         crossing = ndis_crossing(io->up, binding, true);
         crossing.nbls = run;
@@ -168,7 +175,7 @@ ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *
 
     if (NDIS_UNLIKELY(!adapter))
         return;
-    while ((run = ndis_home_run(&nbls, &binding, io->name)) != NULL) {
+    while ((run = ndis_home_run(&nbls, &binding, adapter, io->name, once_rules[io->kind]))) {
         if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING))
             ndis_breach(adapter->head.house, 153, adapter->miniport->driver->name,
                         "%s: completed over a binding that was closed", io->name);

@@ -390,6 +390,64 @@ observers_see_both_sides(void **state)
     assert_string_equal(crossing_name(CROSSING_COUNT), "?");
 }
 
+struct heard {
+    unsigned rule;
+    char driver[16];
+    const void *object;
+};
+
+static void
+note_breach(void *arg, unsigned rule, const char *driver, const void *object, const char *what)
+{
+    struct heard *heard = arg;
+
+    heard->rule = rule;
+    snprintf(heard->driver, sizeof(heard->driver), "%s", driver);
+    heard->object = object;
+}
+
+static void
+assert_heard(struct heard *heard, unsigned rule, const char *driver, const void *object)
+{
+    assert_int_equal(heard->rule, rule);
+    assert_string_equal(heard->driver, driver);
+    assert_ptr_equal(heard->object, object);
+    *heard = (struct heard){0};
+}
+
+/* What is not under way never crosses a landing: NDIS itself names the NBL, or the handle. */
+static void
+observers_hear_what_it_was_about(void **state)
+{
+    struct live live = go_live(state);
+    struct stage *stage = live.stage;
+    const NDIS_TCP_OFFLOAD_EVENT_HANDLERS *up = &stage->target.up;
+    struct heard heard = {0};
+    struct observer observer = {.on_breach = note_breach, .arg = &heard};
+    NDIS_OFFLOAD_HANDLE *gone;
+    NET_BUFFER_LIST *nbl;
+
+    offload(&live);
+    house_attach_observer(stage->house, &observer);
+    nbl = test_nbls(live.pool, 1);
+    up->NdisTcpOffloadSendComplete(stage->target.adapter, nbl);
+    assert_heard(&heard, 74, "target", nbl);
+    up->NdisTcpOffloadReceiveComplete(stage->target.adapter, nbl);
+    assert_heard(&heard, 91, "target", nbl);
+    up->NdisTcpOffloadDisconnectComplete(stage->target.adapter, nbl);
+    assert_heard(&heard, 120, "target", nbl);
+    up->NdisTcpOffloadForwardComplete(stage->target.adapter, nbl);
+    assert_heard(&heard, 117, "target", nbl);
+    gone = live.tcp;
+    finish(&live);
+    up->NdisTcpOffloadEventHandler(gone, TcpIndicateAbort, 0);
+    assert_heard(&heard, 130, "?", gone);
+    assert_int_equal(NdisOffloadTcpSend(gone, nbl), NDIS_STATUS_INVALID_PARAMETER);
+    assert_heard(&heard, 84, "?", gone);
+    house_detach_observer(stage->house, &observer);
+    NdisFreeNetBufferList(nbl);
+}
+
 #define BOUND(name) cmocka_unit_test_setup_teardown(name, stage_setup_bound, stage_teardown)
 
 int
@@ -401,6 +459,7 @@ main(void)
         BOUND(stale_handles_are_answered),
         BOUND(a_send_during_the_initiate_comes_back),
         BOUND(completed_twice_is_dropped),
+        BOUND(observers_hear_what_it_was_about),
         BOUND(indications_and_their_answers),
         BOUND(a_neighbor_is_asked_about),
         BOUND(frames_both_ways),

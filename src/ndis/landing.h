@@ -16,6 +16,9 @@ void ndis_observe_after(struct house *house, struct crossing *crossing, NDIS_STA
  * driver may be NULL. */
 void ndis_breach(struct house *house, unsigned rule, const char *driver, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* … and it was about this handle or NBL. */
+void ndis_breach_of(struct house *house, unsigned rule, const char *driver, const void *object,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
 void ndis_observe_state(struct house *house, const char *object, const char *name, const char *from,
                         const char *to, const char *why);
 
@@ -141,10 +144,11 @@ struct ndis_binding *ndis_home_pop(NET_BUFFER_LIST *nbl);
 void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
 /*
  * Cuts the leading run of NBLs with the same home off *nbls (P25) and returns it; NULL: no more.
- * NBLs without a home are logged and dropped.
+ * NBLs without a home are dropped: adapter completes, by that call, what is not under way, which
+ * breaks rule V-<rule>.
  */
 NET_BUFFER_LIST *ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
-                               const char *call);
+                               const struct ndis_adapter *adapter, const char *call, unsigned rule);
 
 /* ---- data calls (io.c) ---- */
 

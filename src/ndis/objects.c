@@ -111,8 +111,8 @@ ndis_bad_handle(const void *handle, enum ndis_magic wanted, const char *call)
     if (!handle)
         ndis_breach(house, 0, NULL, "%s: the %s handle is NULL", call, magic_name(wanted));
     else if (wanted == NDIS_MAGIC_OBJECT)
-        ndis_breach(house, strncmp(call, "NdisOffload", 11) == 0 ? 84 : 130, NULL,
-                    "%s: %p is not the handle of a live offload", call, handle);
+        ndis_breach_of(house, strncmp(call, "NdisOffload", 11) == 0 ? 84 : 130, NULL, handle,
+                       "%s: %p is not the handle of a live offload", call, handle);
     else if ((uintptr_t)handle & 7)
         ndis_breach(house, 0, NULL, "%s: %p is no handle at all", call, handle);
     else if (head->magic == NDIS_MAGIC_GRAVE)

@@ -79,15 +79,13 @@ ndis_observe_after(struct house *house, struct crossing *crossing, NDIS_STATUS s
     ndis_observe(house, crossing);
 }
 
-void
-ndis_breach(struct house *house, unsigned rule, const char *driver, const char *format, ...)
+static void __attribute__((format(printf, 5, 0)))
+breach(struct house *house, unsigned rule, const char *driver, const void *object,
+       const char *format, va_list arguments)
 {
     char what[256], id[16] = "";
-    va_list arguments;
 
-    va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
-    va_end(arguments);
     if (rule)
         snprintf(id, sizeof(id), " (V-%03u)", rule);
     log_error("%s%s", what, id);
@@ -95,7 +93,28 @@ ndis_breach(struct house *house, unsigned rule, const char *driver, const char *
         return;
     for (struct observer *observer = house->observers; observer; observer = observer->next)
         if (observer->on_breach)
-            observer->on_breach(observer->arg, rule, driver ? driver : "?", what);
+            observer->on_breach(observer->arg, rule, driver ? driver : "?", object, what);
+}
+
+void
+ndis_breach(struct house *house, unsigned rule, const char *driver, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    breach(house, rule, driver, NULL, format, arguments);
+    va_end(arguments);
+}
+
+void
+ndis_breach_of(struct house *house, unsigned rule, const char *driver, const void *object,
+               const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    breach(house, rule, driver, object, format, arguments);
+    va_end(arguments);
 }
 
 /* ---- what a crossing says about its two sides ---- */

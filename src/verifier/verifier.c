@@ -237,12 +237,12 @@ on_state(void *arg, const char *object, const char *name, const char *from, cons
 }
 
 static void
-on_breach(void *arg, unsigned rule, const char *driver, const char *what)
+on_breach(void *arg, unsigned rule, const char *driver, const void *object, const char *what)
 {
     struct verifier *verifier = arg;
 
     mtx_lock(&verifier->lock);
-    report_late(verifier, rule, driver, NULL, NULL, "%s", what);
+    report_late(verifier, rule, driver, NULL, object, "%s", what);
     mtx_unlock(&verifier->lock);
 }
 
