@@ -12,21 +12,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Marks object and driver; true: one was marked before. A warning is nobody's fall. */
-static bool
-echo(struct verifier *verifier, const struct verifier_report *found)
-{
-    struct shadow_object *object = found->object ? shadow_object_find(verifier, found->object)
-                                                 : NULL;
-    struct shadow_driver *driver = strcmp(found->driver, "?")
-                                       ? shadow_driver(verifier, found->driver)
-                                       : NULL;
-    bool before = (object && object->breached) || (driver && driver->breached);
+/* The last rule reported at a crossing of this thread, which NDIS may notice as well. */
+static _Thread_local unsigned said;
 
-    if (object && !found->warning)
-        object->breached = true;
-    if (driver && !found->warning)
-        driver->breached = true;
+void
+report_next(void)
+{
+    said = 0;
+}
+
+/* The same NBL is under way at every landing it has crossed. */
+static bool
+echo_of_nbl(struct verifier *verifier, const void *nbl, bool mark)
+{
+    bool before = false;
+
+    for (struct table_entry *entry = table_find(&verifier->nbls, nbl); entry;
+         entry = table_find_older(entry)) {
+        struct shadow_nbl *found = container_of(entry, struct shadow_nbl, entry);
+
+        before |= found->breached || (found->object && found->object->breached);
+        found->breached |= mark;
+        if (found->object)
+            found->object->breached |= mark;
+    }
+    return before;
+}
+
+/* Marks it, unless this is only a warning; true: it was marked before. */
+static bool
+echo_of_object(struct verifier *verifier, const void *object, bool mark)
+{
+    struct shadow_object *found = object ? shadow_object_find(verifier, object) : NULL;
+    bool before = found && found->breached;
+
+    if (found)
+        found->breached |= mark;
+    return before || (object && echo_of_nbl(verifier, object, mark));
+}
+
+static bool
+echo_of_driver(struct verifier *verifier, const char *name, bool mark)
+{
+    struct shadow_driver *driver = strcmp(name, "?") ? shadow_driver(verifier, name) : NULL;
+    bool before = driver && driver->breached;
+
+    if (driver)
+        driver->breached |= mark;
     return before;
 }
 
@@ -46,13 +78,18 @@ to_log(const struct verifier_report *found)
         log_error("%s", line);
 }
 
+/* echo: of something at another landing, which this driver only passed on. */
 static void
-deliver(struct verifier *verifier, struct verifier_report *found)
+deliver(struct verifier *verifier, struct verifier_report *found, bool echo)
 {
     const struct verifier_rule *rule = verifier_rule(found->rule);
 
     found->warning = rule && rule->kind == 'W';
-    found->consequential = echo(verifier, found);
+    if (echo_of_object(verifier, found->object, !found->warning))
+        echo = true;
+    if (!echo)
+        echo = echo_of_driver(verifier, found->driver, !found->warning);
+    found->consequential = echo;
     if (found->consequential)
         verifier->counts.consequential++;
     else if (found->warning)
@@ -89,7 +126,45 @@ report(const struct call *call, unsigned rule, enum blame blame, const void *obj
     va_start(arguments, format);
     vsnprintf(seen, sizeof(seen), format, arguments);
     va_end(arguments);
-    deliver(call->verifier, &found);
+    said = rule;
+    deliver(call->verifier, &found, call_mark(call, rule));
+}
+
+/* Who makes calls now: the callee of the innermost one. */
+static const struct shadow_driver *
+running(const struct call *call)
+{
+    if (!call || !call->adapter)
+        return NULL;
+    if (call->up)
+        return call->binding ? call->binding->driver : NULL;
+    return call->adapter->driver;
+}
+
+void
+report_ndis(struct verifier *verifier, unsigned rule, const char *driver, const void *object,
+            const char *what)
+{
+    const struct call *call = call_current();
+    const struct shadow_driver *known = running(call);
+    const struct shadow_grave *grave = object ? shadow_grave_find(verifier, object) : NULL;
+    struct verifier_report found = {.rule = rule,
+                                    .driver = driver,
+                                    .call = call ? crossing_name(call->op) : "no call",
+                                    .object = object,
+                                    .seen = what};
+
+    if (rule && rule == said)
+        return; /* a check has reported it, with more to say */
+    if (grave && rule == 84)
+        known = grave->above;
+    else if (grave)
+        known = grave->below;
+    if (grave && grave->rule && rule != 84)
+        found.rule = grave->rule;
+    if (known && !strcmp(driver, "?"))
+        found.driver = known->name;
+    deliver(verifier, &found, call && call_mark(call, found.rule));
 }
 
 void
@@ -110,5 +185,5 @@ report_late(struct verifier *verifier, unsigned rule, const char *driver, const 
     va_start(arguments, format);
     vsnprintf(seen, sizeof(seen), format, arguments);
     va_end(arguments);
-    deliver(verifier, &found);
+    deliver(verifier, &found, false);
 }

@@ -1,9 +1,9 @@
 /*
- * The rules that drivers must keep, V-001 … V-194: one table. contract/rules.md is the same list for
- * readers; a test compares the two.
+ * The rules that drivers must keep, V-001 … V-194: one table. contract/rules.md is the same list
+ * for readers; a test compares the two.
  *
- * RULE(number, parties bound: H host, I intermediate, T target, N our NDIS; kind: E error, W warning,
- * C needs the frames; state; text; source). State: CHECKED, or UNCHECKED("why not").
+ * RULE(number, parties bound: H host, I intermediate, T target, N our NDIS; kind: E error, W
+ * warning, C needs the frames; state; text; source). State: CHECKED, or UNCHECKED("why not").
  */
 #ifndef VERIFIER_RULES_H
 #define VERIFIER_RULES_H

@@ -131,8 +131,10 @@ shadow_object_add(struct verifier *verifier, struct shadow_node *node)
     object->parent = node->parent ? node->parent->object : NULL;
     if (object->parent)
         object->parent->dependents++;
-    for (int kind = 0; kind < SHADOW_KINDS; kind++)
+    for (int kind = 0; kind < SHADOW_KINDS; kind++) {
         list_init(&object->nbls[kind]);
+        list_init(&object->completing[kind]);
+    }
     if (node->length[SHADOW_CONST])
         memcpy(&object->fixed, node->copy[SHADOW_CONST], node->length[SHADOW_CONST]);
     if (node->length[SHADOW_CACHED])
@@ -140,10 +142,39 @@ shadow_object_add(struct verifier *verifier, struct shadow_node *node)
     if (node->length[SHADOW_DELEGATED])
         memcpy(&object->delegated, node->copy[SHADOW_DELEGATED], node->length[SHADOW_DELEGATED]);
     copy_addresses(object);
+    object->lent_state = object->layer == SHADOW_TCP ? object->delegated.tcp.State
+                                                     : TcpConnectionEstablished;
     list_add_tail(&object->adapter->objects, &object->link);
     table_add(&verifier->objects, &object->entry, object->handle);
     return object;
 }
+
+/* ---- graves ---- */
+
+static void
+bury(struct shadow_grave *graves, unsigned *at, struct shadow_grave grave)
+{
+    graves[(*at)++ % SHADOW_GRAVES] = grave;
+}
+
+static const struct shadow_grave *
+dig(const struct shadow_grave *graves, unsigned at, const void *what)
+{
+    for (unsigned age = 1; age <= SHADOW_GRAVES && age <= at; age++)
+        if (graves[(at - age) % SHADOW_GRAVES].what == what)
+            return &graves[(at - age) % SHADOW_GRAVES];
+    return NULL;
+}
+
+const struct shadow_grave *
+shadow_grave_find(const struct verifier *verifier, const void *what)
+{
+    const struct shadow_grave *grave = dig(verifier->nbl_graves, verifier->nbl_graves_at, what);
+
+    return grave ? grave : dig(verifier->object_graves, verifier->object_graves_at, what);
+}
+
+/* ---- … and objects end ---- */
 
 static void
 forget_parent(struct shadow_object *parent)
@@ -153,18 +184,33 @@ forget_parent(struct shadow_object *parent)
             object->parent = NULL;
 }
 
+static void
+drop_nbls(struct verifier *verifier, struct shadow_object *object, int kind)
+{
+    list_for_each_safe(nbl, &object->nbls[kind], struct shadow_nbl, link) {
+        if (kind == SHADOW_INDICATED) { /* still to be returned */
+            list_del(&nbl->link);
+            nbl->object = NULL;
+        } else {
+            /* V-051: an initiate that failed leaves its chain alone */
+            nbl->again = object->life == SHADOW_INITIATING ? 51 : 153;
+            shadow_nbl_drop(verifier, nbl);
+        }
+    }
+}
+
 void
 shadow_object_drop(struct verifier *verifier, struct shadow_object *object)
 {
-    for (int kind = 0; kind < SHADOW_KINDS; kind++)
-        list_for_each_safe(nbl, &object->nbls[kind], struct shadow_nbl, link) {
-            if (kind == SHADOW_INDICATED) { /* still to be returned */
-                list_del(&nbl->link);
-                nbl->object = NULL;
-            } else {
-                shadow_nbl_drop(verifier, nbl);
-            }
-        }
+    for (int kind = 0; kind < SHADOW_KINDS; kind++) {
+        drop_nbls(verifier, object, kind);
+        list_del(&object->completing[kind]);
+    }
+    if (object->life != SHADOW_INITIATING)
+        bury(verifier->object_graves, &verifier->object_graves_at,
+             (struct shadow_grave){object->handle, 153, object->adapter->driver,
+                                   object->binding->driver});
+    free(object->owed.bytes);
     if (object->dependents)
         forget_parent(object);
     if (object->parent)
@@ -193,20 +239,23 @@ shadow_nbl_add(struct verifier *verifier, const struct call *call, NET_BUFFER_LI
     size_t count = count_buffers(nbl), at = 0;
     struct shadow_nbl *shadow = calloc(1, sizeof(*shadow) + count * sizeof(shadow->buffers[0]));
 
-    if (!shadow)
+    if (!shadow) {
+        verifier->blind = true;
         return NULL;
+    }
     shadow->nbl = nbl;
     shadow->kind = kind;
     shadow->object = object;
     shadow->adapter = call->adapter;
     shadow->binding = call->binding;
     shadow->number = ++verifier->numbers;
+    shadow->thread = call_thread();
     shadow->context = nbl->Context;
     memcpy(shadow->protocol_reserved, nbl->ProtocolReserved, sizeof(shadow->protocol_reserved));
     shadow->buffer_count = count;
     for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl); nb; nb = NET_BUFFER_NEXT_NB(nb)) {
-        shadow->buffers[at++] = (struct shadow_buffer){NET_BUFFER_DATA_LENGTH(nb),
-                                                       NET_BUFFER_DATA_OFFSET(nb)};
+        shadow->buffers[at++] = (struct shadow_buffer){
+            NET_BUFFER_DATA_LENGTH(nb), NET_BUFFER_DATA_OFFSET(nb), NET_BUFFER_FIRST_MDL(nb)};
         shadow->length += NET_BUFFER_DATA_LENGTH(nb);
     }
     list_init(&shadow->link);
@@ -233,6 +282,9 @@ shadow_nbl_find(struct verifier *verifier, const NET_BUFFER_LIST *nbl, enum shad
 void
 shadow_nbl_drop(struct verifier *verifier, struct shadow_nbl *nbl)
 {
+    bury(verifier->nbl_graves, &verifier->nbl_graves_at,
+         (struct shadow_grave){nbl->nbl, nbl->again, nbl->adapter->driver,
+                               nbl->binding ? nbl->binding->driver : NULL});
     list_del(&nbl->link);
     table_remove(&verifier->nbls, &nbl->entry);
     free(nbl);

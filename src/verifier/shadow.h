@@ -54,6 +54,8 @@ struct shadow_adapter {
     size_t indicated;    /* chimney NBLs with the drivers above */
     size_t frames_down, frames_up;
     uint64_t upload_all_us;
+    const void *resumed; /* the indication: it is told to every binding */
+    uint64_t resumed_us;
 };
 
 struct shadow_binding {
@@ -82,6 +84,13 @@ enum shadow_kind {
     SHADOW_KINDS
 };
 
+/* Received bytes that must be delivered next (V-109, V-114). */
+struct shadow_owed {
+    UCHAR *bytes; /* NULL: none */
+    ULONG length, at;
+    unsigned rule;
+};
+
 /* One per landing: with an intermediate driver a connection has two, one under the other. */
 struct shadow_object {
     struct table_entry entry; /* by NDIS_OFFLOAD_HANDLE */
@@ -91,12 +100,13 @@ struct shadow_object {
     enum shadow_layer layer;
     bool ipv6; /* paths */
     UCHAR type;
+    TCP_OFFLOAD_CONNECTION_STATE lent_state; /* of connections: when they were lent */
     struct shadow_adapter *adapter;
     struct shadow_binding *binding;
     struct shadow_object *parent; /* of a path its neighbor; NULL when not known */
     size_t dependents;
     UCHAR source[16], destination[16]; /* of paths: what fixed.path_state points at */
-    void *context; /* MiniportOffloadContext, once it is there */
+    void *context;                     /* MiniportOffloadContext, once it is there */
     /* As lent and updated since; empty classes have length 0. */
     union {
         UCHAR neighbor[sizeof(NEIGHBOR_OFFLOAD_STATE_CONST)];
@@ -136,11 +146,27 @@ struct shadow_object {
     ULONG wire_edge;  /* right edge it showed, the furthest */
     ULONG posted_seq; /* behind the last byte posted */
     ULONG tsval;      /* last sent */
+    unsigned posts;   /* receive calls, so far */
+    struct shadow_owed owed;
+    unsigned short_rule; /* a receive completed short: broken unless the peer has finished */
+    uint64_t short_us;
     /* TCP: events seen, and when */
     ULONG retrieve_reason; /* 0: none; a mandatory one is not replaced by an optional one */
     uint64_t retrieve_us;
-    bool aborted, peer_closed, host_closed, host_aborted, disconnect_failed;
+    bool aborted, peer_closed, host_closed, host_aborted;
+    ULONG disconnected, disconnect_failed; /* flags of those that succeeded, that failed */
     uint64_t aborted_us, backlog_us;
+    ULONG backlog;
+    unsigned small_steps; /* of the backlog, in close succession */
+    /* the numbers of these events; what came later has a greater one. 0: not yet */
+    unsigned long long stopped_at, peer_closed_at, host_closed_at, invalid_at;
+    /* the first send that failed; 0: none */
+    unsigned long long send_failed_at;
+    bool send_failed_partly, send_failed_short;
+    /* neighbors: when the host stack last knew of it, and what it said then (V-141) */
+    uint64_t reachable_us;
+    ULONG reachable_ticks;
+    struct list completing[SHADOW_KINDS]; /* call.completing, while such a call is in progress */
     bool breached;
 };
 
@@ -183,6 +209,7 @@ struct shadow_tree {
 
 struct shadow_buffer {
     ULONG length, offset; /* DataLength, DataOffset when posted */
+    const MDL *chain;
 };
 
 /* One per landing; the newest is found first. */
@@ -196,8 +223,16 @@ struct shadow_nbl {
     struct shadow_binding *binding;
     unsigned long long posting; /* call.id of the call that brings it */
     unsigned long long number;  /* counts up per verifier: posting order */
+    const void *thread;         /* that posted it */
     ULONG flags;                /* disconnect */
     bool no_push, with_initiate;
+    bool first;     /* of its list */
+    bool refused;   /* by NDIS: it comes back from there */
+    bool went_down; /* the intermediate driver that has it passed it on */
+    bool done;      /* it is in the completion that is being looked at */
+    bool hashed, breached;
+    uint64_t hash;   /* of its data, where its owner posted it */
+    unsigned again;  /* rule that another completion of it breaks; 0: its kind's */
     ULONG prefilled; /* TcpReceiveBytesTransferred */
     ULONG length;    /* of all its buffers */
     ULONG end_seq;   /* sends: behind its last byte */
@@ -218,15 +253,28 @@ struct call {
     struct shadow_binding *binding; /* NULL: a call that has none */
     struct shadow_object *object;   /* of data calls and events; NULL: unknown handle */
     struct shadow_tree *tree;       /* of state operations and completions */
-    const void *root; /* of requests for an OID: the request */
+    const void *root;               /* of requests for an OID: the request */
     const void *object_key;
     bool answered; /* a request that completed inside the call */
     uint64_t started_us;
     NET_BUFFER_LIST *nbl; /* the first; after the call only a name */
     ULONG length;         /* receive indications: bytes offered */
+    bool up, by_ndis;
+    unsigned posts;         /* receive indications: of the object, before */
+    struct list completing; /* objects this call completes something of */
+    ULONG *answer, unasked; /* neighbor queries: where it is expected, and what stood there */
+    uint64_t breached[4];   /* rules broken at this call or inside it, a bit each */
 };
 
 /* ---- the verifier ---- */
+
+/* What is no more, for a while: who comes too late, and with what. */
+#define SHADOW_GRAVES 64
+struct shadow_grave {
+    const void *what;
+    unsigned rule; /* that its reappearance breaks */
+    const struct shadow_driver *below, *above;
+};
 
 struct verifier {
     struct observer observer;
@@ -238,6 +286,9 @@ struct verifier {
     unsigned long long numbers;
     const void *completed[16]; /* roots of the last trees completed */
     unsigned completed_at;
+    struct shadow_grave object_graves[SHADOW_GRAVES], nbl_graves[SHADOW_GRAVES];
+    unsigned object_graves_at, nbl_graves_at;
+    bool blind;         /* out of memory: something is under way that is not known here */
     uint64_t looked_us; /* deadlines */
 };
 
@@ -250,7 +301,8 @@ struct family {
 };
 extern const struct family decode_family, registration_family, tree_family, complete_family,
     issue_family, send_family, receive_family, indicate_family, forward_family, disconnect_family,
-    event_family, terminate_family, intermediate_family, base_family, wire_family, track_family;
+    event_family, terminate_family, intermediate_family, base_family, wire_family,
+    track_data_family, track_family;
 
 /* ---- report.c ---- */
 
@@ -262,6 +314,11 @@ enum blame { BLAME_CALLER, BLAME_CALLEE };
  */
 void report(const struct call *call, unsigned rule, enum blame blame, const void *object,
             const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* What NDIS itself has noticed, by driver ("?": not known); object may be stale. */
+void report_ndis(struct verifier *verifier, unsigned rule, const char *driver, const void *object,
+                 const char *what);
+/* A new crossing: what NDIS says from here on does not repeat what was said at the last one. */
+void report_next(void);
 /* Without a call: of a deadline, or at the end. driver and adapter may be NULL. */
 void report_late(struct verifier *verifier, unsigned rule, const char *driver, const char *adapter,
                  const void *object, const char *format, ...) __attribute__((format(printf, 6, 7)));
@@ -282,6 +339,8 @@ struct shadow_nbl *shadow_nbl_add(struct verifier *verifier, const struct call *
 struct shadow_nbl *shadow_nbl_find(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
                                    enum shadow_kind kind, const struct shadow_binding *binding);
 void shadow_nbl_drop(struct verifier *verifier, struct shadow_nbl *nbl);
+/* NULL: it was never there, or long ago. */
+const struct shadow_grave *shadow_grave_find(const struct verifier *verifier, const void *what);
 void shadow_fini(struct verifier *verifier);
 
 /* false: no state type. */
@@ -313,6 +372,15 @@ const struct call *call_around(const struct call *call, enum crossing_op op);
 const struct call *call_with_id(const struct call *call, unsigned long long id);
 /* The call is NDIS's own, or NDIS completes what it refused. */
 bool call_by_ndis(const struct call *call);
+/* … or a driver passes that on, on the same stack. */
+bool call_for_ndis(const struct call *call);
+/* The innermost call in progress on this thread; NULL: none. */
+const struct call *call_current(void);
+/* Names this thread while it lives. */
+const void *call_thread(void);
+/* Marks a breach of rule at this call. true: it is the echo of one at a call around it, or inside
+ * it. */
+bool call_mark(const struct call *call, unsigned rule);
 /* Data calls and completions by kind; SHADOW_KINDS: the op is neither. */
 enum shadow_kind call_kind(enum crossing_op op, bool *completion);
 

@@ -7,7 +7,7 @@
  * TcpOffloadBytesTransferred of NBLs. The callee must overwrite all of these (V-033, V-052, V-055,
  * V-078, V-094).
  */
-#include "verifier/shadow.h"
+#include "verifier/nbls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +37,22 @@ chain_posted(struct verifier *verifier, const struct call *call, struct shadow_n
         struct shadow_nbl *shadow = shadow_nbl_add(verifier, call, nbl, SHADOW_SEND, node->object);
 
         if (shadow) {
+            shadow->posting = call->id;
             shadow->with_initiate = true;
             node->object->posted_seq += shadow->length;
             shadow->end_seq = node->object->posted_seq;
             shadow->info0 = nbl->NetBufferListInfo[TcpOffloadBytesTransferred];
+            nbl_note_posted(verifier, shadow, true);
         }
     }
+}
+
+/* V-141: HostReachabilityDelta says how long ago the host stack knew of it. */
+static void
+note_reachable(struct shadow_object *neighbor, uint64_t now_us)
+{
+    neighbor->reachable_us = now_us;
+    neighbor->reachable_ticks = neighbor->cached.neighbor.HostReachabilityDelta;
 }
 
 static void
@@ -57,12 +67,15 @@ node_issued(struct verifier *verifier, const struct call *call, struct shadow_no
         return;
     switch (call->op) {
     case CROSSING_INITIATE:
+        if (node->role == SHADOW_NEW && object->layer == SHADOW_NEIGHBOR)
+            note_reachable(object, call->started_us);
         if (node->role != SHADOW_NEW || object->layer != SHADOW_TCP)
             break;
         object->posted_seq = object->delegated.tcp.SndUna;
         chain_posted(verifier, call, node);
         object->chain_handed_over = !list_empty(&object->nbls[SHADOW_SEND]);
         object->buffered = object->delegated.tcp.BufferedData != NULL;
+        owed_chain(&object->owed, 114, object->delegated.tcp.BufferedData);
         break;
     case CROSSING_TERMINATE:
         object->life = SHADOW_TERMINATING;
@@ -132,6 +145,8 @@ updated(struct shadow_node *node)
         return;
     if (node->length[SHADOW_CACHED])
         memcpy(&object->cached, node->copy[SHADOW_CACHED], node->length[SHADOW_CACHED]);
+    if (node->length[SHADOW_CACHED] && object->layer == SHADOW_NEIGHBOR)
+        note_reachable(object, node->tree->started_us);
     if (object->layer == SHADOW_PATH && node->parent && node->parent->object &&
         node->parent->object->layer == SHADOW_NEIGHBOR) { /* relinked */
         if (object->parent)
@@ -159,6 +174,8 @@ node_completed(struct verifier *verifier, enum crossing_op request, struct shado
         break;
     case CROSSING_INVALIDATE:
         object->invalidates--;
+        if (good && !object->invalid_at)
+            object->invalid_at = verifier->numbers;
         break;
     case CROSSING_QUERY:
         object->queries--;
@@ -220,8 +237,10 @@ terminated_data(struct verifier *verifier, const struct call *call, struct shado
     for (NET_BUFFER_LIST *nbl = node->block->NetBufferListChain; nbl; nbl = nbl->Next) {
         struct shadow_nbl *shadow = shadow_nbl_find(verifier, nbl, SHADOW_SEND, call->binding);
 
-        if (shadow)
+        if (shadow) {
+            shadow->again = 147;
             shadow_nbl_drop(verifier, shadow);
+        }
     }
     if (!state || node->layer != SHADOW_TCP || node->block->Status != NDIS_STATUS_SUCCESS)
         return;
@@ -294,167 +313,7 @@ completion_returned(struct verifier *verifier, struct call *call)
     call->tree = NULL;
 }
 
-/* ---- data ---- */
-
-static void
-nbls_posted(struct verifier *verifier, struct call *call)
-{
-    bool completion;
-    enum shadow_kind kind = call_kind(call->op, &completion);
-
-    if (call->object)
-        call->object->calls[kind]++;
-    if (!call->object || call->crossing->veto != CROSSING_GO)
-        return;
-    if (kind == SHADOW_RECEIVE)
-        call->object->refused = false;
-    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
-        struct shadow_nbl *shadow = shadow_nbl_add(verifier, call, nbl, kind, call->object);
-
-        if (!shadow)
-            continue;
-        shadow->posting = call->id;
-        shadow->flags = call->crossing->code;
-        if (kind == SHADOW_SEND || kind == SHADOW_DISCONNECT)
-            shadow->end_seq = call->object->posted_seq += shadow->length;
-        shadow->no_push = nbl->NetBufferListInfo[TcpReceiveNoPush] != NULL;
-        shadow->prefilled = (ULONG)(ULONG_PTR)nbl->NetBufferListInfo[TcpReceiveBytesTransferred];
-        nbl->Status = SHADOW_POISON;
-        nbl->NetBufferListInfo[TcpOffloadBytesTransferred] = (PVOID)(LONG_PTR)SHADOW_POISON;
-    }
-}
-
-static void
-post_returned(struct verifier *verifier, struct call *call)
-{
-    bool completion;
-    enum shadow_kind kind = call_kind(call->op, &completion);
-    struct shadow_object *object = shadow_object_find(verifier, call->crossing->object);
-
-    if (object && object == call->object) /* or it went during the call */
-        object->calls[kind]--;
-}
-
-static void
-nbls_completed(struct verifier *verifier, struct call *call)
-{
-    bool completion;
-    enum shadow_kind kind = call_kind(call->op, &completion);
-
-    if (call->crossing->veto != CROSSING_GO)
-        return;
-    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
-        struct shadow_nbl *shadow = shadow_nbl_find(verifier, nbl, kind, call->binding);
-
-        if (!shadow)
-            continue;
-        if (kind == SHADOW_INDICATED)
-            shadow->adapter->indicated--;
-        if (kind == SHADOW_DISCONNECT && shadow->object && nbl->Status != NDIS_STATUS_SUCCESS)
-            shadow->object->disconnect_failed = true;
-        shadow_nbl_drop(verifier, shadow);
-    }
-}
-
-static void
-disconnect_posted(struct verifier *verifier, struct call *call)
-{
-    if (call->object && call->crossing->veto == CROSSING_GO) {
-        call->object->host_closed = true;
-        call->object->host_aborted |= call->crossing->code == TCP_DISCONNECT_ABORTIVE_CLOSE;
-    }
-    nbls_posted(verifier, call);
-}
-
-static void
-indicating(struct verifier *verifier, struct call *call)
-{
-    NET_BUFFER_LIST *nbl = call->crossing->nbls;
-
-    struct shadow_nbl *shadow;
-
-    if (call->object)
-        call->object->calls[SHADOW_INDICATED]++;
-    if (!nbl || call->crossing->veto != CROSSING_GO)
-        return;
-    shadow = shadow_nbl_add(verifier, call, nbl, SHADOW_INDICATED, call->object);
-    if (shadow) {
-        shadow->posting = call->id;
-        call->adapter->indicated++;
-    }
-    call->length = NET_BUFFER_LIST_FIRST_NB(nbl)
-                       ? NET_BUFFER_DATA_LENGTH(NET_BUFFER_LIST_FIRST_NB(nbl))
-                       : 0;
-}
-
-/* A refused NBL is the target's again; an accepted one may have been returned already. */
-static void
-indicated(struct verifier *verifier, struct call *call)
-{
-    struct shadow_object *object = shadow_object_find(verifier, call->crossing->object);
-    bool accepted = call->crossing->status == NDIS_STATUS_SUCCESS;
-    struct shadow_nbl *nbl;
-
-    if (object && object == call->object) {
-        object->calls[SHADOW_INDICATED]--;
-        object->refused = !accepted;
-    }
-    if (accepted && !call->crossing->refused)
-        return;
-    nbl = shadow_nbl_find(verifier, call->nbl, SHADOW_INDICATED, call->binding);
-    if (nbl && nbl->posting == call->id) {
-        call->adapter->indicated--;
-        shadow_nbl_drop(verifier, nbl);
-    }
-}
-
-/* ---- events, status, requests ---- */
-
-static bool
-mandatory(ULONG reason)
-{
-    return reason >= HardwareFailure && reason <= UploadRequested;
-}
-
-static void
-event(struct verifier *verifier, struct call *call)
-{
-    struct shadow_object *object = call->object;
-
-    if (!object)
-        return;
-    object->events++;
-    switch (call->crossing->code) {
-    case TcpIndicateRetrieve:
-        if (!mandatory(object->retrieve_reason)) {
-            object->retrieve_reason = call->crossing->info;
-            object->retrieve_us = call->started_us;
-        }
-        break;
-    case TcpIndicateAbort:
-        if (!object->aborted)
-            object->aborted_us = call->started_us;
-        object->aborted = true;
-        break;
-    case TcpIndicateDisconnect:
-        object->peer_closed = true;
-        break;
-    case TcpIndicateSendBacklogChange:
-        object->backlog_us = call->started_us;
-        break;
-    default:
-        break;
-    }
-}
-
-static void
-event_returned(struct verifier *verifier, struct call *call)
-{
-    struct shadow_object *object = shadow_object_find(verifier, call->crossing->object);
-
-    if (object && object == call->object)
-        object->events--;
-}
+/* ---- status, requests ---- */
 
 static void
 status(struct verifier *verifier, struct call *call)
@@ -473,6 +332,8 @@ status(struct verifier *verifier, struct call *call)
         adapter->paused_offload = true;
         break;
     case NDIS_STATUS_OFFLOAD_RESUME:
+        adapter->resumed = indication;
+        adapter->resumed_us = call->started_us;
         adapter->paused_offload = adapter->uploading_all = false;
         if (indication && indication->StatusBuffer &&
             indication->StatusBufferSize >= sizeof(adapter->capabilities))
@@ -481,6 +342,20 @@ status(struct verifier *verifier, struct call *call)
     default:
         break;
     }
+}
+
+static void
+attributes_set(struct verifier *verifier, struct call *call)
+{
+    const NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES *attributes = call->crossing->data;
+    struct shadow_adapter *adapter = call->adapter;
+
+    if (!adapter || !attributes ||
+        attributes->Header.Type != NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES ||
+        !attributes->DefaultTcpConnectionOffloadConfiguration)
+        return;
+    adapter->capabilities = *attributes->DefaultTcpConnectionOffloadConfiguration;
+    adapter->has_capabilities = true;
 }
 
 static void
@@ -528,18 +403,8 @@ const struct family track_family = {
                [CROSSING_UPDATE_COMPLETE] = request_completed,
                [CROSSING_INVALIDATE_COMPLETE] = request_completed,
                [CROSSING_QUERY_COMPLETE] = request_completed,
-               [CROSSING_TCP_SEND] = nbls_posted,
-               [CROSSING_TCP_RECEIVE] = nbls_posted,
-               [CROSSING_TCP_FORWARD] = nbls_posted,
-               [CROSSING_TCP_DISCONNECT] = disconnect_posted,
-               [CROSSING_TCP_SEND_COMPLETE] = nbls_completed,
-               [CROSSING_TCP_RECEIVE_COMPLETE] = nbls_completed,
-               [CROSSING_TCP_FORWARD_COMPLETE] = nbls_completed,
-               [CROSSING_TCP_DISCONNECT_COMPLETE] = nbls_completed,
-               [CROSSING_TCP_RECEIVE_RETURN] = nbls_completed,
-               [CROSSING_TCP_RECEIVE_INDICATE] = indicating,
-               [CROSSING_TCP_EVENT] = event,
                [CROSSING_STATUS] = status,
+               [CROSSING_SET_ATTRIBUTES] = attributes_set,
                [CROSSING_OID] = oid_issued,
                [CROSSING_OID_COMPLETE] = oid_completed},
     .after = {[CROSSING_INITIATE_COMPLETE] = completion_returned,
@@ -547,11 +412,5 @@ const struct family track_family = {
               [CROSSING_UPDATE_COMPLETE] = completion_returned,
               [CROSSING_INVALIDATE_COMPLETE] = completion_returned,
               [CROSSING_QUERY_COMPLETE] = completion_returned,
-              [CROSSING_TCP_SEND] = post_returned,
-              [CROSSING_TCP_RECEIVE] = post_returned,
-              [CROSSING_TCP_FORWARD] = post_returned,
-              [CROSSING_TCP_DISCONNECT] = post_returned,
-              [CROSSING_TCP_RECEIVE_INDICATE] = indicated,
-              [CROSSING_TCP_EVENT] = event_returned,
               [CROSSING_OID] = oid_returned},
 };

@@ -19,7 +19,8 @@ static const struct family *const families[] = {
     &decode_family,  &registration_family, &tree_family,    &complete_family,
     &issue_family,   &send_family,         &receive_family, &indicate_family,
     &forward_family, &disconnect_family,   &event_family,   &terminate_family,
-    &base_family,    &intermediate_family, &wire_family,    &track_family,
+    &base_family,    &intermediate_family, &wire_family,    &track_data_family,
+    &track_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
@@ -50,6 +51,43 @@ bool
 call_by_ndis(const struct call *call)
 {
     return !strcmp(call->crossing->from, "ndis");
+}
+
+bool
+call_for_ndis(const struct call *call)
+{
+    const struct call *outer = call->by_ndis ? NULL : call_around(call, call->op);
+
+    return call->by_ndis || (outer && outer->by_ndis);
+}
+
+const struct call *
+call_current(void)
+{
+    return depth && depth <= CALL_DEPTH ? &calls[depth - 1] : NULL;
+}
+
+const void *
+call_thread(void)
+{
+    return calls;
+}
+
+/*
+ * A driver in between passes on what it is given, so a breach shows at every landing it crosses: as
+ * a call inside the call where it was seen first, or around it.
+ */
+bool
+call_mark(const struct call *call, unsigned rule)
+{
+    uint64_t bit = 1ull << rule % 64;
+    bool before = false;
+
+    for (struct call *at = &calls[call - calls]; rule && at; at = at->outer) {
+        before |= (at->breached[rule / 64 % 4] & bit) != 0;
+        at->breached[rule / 64 % 4] |= bit;
+    }
+    return before;
 }
 
 enum shadow_kind
@@ -107,7 +145,10 @@ enter(struct verifier *verifier, struct crossing *crossing)
                           .root = crossing->blocks,
                           .object_key = crossing->object,
                           .nbl = crossing->nbls,
-                          .started_us = crossing->now_us};
+                          .started_us = crossing->now_us,
+                          .up = crossing->up,
+                          .by_ndis = !strcmp(crossing->from, "ndis")};
+    list_init(&call->completing);
     if (crossing->miniport)
         call->adapter = shadow_adapter(verifier, crossing);
     if (crossing->binding)
@@ -173,6 +214,7 @@ on_crossing(void *arg, struct crossing *crossing)
     struct call *call;
 
     mtx_lock(&verifier->lock);
+    report_next();
     call = crossing->after ? leave(crossing) : enter(verifier, crossing);
     if (!crossing->after)
         verifier->counts.crossings++;
@@ -242,7 +284,7 @@ on_breach(void *arg, unsigned rule, const char *driver, const void *object, cons
     struct verifier *verifier = arg;
 
     mtx_lock(&verifier->lock);
-    report_late(verifier, rule, driver, NULL, object, "%s", what);
+    report_ndis(verifier, rule, driver, object, what);
     mtx_unlock(&verifier->lock);
 }
 
