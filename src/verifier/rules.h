@@ -87,23 +87,23 @@
     RULE(71, "H", E, UNCHECKED("not yet"), "Before an initiate: sends a pending ACK, stops delayed-ACK, push and SWS timers, gives -1 for timers that do not run.", "G:delayed-acknowledgement-timer and siblings") \
     RULE(72, "H", E, UNCHECKED("not yet"), "Both reachability deltas are equal when a neighbor is offloaded.", "G:making-a-neighborreachabilityquery-indication") \
     /* Sending */ \
-    RULE(73, "T", E, UNCHECKED("not yet"), "Send returns PENDING and accepts everything.", "D:w_tcp_offload_send_handler") \
-    RULE(74, "T", E, UNCHECKED("not yet"), "Each NBL completes exactly once, not inside the call that posted it.", "D:w_tcp_offload_send_handler") \
-    RULE(75, "T", E, UNCHECKED("not yet"), "In posting order per connection (what arrives after the decision to upload may overtake).", "D:w_tcp_offload_send_handler") \
-    RULE(76, "T", C, UNCHECKED("not yet"), "Bytes leave in posting order.", "D:w_tcp_offload_send_handler") \
+    RULE(73, "T", E, CHECKED, "Send returns PENDING and accepts everything.", "D:w_tcp_offload_send_handler") \
+    RULE(74, "T", E, CHECKED, "Each NBL completes exactly once, not inside the call that posted it.", "D:w_tcp_offload_send_handler") \
+    RULE(75, "T", E, CHECKED, "In posting order per connection (what arrives after the decision to upload may overtake).", "D:w_tcp_offload_send_handler") \
+    RULE(76, "T", C, UNCHECKED("needs the frames"), "Bytes leave in posting order.", "D:w_tcp_offload_send_handler") \
     RULE(77, "T", C, CHECKED, "SUCCESS only when the peer has acknowledged every byte.", "D:ndis_tcp_offload_send_complete") \
-    RULE(78, "T", E, UNCHECKED("not yet"), "Before completing: Status, the count of acknowledged bytes, each NET_BUFFER advanced by it, MDLs not freed.", "D:ndis_tcp_offload_send_complete") \
-    RULE(79, "T", E, UNCHECKED("not yet"), "After a failed NBL the rest of its list fails, and none of it is sent.", "D:ndis_tcp_offload_send_complete") \
-    RULE(80, "T", E, UNCHECKED("not yet"), "At most one NBL of a failing list is partly sent.", "D:ndis_tcp_offload_send_complete") \
-    RULE(81, "T", E, UNCHECKED("not yet"), "SUCCESS, REQUEST_ABORTED (reset, either way) or UPLOAD_IN_PROGRESS; from an intermediate driver also V-086's.", "D:ndis_tcp_offload_send_complete") \
-    RULE(82, "H", E, UNCHECKED("not yet"), "One send call per connection at a time.", "D:w_tcp_offload_send_handler") \
-    RULE(83, "H", E, UNCHECKED("not yet"), "NBLs in locked memory, at least one NET_BUFFER, lengths that fit their MDLs.", "D:w_tcp_offload_send_handler") \
-    RULE(84, "H", E, UNCHECKED("not yet"), "No send on a connection that is not offloaded, on its way, or asked to terminate or disconnect.", "G:processing-events-that-occur-during-an-offload") \
-    RULE(85, "H", E, UNCHECKED("not yet"), "Leaves NBLs alone until they complete.", "D:w_tcp_offload_send_handler") \
-    RULE(86, "I", E, UNCHECKED("not yet"), "Out of memory: REQUEST_UPLOAD on the first NBL, UPLOAD_REQUESTED on the rest, nothing goes down.", "D:ndis_tcp_offload_send_complete") \
-    RULE(87, "T", E, UNCHECKED("not yet"), "Queues with MiniportReserved; ProtocolReserved and Context stay as they are.", "D:w_tcp_offload_send_handler") \
-    RULE(88, "T", W, UNCHECKED("not yet"), "PSH at the end of an NBL.", "D:w_tcp_offload_send_handler") \
-    RULE(89, "T", C, UNCHECKED("not yet"), "A chain given at initiate: head and tail are in it; before SndUna nothing is resent, up to SndNxt is in flight, up to SndMax goes first.", "G:handling-outstanding-send-data-during-and-after…") \
+    RULE(78, "T", E, CHECKED, "Before completing: Status, the count of acknowledged bytes, each NET_BUFFER advanced by it, MDLs not freed.", "D:ndis_tcp_offload_send_complete") \
+    RULE(79, "T", E, CHECKED, "After a failed NBL the rest of its list fails, and none of it is sent.", "D:ndis_tcp_offload_send_complete") \
+    RULE(80, "T", E, CHECKED, "At most one NBL of a failing list is partly sent.", "D:ndis_tcp_offload_send_complete") \
+    RULE(81, "T", E, CHECKED, "SUCCESS, REQUEST_ABORTED (reset, either way) or UPLOAD_IN_PROGRESS; from an intermediate driver also V-086's.", "D:ndis_tcp_offload_send_complete") \
+    RULE(82, "H", E, CHECKED, "One send call per connection at a time.", "D:w_tcp_offload_send_handler") \
+    RULE(83, "H", E, CHECKED, "NBLs in locked memory, at least one NET_BUFFER, lengths that fit their MDLs.", "D:w_tcp_offload_send_handler") \
+    RULE(84, "H", E, CHECKED, "No send on a connection that is not offloaded, on its way, or asked to terminate or disconnect.", "G:processing-events-that-occur-during-an-offload") \
+    RULE(85, "H", E, CHECKED, "Leaves NBLs alone until they complete.", "D:w_tcp_offload_send_handler") \
+    RULE(86, "I", E, CHECKED, "Out of memory: REQUEST_UPLOAD on the first NBL, UPLOAD_REQUESTED on the rest, nothing goes down.", "D:ndis_tcp_offload_send_complete") \
+    RULE(87, "T", E, CHECKED, "Queues with MiniportReserved; ProtocolReserved and Context stay as they are.", "D:w_tcp_offload_send_handler") \
+    RULE(88, "T", W, UNCHECKED("needs the frames"), "PSH at the end of an NBL.", "D:w_tcp_offload_send_handler") \
+    RULE(89, "T", C, UNCHECKED("needs the frames, except for where head and tail are"), "A chain given at initiate: head and tail are in it; before SndUna nothing is resent, up to SndNxt is in flight, up to SndMax goes first.", "G:handling-outstanding-send-data-during-and-after…") \
     /* Posting receives */ \
     RULE(90, "T", E, UNCHECKED("not yet"), "Receive returns PENDING.", "D:w_tcp_offload_receive_handler") \
     RULE(91, "T", E, UNCHECKED("not yet"), "Each request, of zero length too, completes exactly once.", "D:ndis_tcp_offload_receive_indicate") \
