@@ -105,21 +105,21 @@
     RULE(88, "T", W, UNCHECKED("needs the frames"), "PSH at the end of an NBL.", "D:w_tcp_offload_send_handler") \
     RULE(89, "T", C, UNCHECKED("needs the frames, except for where head and tail are"), "A chain given at initiate: head and tail are in it; before SndUna nothing is resent, up to SndNxt is in flight, up to SndMax goes first.", "G:handling-outstanding-send-data-during-and-after…") \
     /* Posting receives */ \
-    RULE(90, "T", E, UNCHECKED("not yet"), "Receive returns PENDING.", "D:w_tcp_offload_receive_handler") \
-    RULE(91, "T", E, UNCHECKED("not yet"), "Each request, of zero length too, completes exactly once.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(92, "T", E, UNCHECKED("not yet"), "First in, first out, per connection.", "D:ndis_tcp_offload_receive_complete") \
-    RULE(93, "T", E, UNCHECKED("not yet"), "Data in stream order.", "D:w_tcp_offload_receive_handler") \
-    RULE(94, "T", E, UNCHECKED("not yet"), "Completion sets Status and the count, advances by it, and the count fits.", "D:ndis_tcp_offload_receive_complete") \
-    RULE(95, "T", E, UNCHECKED("not yet"), "SUCCESS, REQUEST_ABORTED, UPLOAD_IN_PROGRESS, or INVALID_STATE after a disconnect was indicated.", "D:ndis_tcp_offload_receive_complete") \
-    RULE(96, "T", E, UNCHECKED("not yet"), "No completion inside a completion of the same connection.", "D:ndis_tcp_offload_receive_complete") \
-    RULE(97, "T", E, UNCHECKED("not yet"), "Completions and indications of a connection one at a time.", "G:delivery-algorithm") \
-    RULE(98, "T", E, UNCHECKED("not yet"), "Posted buffers before indications.", "G:posting-and-completing-receive-requests") \
-    RULE(99, "T", E, UNCHECKED("not yet"), "A non-push request completes full, whatever PSH says, or when the connection ends, aborts or goes up.", "D:w_tcp_offload_receive_handler") \
-    RULE(100, "T", E, UNCHECKED("not yet"), "A push request completes full at once, in part by timer or PSH, or when the connection ends, aborts or goes up.", "D:w_tcp_offload_receive_handler") \
-    RULE(101, "T", W, UNCHECKED("not yet"), "The push timer starts with the first byte (at once when bytes were prefilled) and restarts with new data.", "G:push-timer") \
-    RULE(102, "H", E, UNCHECKED("not yet"), "One post per connection at a time, one NET_BUFFER per NBL.", "D:w_tcp_offload_receive_handler") \
-    RULE(103, "H", W, UNCHECKED("not yet"), "Prefilled bytes only in non-push requests.", "G:posting-and-completing-receive-requests") \
-    RULE(104, "H", E, UNCHECKED("not yet"), "No post after asking for a terminate.", "G:handling-send-requests-during-a-terminate…") \
+    RULE(90, "T", E, CHECKED, "Receive returns PENDING.", "D:w_tcp_offload_receive_handler") \
+    RULE(91, "T", E, CHECKED, "Each request, of zero length too, completes exactly once.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(92, "T", E, CHECKED, "First in, first out, per connection.", "D:ndis_tcp_offload_receive_complete") \
+    RULE(93, "T", E, UNCHECKED("needs the frames"), "Data in stream order.", "D:w_tcp_offload_receive_handler") \
+    RULE(94, "T", E, CHECKED, "Completion sets Status and the count, advances by it, and the count fits.", "D:ndis_tcp_offload_receive_complete") \
+    RULE(95, "T", E, CHECKED, "SUCCESS, REQUEST_ABORTED, UPLOAD_IN_PROGRESS, or INVALID_STATE after a disconnect was indicated.", "D:ndis_tcp_offload_receive_complete") \
+    RULE(96, "T", E, CHECKED, "No completion inside a completion of the same connection.", "D:ndis_tcp_offload_receive_complete") \
+    RULE(97, "T", E, CHECKED, "Completions and indications of a connection one at a time.", "G:delivery-algorithm") \
+    RULE(98, "T", E, UNCHECKED("whoever breaks it breaks V-106"), "Posted buffers before indications.", "G:posting-and-completing-receive-requests") \
+    RULE(99, "T", E, CHECKED, "A non-push request completes full, whatever PSH says, or when the connection ends, aborts or goes up.", "D:w_tcp_offload_receive_handler") \
+    RULE(100, "T", E, UNCHECKED("PSH and the timer need the frames; an empty completion is seen"), "A push request completes full at once, in part by timer or PSH, or when the connection ends, aborts or goes up.", "D:w_tcp_offload_receive_handler") \
+    RULE(101, "T", W, UNCHECKED("needs the frames"), "The push timer starts with the first byte (at once when bytes were prefilled) and restarts with new data.", "G:push-timer") \
+    RULE(102, "H", E, CHECKED, "One post per connection at a time, one NET_BUFFER per NBL.", "D:w_tcp_offload_receive_handler") \
+    RULE(103, "H", W, CHECKED, "Prefilled bytes only in non-push requests.", "G:posting-and-completing-receive-requests") \
+    RULE(104, "H", E, CHECKED, "No post after asking for a terminate.", "G:handling-send-requests-during-a-terminate…") \
     /* Indicating receives */ \
     RULE(105, "T", E, UNCHECKED("not yet"), "One NBL, one NET_BUFFER, status SUCCESS, never RESOURCES.", "D:ndis_tcp_offload_receive_indicate") \
     RULE(106, "T", E, UNCHECKED("not yet"), "Not while requests are posted.", "D:ndis_tcp_offload_receive_indicate") \
