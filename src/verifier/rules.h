@@ -121,18 +121,18 @@
     RULE(103, "H", W, CHECKED, "Prefilled bytes only in non-push requests.", "G:posting-and-completing-receive-requests") \
     RULE(104, "H", E, CHECKED, "No post after asking for a terminate.", "G:handling-send-requests-during-a-terminate…") \
     /* Indicating receives */ \
-    RULE(105, "T", E, UNCHECKED("not yet"), "One NBL, one NET_BUFFER, status SUCCESS, never RESOURCES.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(106, "T", E, UNCHECKED("not yet"), "Not while requests are posted.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(107, "T", E, UNCHECKED("not yet"), "Not before the initiate's completion call has returned.", "G:processing-events-that-occur-during-an-offload") \
-    RULE(108, "T", E, UNCHECKED("not yet"), "Refused data waits until something is posted.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(109, "T", E, UNCHECKED("not yet"), "Accepted: the NBL is the host stack's until returned. Refused, in whole or in part: it is the target's again, the rest stays buffered.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(110, "HN", E, UNCHECKED("not yet"), "BytesConsumed is the length on success, 0 on refusal, in between otherwise.", "D:ndis_tcp_offload_receive_indicate") \
-    RULE(111, "H", E, UNCHECKED("not yet"), "Returns every accepted NBL once, and no refused one.", "D:w_tcp_offload_receive_return_handler") \
-    RULE(112, "T", E, UNCHECKED("not yet"), "ReceiveReturn succeeds, synchronously, for a mixed list too.", "D:w_tcp_offload_receive_return_handler") \
-    RULE(113, "T", E, UNCHECKED("not yet"), "No halt while indicated NBLs are out.", "D:w_tcp_offload_receive_return_handler") \
-    RULE(114, "T", E, UNCHECKED("not yet"), "BufferedData of an initiate: copied before completion, delivered before anything newer, not indicated before a post.", "G:handling-buffered-receive-data-during-and-after…") \
-    RULE(115, "H", W, UNCHECKED("not yet"), "BufferedData ends at RcvNxt.", "as V-114") \
-    RULE(116, "T", C, UNCHECKED("not yet"), "IP options, fragments, ARP, ICMP, RIP, SYN in TIME_WAIT and data in CLOSED go to the regular path.", "G:handling-the-reception-of-packets-in-which-ip-options… and siblings") \
+    RULE(105, "T", E, CHECKED, "One NBL, one NET_BUFFER, status SUCCESS, never RESOURCES.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(106, "T", E, CHECKED, "Not while requests are posted.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(107, "T", E, CHECKED, "Not before the initiate's completion call has returned.", "G:processing-events-that-occur-during-an-offload") \
+    RULE(108, "T", E, CHECKED, "Refused data waits until something is posted.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(109, "T", E, CHECKED, "Accepted: the NBL is the host stack's until returned. Refused, in whole or in part: it is the target's again, the rest stays buffered.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(110, "HN", E, CHECKED, "BytesConsumed is the length on success, 0 on refusal, in between otherwise.", "D:ndis_tcp_offload_receive_indicate") \
+    RULE(111, "H", E, CHECKED, "Returns every accepted NBL once, and no refused one.", "D:w_tcp_offload_receive_return_handler") \
+    RULE(112, "T", E, CHECKED, "ReceiveReturn succeeds, synchronously, for a mixed list too.", "D:w_tcp_offload_receive_return_handler") \
+    RULE(113, "T", E, CHECKED, "No halt while indicated NBLs are out.", "D:w_tcp_offload_receive_return_handler") \
+    RULE(114, "T", E, CHECKED, "BufferedData of an initiate: copied before completion, delivered before anything newer, not indicated before a post.", "G:handling-buffered-receive-data-during-and-after…") \
+    RULE(115, "H", W, UNCHECKED("needs the frames"), "BufferedData ends at RcvNxt.", "as V-114") \
+    RULE(116, "T", C, UNCHECKED("needs the frames"), "IP options, fragments, ARP, ICMP, RIP, SYN in TIME_WAIT and data in CLOSED go to the regular path.", "G:handling-the-reception-of-packets-in-which-ip-options… and siblings") \
     /* Forwarding */ \
     RULE(117, "T", E, UNCHECKED("not yet"), "Forward returns PENDING; each NBL completes once with a status.", "D:w_tcp_offload_forward_handler") \
     RULE(118, "H", E, UNCHECKED("not yet"), "One segment per NBL, starting at its TCP header.", "D:w_tcp_offload_forward_handler") \
