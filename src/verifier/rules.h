@@ -134,9 +134,9 @@
     RULE(115, "H", W, UNCHECKED("needs the frames"), "BufferedData ends at RcvNxt.", "as V-114") \
     RULE(116, "T", C, UNCHECKED("needs the frames"), "IP options, fragments, ARP, ICMP, RIP, SYN in TIME_WAIT and data in CLOSED go to the regular path.", "G:handling-the-reception-of-packets-in-which-ip-options… and siblings") \
     /* Forwarding */ \
-    RULE(117, "T", E, UNCHECKED("not yet"), "Forward returns PENDING; each NBL completes once with a status.", "D:w_tcp_offload_forward_handler") \
-    RULE(118, "H", E, UNCHECKED("not yet"), "One segment per NBL, starting at its TCP header.", "D:w_tcp_offload_forward_handler") \
-    RULE(119, "H", E, UNCHECKED("not yet"), "Not while the connection is on its way, either way.", "D:w_tcp_offload_forward_handler") \
+    RULE(117, "T", E, CHECKED, "Forward returns PENDING; each NBL completes once with a status.", "D:w_tcp_offload_forward_handler") \
+    RULE(118, "H", E, CHECKED, "One segment per NBL, starting at its TCP header.", "D:w_tcp_offload_forward_handler") \
+    RULE(119, "H", E, CHECKED, "Not while the connection is on its way, either way.", "D:w_tcp_offload_forward_handler") \
     /* Disconnecting */ \
     RULE(120, "T", E, UNCHECKED("not yet"), "Disconnect returns PENDING; its one NBL completes once.", "D:w_tcp_offload_disconnect_handler") \
     RULE(121, "T", C, CHECKED, "RST only for an abortive disconnect.", "D:w_tcp_offload_disconnect_handler") \
