@@ -138,16 +138,16 @@
     RULE(118, "H", E, CHECKED, "One segment per NBL, starting at its TCP header.", "D:w_tcp_offload_forward_handler") \
     RULE(119, "H", E, CHECKED, "Not while the connection is on its way, either way.", "D:w_tcp_offload_forward_handler") \
     /* Disconnecting */ \
-    RULE(120, "T", E, UNCHECKED("not yet"), "Disconnect returns PENDING; its one NBL completes once.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(120, "T", E, CHECKED, "Disconnect returns PENDING; its one NBL completes once.", "D:w_tcp_offload_disconnect_handler") \
     RULE(121, "T", C, CHECKED, "RST only for an abortive disconnect.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(122, "H", E, UNCHECKED("not yet"), "Abortive carries no data; exactly one of the two flags.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(123, "T", E, UNCHECKED("not yet"), "Abortive: sends complete REQUEST_ABORTED first; no more ACKs, nothing received.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(124, "T", E, UNCHECKED("not yet"), "Graceful: earlier sends first, data, FIN; SUCCESS when both are acknowledged; bytes reported and advanced.", "D:ndis_tcp_offload_disconnect_complete") \
-    RULE(125, "T", E, UNCHECKED("not yet"), "The completion carries no send NBLs.", "D:ndis_tcp_offload_disconnect_complete") \
-    RULE(126, "T", E, UNCHECKED("not yet"), "Fails only when uploading or aborted.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(127, "H", E, UNCHECKED("not yet"), "Does not repeat a failed one.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(128, "T", C, UNCHECKED("not yet"), "The receive half stays open after our FIN.", "D:w_tcp_offload_disconnect_handler") \
-    RULE(129, "T", E, UNCHECKED("not yet"), "Resources stay until terminate.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(122, "H", E, CHECKED, "Abortive carries no data; exactly one of the two flags.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(123, "T", E, CHECKED, "Abortive: sends complete REQUEST_ABORTED first; no more ACKs, nothing received.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(124, "T", E, CHECKED, "Graceful: earlier sends first, data, FIN; SUCCESS when both are acknowledged; bytes reported and advanced.", "D:ndis_tcp_offload_disconnect_complete") \
+    RULE(125, "T", E, CHECKED, "The completion carries no send NBLs.", "D:ndis_tcp_offload_disconnect_complete") \
+    RULE(126, "T", E, CHECKED, "Fails only when uploading or aborted.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(127, "H", E, CHECKED, "Does not repeat a failed one.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(128, "T", C, UNCHECKED("needs the frames"), "The receive half stays open after our FIN.", "D:w_tcp_offload_disconnect_handler") \
+    RULE(129, "T", E, CHECKED, "Resources stay until terminate.", "D:w_tcp_offload_disconnect_handler") \
     /* Events */ \
     RULE(130, "T", E, UNCHECKED("not yet"), "Names a handle that NDIS gave and that lives.", "D:ndis_tcp_offload_event_indicate") \
     RULE(131, "T", E, UNCHECKED("not yet"), "Type and reason in range, one connection per call, none for paths and neighbors.", "D:ndis_tcp_offload_event_indicate") \
