@@ -149,21 +149,21 @@
     RULE(128, "T", C, UNCHECKED("needs the frames"), "The receive half stays open after our FIN.", "D:w_tcp_offload_disconnect_handler") \
     RULE(129, "T", E, CHECKED, "Resources stay until terminate.", "D:w_tcp_offload_disconnect_handler") \
     /* Events */ \
-    RULE(130, "T", E, UNCHECKED("not yet"), "Names a handle that NDIS gave and that lives.", "D:ndis_tcp_offload_event_indicate") \
-    RULE(131, "T", E, UNCHECKED("not yet"), "Type and reason in range, one connection per call, none for paths and neighbors.", "D:ndis_tcp_offload_event_indicate") \
-    RULE(132, "T", E, UNCHECKED("not yet"), "Disconnect after the FIN and when all data is consumed, once.", "D:ndis_tcp_offload_event_indicate") \
-    RULE(133, "T", E, UNCHECKED("not yet"), "Abort only for an acceptable RST or failed hardware; then outstanding I/O completes REQUEST_ABORTED.", "G:responding-to-the-reception-of-a-fin-or-rst-segment") \
-    RULE(134, "T", E, UNCHECKED("not yet"), "No retrieve with an optional reason in FIN_WAIT_1/2 or CLOSE_WAIT.", "D:ndis_tcp_offload_event_indicate") \
-    RULE(135, "T", E, UNCHECKED("not yet"), "After an optional reason the connection works on; after a mandatory one it stops.", "D:ndis_tcp_offload_event_indicate") \
-    RULE(136, "T", W, UNCHECKED("not yet"), "Backlog events are throttled.", "D:ndis_tcp_offload_event_indicate") \
-    RULE(137, "T", W, UNCHECKED("not yet"), "No indication of any kind while an initiate is in progress.", "G:processing-events-that-occur-during-an-offload") \
-    RULE(138, "T", C, UNCHECKED("not yet"), "Urgent data: retrieve, no more ACKs, delivered on the regular path after the terminate.", "G:handling-the-reception-of-urgent-data") \
-    RULE(139, "T", W, UNCHECKED("not yet"), "TimeoutExpiration when retransmissions, probes or FIN_WAIT_2 run out.", "G:persist-timer, G:fin-wait-2-timer") \
-    RULE(140, "T", C, UNCHECKED("not yet"), "After an invalidate: InvalidState, or wait; nothing is sent on what depends on it (R-42).", "D:w_invalidate_offload_handler") \
-    RULE(141, "T", E, UNCHECKED("not yet"), "NeighborReachabilityQuery when both ages are over NceStaleTicks, and not again before they are; one block, no dependents, SUCCESS.", "G:making-a-neighborreachabilityquery-indication") \
-    RULE(142, "H", E, UNCHECKED("not yet"), "Answers it before returning, keeps nothing.", "G:making-a-neighborreachabilityquery-indication") \
-    RULE(143, "T", W, UNCHECKED("not yet"), "UPLOAD_ALL, PAUSE, RESUME as status indications; RESUME only after one of the others.", "G:ndis-status-offload-resume and siblings") \
-    RULE(144, "T", E, UNCHECKED("not yet"), "Changes capabilities between PAUSE and RESUME only.", "D:ndis_tcp_connection_offload") \
+    RULE(130, "T", E, CHECKED, "Names a handle that NDIS gave and that lives.", "D:ndis_tcp_offload_event_indicate") \
+    RULE(131, "T", E, CHECKED, "Type and reason in range, one connection per call, none for paths and neighbors.", "D:ndis_tcp_offload_event_indicate") \
+    RULE(132, "T", E, CHECKED, "Disconnect after the FIN and when all data is consumed, once.", "D:ndis_tcp_offload_event_indicate") \
+    RULE(133, "T", E, CHECKED, "Abort only for an acceptable RST or failed hardware; then outstanding I/O completes REQUEST_ABORTED.", "G:responding-to-the-reception-of-a-fin-or-rst-segment") \
+    RULE(134, "T", E, CHECKED, "No retrieve with an optional reason in FIN_WAIT_1/2 or CLOSE_WAIT.", "D:ndis_tcp_offload_event_indicate") \
+    RULE(135, "T", E, CHECKED, "After an optional reason the connection works on; after a mandatory one it stops.", "D:ndis_tcp_offload_event_indicate") \
+    RULE(136, "T", W, CHECKED, "Backlog events are throttled.", "D:ndis_tcp_offload_event_indicate") \
+    RULE(137, "T", W, CHECKED, "No indication of any kind while an initiate is in progress.", "G:processing-events-that-occur-during-an-offload") \
+    RULE(138, "T", C, UNCHECKED("needs the frames"), "Urgent data: retrieve, no more ACKs, delivered on the regular path after the terminate.", "G:handling-the-reception-of-urgent-data") \
+    RULE(139, "T", W, UNCHECKED("needs the frames"), "TimeoutExpiration when retransmissions, probes or FIN_WAIT_2 run out.", "G:persist-timer, G:fin-wait-2-timer") \
+    RULE(140, "T", C, CHECKED, "After an invalidate: InvalidState, or wait; nothing is sent on what depends on it (R-42).", "D:w_invalidate_offload_handler") \
+    RULE(141, "T", E, CHECKED, "NeighborReachabilityQuery when both ages are over NceStaleTicks, and not again before they are; one block, no dependents, SUCCESS.", "G:making-a-neighborreachabilityquery-indication") \
+    RULE(142, "H", E, CHECKED, "Answers it before returning, keeps nothing.", "G:making-a-neighborreachabilityquery-indication") \
+    RULE(143, "T", W, CHECKED, "UPLOAD_ALL, PAUSE, RESUME as status indications; RESUME only after one of the others.", "G:ndis-status-offload-resume and siblings") \
+    RULE(144, "T", E, CHECKED, "Changes capabilities between PAUSE and RESUME only.", "D:ndis_tcp_connection_offload") \
     /* Terminating */ \
     RULE(145, "T", E, UNCHECKED("not yet"), "Everything else of the connection completes first; sends may be returned instead.", "D:ndismterminateoffloadcomplete") \
     RULE(146, "T", E, UNCHECKED("not yet"), "Indications in progress have returned.", "D:ndismterminateoffloadcomplete") \
