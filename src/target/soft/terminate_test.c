@@ -180,6 +180,7 @@ parent_first(void **state)
     struct rig_node node;
 
     start(0);
+    rig.careless = true; /* V-063, V-064 */
     rig_node_init(&node, NeighborOffloadDelegatedState, &conn.neighbor.handle);
     NdisTerminateOffload(rig.binding, &node.block);
     rig_turn(&rig);
@@ -199,6 +200,7 @@ static void
 never_terminated(void **state)
 {
     start(0);
+    rig.careless = true; /* V-064 */
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 100, .ack = RIG_SND, .len = 50});
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .len = 50});
     rig_turn(&rig);

@@ -368,6 +368,19 @@ set_parameters(struct rig *rig)
     assert_int_equal(NdisOidRequest(rig->binding, &rig->request), NDIS_STATUS_SUCCESS);
 }
 
+static void
+on_report(void *arg, const struct verifier_report *report)
+{
+    struct rig *rig = arg;
+
+    if (rig->careless && !strcmp(report->driver, "rig"))
+        return;
+    print_error("V-%03u%s %s at %s: %s\n", report->rule,
+                report->consequential ? " (consequential)" : "", report->driver, report->call,
+                report->seen);
+    rig->breaches++;
+}
+
 void
 rig_open(struct rig *rig, const struct house_option *options)
 {
@@ -378,6 +391,9 @@ rig_open(struct rig *rig, const struct house_option *options)
     assert_non_null(rig->loop);
     rig->wire = test_wire_create(rig->loop, on_out, rig);
     assert_int_equal(house_create(rig->loop, &rig->house), 0);
+    rig->verifier = verifier_create(&(struct verifier_options){.on_report = on_report, .arg = rig});
+    assert_non_null(rig->verifier);
+    house_attach_observer(rig->house, verifier_observer(rig->verifier));
     assert_int_equal(house_load(rig->house, "soft", soft_target_entry, NULL), 0);
     assert_int_equal(house_load(rig->house, "rig", rig_entry, rig), 0);
     assert_int_equal(house_add_adapter(rig->house, "soft", "a0", rig->wire, options), 0);
@@ -395,6 +411,9 @@ rig_close(struct rig *rig)
     rig_turn(rig);
     forget_out(rig);
     house_destroy(rig->house);
+    verifier_finish(rig->verifier);
+    verifier_destroy(rig->verifier);
+    assert_int_equal(rig->breaches, 0);
     forget_out(rig);
     test_wire_destroy(rig->wire);
     while (sys_loop_turn(rig->loop, false))

@@ -4,12 +4,14 @@
  * the test itself, segment by segment.
  *
  * What is heard is one line of words, in order: "initiated sent:ok:100 indicate:1448
- * event:disconnect frame:60".
+ * event:disconnect frame:60". The verifier watches: closing asserts that nobody broke a rule (the
+ * driver above may, if the test says so).
  */
 #ifndef TARGET_SOFT_TEST_RIG_H
 #define TARGET_SOFT_TEST_RIG_H
 
 #include "chimney/house.h"
+#include "chimney/verifier.h"
 #include "chimney/wire.h"
 #include "sys/loop.h"
 #include "target/soft/test_wire.h"
@@ -35,6 +37,9 @@ struct rig {
     struct sys_loop *loop;
     struct wire *wire;
     struct house *house;
+    struct verifier *verifier;
+    unsigned breaches;
+    bool careless; /* the driver above breaks rules on purpose */
     NDIS_HANDLE protocol, binding, pool, bind_context;
     NDIS_TCP_CONNECTION_OFFLOAD capabilities;
     NDIS_OID_REQUEST request;
