@@ -70,6 +70,9 @@ runs_end_where_homes_differ(void **state)
     NDIS_HANDLE pool = test_pool(stage);
     NET_BUFFER_LIST *all = test_nbls(pool, 8), *list = all, *nbl = all, *kept = NULL, *last = NULL;
     struct ndis_binding *home;
+    struct ndis_driver driver = {.name = "test"};
+    struct ndis_miniport miniport = {.driver = &driver};
+    struct ndis_adapter adapter = {.miniport = &miniport};
 
     for (unsigned i = 0; i < 8; i++, nbl = nbl->Next) {
         NET_BUFFER_LIST *next = nbl->Next;
@@ -80,18 +83,19 @@ runs_end_where_homes_differ(void **state)
         nbl->Next = next;
     }
     for (unsigned i = 0, at = 0; i < 4; i++) {
-        NET_BUFFER_LIST *run = ndis_home_run(&list, &home, "test");
+        NET_BUFFER_LIST *run = ndis_home_run(&list, &home, &adapter, "test", 74);
 
         assert_int_equal(test_count(run), runs[i]);
         assert_ptr_equal(home, &bindings[homes[at]]);
         at += runs[i];
         test_keep(&kept, &last, run);
     }
-    assert_null(ndis_home_run(&list, &home, "test"));
-    assert_ptr_equal(ndis_home_run(&kept, &home, "test"), all); /* one run: they share the rest */
+    assert_null(ndis_home_run(&list, &home, &adapter, "test", 74));
+    assert_ptr_equal(ndis_home_run(&kept, &home, &adapter, "test", 74),
+                     all); /* one run: they share the rest */
     assert_ptr_equal(home, &bindings[9]);
     assert_int_equal(test_count(all), 8);
-    assert_null(ndis_home_run(&all, &home, "test")); /* no home: said, and dropped */
+    assert_null(ndis_home_run(&all, &home, &adapter, "test", 74)); /* no home: said, and dropped */
     assert_null(all);
     assert_true(stage_logged(stage, "is not on its way anywhere"));
 }
