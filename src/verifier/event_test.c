@@ -425,6 +425,10 @@ static void
 set_capabilities(struct scene *scene, NDIS_TCP_CONNECTION_OFFLOAD *capabilities)
 {
     struct crossing crossing = kit_crossing(&scene->kit.landing, CROSSING_SET_ATTRIBUTES, true);
+    NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES general = {
+        .Header = {NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES,
+                   NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES_REVISION_1, sizeof(general)},
+    };
     NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES attributes = {
         .Header = {NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES,
                    NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES_REVISION_1, sizeof(attributes)},
@@ -432,15 +436,17 @@ set_capabilities(struct scene *scene, NDIS_TCP_CONNECTION_OFFLOAD *capabilities)
         .TcpConnectionOffloadHardwareCapabilities = capabilities,
     };
 
+    crossing.data = &general; /* V-189: in this order */
+    kit_before(&scene->kit, &crossing);
     crossing.data = &attributes;
     kit_before(&scene->kit, &crossing);
-    scene->kit.count = 0; /* it was initialised long ago; that is another test's */
 }
 
 static void
 a_resume_of_what_was_paused(void **state)
 {
-    NDIS_TCP_CONNECTION_OFFLOAD capabilities = {.SupportIPv4 = 1,
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities = {.Encapsulation = NDIS_ENCAPSULATION_IEEE_802_3,
+                                                .SupportIPv4 = 1,
                                                 .TcpConnectionOffloadCapacity = 10};
     struct scene scene;
 
@@ -460,7 +466,8 @@ a_resume_of_what_was_paused(void **state)
 static void
 capabilities_change_in_a_pause(void **state)
 {
-    NDIS_TCP_CONNECTION_OFFLOAD capabilities = {.SupportIPv4 = 1,
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities = {.Encapsulation = NDIS_ENCAPSULATION_IEEE_802_3,
+                                                .SupportIPv4 = 1,
                                                 .TcpConnectionOffloadCapacity = 10};
     struct scene scene;
 

@@ -312,7 +312,9 @@ initiate_returned(struct verifier *verifier, struct call *call)
 {
     const struct shadow_adapter *adapter = call->adapter;
 
-    if (adapter && !call->crossing->refused && !provides(adapter->driver))
+    /* attached later, nobody knows what was registered before */
+    if (adapter && adapter->driver->is_miniport && !call->crossing->refused &&
+        !provides(adapter->driver))
         report_late(verifier, 13, "ndis", adapter->name, NULL,
                     "an initiate reached %s, which has no chimney handlers", adapter->driver->name);
 }

@@ -327,6 +327,7 @@ regular_frames(void **state)
     NET_BUFFER_LIST_INFO(plain, TcpIpChecksumNetBufferListInfo) = checksum.Value;
     NET_BUFFER_LIST_NEXT_NBL(super) = plain;
     test_wire_block(rig.wire, true);
+    super->SourceHandle = plain->SourceHandle = rig.binding; /* V-184 */
     NdisSendNetBufferLists(rig.binding, super, NDIS_DEFAULT_PORT_NUMBER, 0);
     rig_expect(&rig, "");
     test_wire_block(rig.wire, false);

@@ -234,13 +234,17 @@ resets(void **state)
 static void
 the_regular_path_is_not_counted(void **state)
 {
+    NET_BUFFER_LIST *nbl;
+
     start(false, 0);
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .port = 77});
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .fragment = true});
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .bad_checksum = true});
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .bad_ip_checksum = true});
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .not_tcp = true});
-    NdisSendNetBufferLists(rig.binding, rig_nbl(&rig, 60, 0, 0), 0, 0);
+    nbl = rig_nbl(&rig, 60, 0, 0);
+    nbl->SourceHandle = rig.binding; /* V-184 */
+    NdisSendNetBufferLists(rig.binding, nbl, 0, 0);
     rig_turn(&rig);
     assert_int_equal(tcp_stats(false).InSegments, 0);
     assert_int_equal(ip_stats(false).InReceives, 0);
