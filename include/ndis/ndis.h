@@ -233,7 +233,23 @@ NDIS_API NET_BUFFER_LIST *NdisAllocateNetBufferAndNetBufferList(NDIS_HANDLE Pool
 NDIS_API VOID NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList);
 NDIS_API NET_BUFFER *NdisAllocateNetBuffer(NDIS_HANDLE PoolHandle, MDL *MdlChain, ULONG DataOffset,
                                            SIZE_T DataLength);
+/* From a pool with DataSize: a buffer with an MDL over that many bytes, all of them unused. */
+NDIS_API NET_BUFFER *NdisAllocateNetBufferMdlAndData(NDIS_HANDLE PoolHandle);
 NDIS_API VOID NdisFreeNetBuffer(NET_BUFFER *NetBuffer);
+
+#define NDIS_CLONE_FLAGS_RESERVED 0x00000001          /* OURS */
+#define NDIS_CLONE_FLAGS_USE_ORIGINAL_MDLS 0x00000002 /* OURS */
+
+/*
+ * The data are the original's, which must not be completed before its clones are freed; whoever
+ * clones counts them (ChildRefCount) and says whose they are (ParentNetBufferList). Info is not
+ * copied. A pool that is NULL is NDIS's own. Freed with the flags it was allocated with.
+ */
+NDIS_API NET_BUFFER_LIST *NdisAllocateCloneNetBufferList(NET_BUFFER_LIST *OriginalNetBufferList,
+                                                         NDIS_HANDLE NetBufferListPoolHandle,
+                                                         NDIS_HANDLE NetBufferPoolHandle,
+                                                         ULONG AllocateCloneFlags);
+NDIS_API VOID NdisFreeCloneNetBufferList(NET_BUFFER_LIST *CloneNetBufferList, ULONG FreeCloneFlags);
 
 /* A stack of contexts: freed in reverse order, each with the size it was allocated with. */
 NDIS_API NDIS_STATUS NdisAllocateNetBufferListContext(NET_BUFFER_LIST *NetBufferList,
@@ -246,6 +262,14 @@ NDIS_API NDIS_STATUS NdisRetreatNetBufferDataStart(NET_BUFFER *NetBuffer, ULONG 
                                                    NET_BUFFER_ALLOCATE_MDL *AllocateMdlHandler);
 NDIS_API VOID NdisAdvanceNetBufferDataStart(NET_BUFFER *NetBuffer, ULONG DataOffsetDelta,
                                             BOOLEAN FreeMdl, NET_BUFFER_FREE_MDL *FreeMdlHandler);
+/* All buffers of the list, or none of them. */
+NDIS_API NDIS_STATUS NdisRetreatNetBufferListDataStart(NET_BUFFER_LIST *NetBufferList,
+                                                       ULONG DataOffsetDelta, ULONG DataBackFill,
+                                                       NET_BUFFER_ALLOCATE_MDL *AllocateMdlHandler,
+                                                       NET_BUFFER_FREE_MDL *FreeMdlHandler);
+NDIS_API VOID NdisAdvanceNetBufferListDataStart(NET_BUFFER_LIST *NetBufferList,
+                                                ULONG DataOffsetDelta, BOOLEAN FreeMdl,
+                                                NET_BUFFER_FREE_MDL *FreeMdlMdlHandler);
 NDIS_API VOID NdisAdjustNetBufferCurrentMdl(NET_BUFFER *NetBuffer);
 NDIS_API NDIS_STATUS NdisCopyFromNetBufferToNetBuffer(NET_BUFFER *Destination,
                                                       ULONG DestinationOffset, ULONG BytesToCopy,

@@ -98,7 +98,7 @@ NdisRetreatNetBufferDataStart(NET_BUFFER *NetBuffer, ULONG DataOffsetDelta, ULON
             return NDIS_STATUS_RESOURCES;
         mdl->Next = NetBuffer->MdlChain;
         NetBuffer->MdlChain = mdl;
-        NetBuffer->DataOffset += size; /* a handler may give more than it was asked for */
+        NetBuffer->DataOffset += mdl->ByteCount; /* a handler may give more than asked for */
     }
     NetBuffer->DataOffset -= DataOffsetDelta;
     NetBuffer->stDataLength += DataOffsetDelta;
@@ -140,6 +140,55 @@ NdisAdvanceNetBufferDataStart(NET_BUFFER *NetBuffer, ULONG DataOffsetDelta, BOOL
     settle(NetBuffer);
     if (FreeMdl)
         free_unused(NetBuffer, FreeMdlHandler);
+}
+
+/* ---- all buffers of a list ---- */
+
+/* Takes a retreat back; NdisReserved[0] is the chain as it was. */
+static void
+undo_retreat(NET_BUFFER *nb, ULONG delta, NET_BUFFER_FREE_MDL *handler)
+{
+    MDL *added = nb->MdlChain;
+
+    nb->DataOffset += delta;
+    nb->stDataLength -= delta;
+    if (added != nb->NdisReserved[0]) {
+        nb->MdlChain = nb->NdisReserved[0];
+        nb->DataOffset -= added->ByteCount;
+        if (handler)
+            handler(added);
+        else
+            free(added);
+    }
+    NdisAdjustNetBufferCurrentMdl(nb);
+}
+
+NDIS_STATUS
+NdisRetreatNetBufferListDataStart(NET_BUFFER_LIST *NetBufferList, ULONG DataOffsetDelta,
+                                  ULONG DataBackFill, NET_BUFFER_ALLOCATE_MDL *AllocateMdlHandler,
+                                  NET_BUFFER_FREE_MDL *FreeMdlHandler)
+{
+    NDIS_STATUS status = NDIS_STATUS_SUCCESS;
+    NET_BUFFER *nb;
+
+    for (nb = NetBufferList->FirstNetBuffer; nb; nb = nb->Next) {
+        nb->NdisReserved[0] = nb->MdlChain;
+        status = NdisRetreatNetBufferDataStart(nb, DataOffsetDelta, DataBackFill,
+                                               AllocateMdlHandler);
+        if (status != NDIS_STATUS_SUCCESS)
+            break;
+    }
+    for (NET_BUFFER *done = NetBufferList->FirstNetBuffer; nb && done != nb; done = done->Next)
+        undo_retreat(done, DataOffsetDelta, FreeMdlHandler);
+    return status;
+}
+
+VOID
+NdisAdvanceNetBufferListDataStart(NET_BUFFER_LIST *NetBufferList, ULONG DataOffsetDelta,
+                                  BOOLEAN FreeMdl, NET_BUFFER_FREE_MDL *FreeMdlMdlHandler)
+{
+    for (NET_BUFFER *nb = NetBufferList->FirstNetBuffer; nb; nb = nb->Next)
+        NdisAdvanceNetBufferDataStart(nb, DataOffsetDelta, FreeMdl, FreeMdlMdlHandler);
 }
 
 /* ---- reading ---- */

@@ -108,6 +108,7 @@ house_destroy(struct house *house)
     while (!list_empty(&house->drivers))
         driver_unload(container_of(house->drivers.prev, struct ndis_driver, link));
     ndis_callbacks_sweep(house, NULL, "a driver");
+    ndis_clones_fini(house);
     ndis_pools_fini(house);
     graves_free(house);
     ndis_objects_fini(house);

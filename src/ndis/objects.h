@@ -263,6 +263,7 @@ struct house {
     struct ndis_object *free_objects;
     struct list pools, graves;
     struct list callbacks; /* heads of timers and work items */
+    NDIS_HANDLE clone_lists, clone_buffers; /* pools of clones that name none */
 };
 
 /* This thread is the loop's, and works for this house; the house is about to go. */
@@ -428,6 +429,7 @@ void ndis_callbacks_sweep(struct house *house, const struct sys_module *module, 
 void ndis_status_remembered(struct ndis_binding *binding);
 void ndis_oid_abort(struct ndis_binding *binding);
 void ndis_pools_fini(struct house *house);
+void ndis_clones_fini(struct house *house);
 
 /* ---- strings (string.c): names are ASCII here, UTF-16 there ---- */
 struct ndis_text {

@@ -43,10 +43,17 @@ struct nbl_element {
 struct nb_pool {
     struct ndis_head head;
     struct list link;
+    NET_BUFFER_POOL_PARAMETERS parameters;
     struct stock stock;
 };
 
-_Static_assert(offsetof(NET_BUFFER, Next) == 0 && offsetof(struct nbl_element, nbl.Next) == 0,
+struct nb_element {
+    NET_BUFFER nb;
+    MDL *mdl; /* of DataSize bytes behind it, if the pool has data */
+};
+
+_Static_assert(offsetof(struct nb_element, nb.Next) == 0 &&
+                   offsetof(struct nbl_element, nbl.Next) == 0,
                "the first word of what is not in use is free");
 
 #define ROUND16(bytes) (((unsigned)(bytes) + 15u) & ~15u)
@@ -194,28 +201,38 @@ NdisAllocateNetBufferPool(NDIS_HANDLE NdisHandle, NET_BUFFER_POOL_PARAMETERS con
     struct house *house = ndis_house_of(NdisHandle);
     struct nb_pool *pool;
 
-    if (!house || Parameters->DataSize)
+    if (!house)
         return NULL;
     pool = calloc(1, sizeof(*pool));
     if (!pool)
         return NULL;
     ndis_head_init(&pool->head, NDIS_MAGIC_NB_POOL, house);
+    pool->parameters = *Parameters;
     pool_enlist(house, &pool->link);
     return pool;
+}
+
+static void
+nb_element_free(struct nb_element *element)
+{
+    if (element->mdl)
+        NdisFreeMdl(element->mdl);
+    free(element);
 }
 
 static void
 nb_pool_close(struct nb_pool *pool, const char *how)
 {
     size_t out;
-    void **next, **nb = stock_close(&pool->stock, &out);
+    void **next, **element = stock_close(&pool->stock, &out);
 
     if (out)
-        ndis_breach(pool->head.house, 190, NULL, "NET_BUFFER pool %s with %zu buffers outside", how,
-                    out);
-    for (; nb; nb = next) {
-        next = *nb;
-        free(nb);
+        ndis_breach(pool->head.house, 190, NULL,
+                    "NET_BUFFER pool 0x%08x %s with %zu buffers outside", pool->parameters.PoolTag,
+                    how, out);
+    for (; element; element = next) {
+        next = *element;
+        nb_element_free((void *)element);
     }
     pool_bury(&pool->head, &pool->link);
 }
@@ -257,26 +274,77 @@ nb_set(NET_BUFFER *nb, NDIS_HANDLE pool, MDL *chain, ULONG offset, SIZE_T length
     NdisAdjustNetBufferCurrentMdl(nb);
 }
 
+/* An element and DataSize bytes behind it, which its MDL describes. */
+static struct nb_element *
+nb_element_new(const struct nb_pool *pool)
+{
+    ULONG data = pool->parameters.DataSize;
+    size_t head = ROUND16(sizeof(struct nb_element));
+    struct nb_element *element = aligned_alloc(16, head + ROUND16(data));
+
+    if (!element)
+        return NULL;
+    element->mdl = data ? NdisAllocateMdl(NULL, (char *)element + head, data) : NULL;
+    if (!data || element->mdl)
+        return element;
+    free(element);
+    return NULL;
+}
+
+static struct nb_element *
+nb_element_take(struct nb_pool *pool)
+{
+    struct nb_element *element = stock_take(&pool->stock);
+
+    if (!element && !(element = nb_element_new(pool)))
+        stock_missed(&pool->stock);
+    return element;
+}
+
 NET_BUFFER *
 NdisAllocateNetBuffer(NDIS_HANDLE PoolHandle, MDL *MdlChain, ULONG DataOffset, SIZE_T DataLength)
 {
     struct nb_pool *pool = ndis_checked(PoolHandle, NDIS_MAGIC_NB_POOL, "NdisAllocateNetBuffer");
-    NET_BUFFER *nb;
+    struct nb_element *element;
 
     if (!pool)
         return NULL;
-    nb = stock_take(&pool->stock);
-    if (!nb && !(nb = aligned_alloc(16, sizeof(*nb)))) {
-        stock_missed(&pool->stock);
+    if (pool->parameters.DataSize) {
+        log_error("NdisAllocateNetBuffer: not from a pool that has data");
         return NULL;
     }
-    nb_set(nb, pool, MdlChain, DataOffset, DataLength);
-    return nb;
+    element = nb_element_take(pool);
+    if (!element)
+        return NULL;
+    nb_set(&element->nb, pool, MdlChain, DataOffset, DataLength);
+    return &element->nb;
+}
+
+NET_BUFFER *
+NdisAllocateNetBufferMdlAndData(NDIS_HANDLE PoolHandle)
+{
+    struct nb_pool *pool = ndis_checked(PoolHandle, NDIS_MAGIC_NB_POOL,
+                                        "NdisAllocateNetBufferMdlAndData");
+    struct nb_element *element;
+
+    if (!pool)
+        return NULL;
+    if (!pool->parameters.DataSize) {
+        log_error("NdisAllocateNetBufferMdlAndData: not from a pool without data");
+        return NULL;
+    }
+    element = nb_element_take(pool);
+    if (!element)
+        return NULL;
+    /* All of it is unused: a retreat makes it data. */
+    nb_set(&element->nb, pool, element->mdl, pool->parameters.DataSize, 0);
+    return &element->nb;
 }
 
 VOID
 NdisFreeNetBuffer(NET_BUFFER *NetBuffer)
 {
+    struct nb_element *element = container_of(NetBuffer, struct nb_element, nb);
     struct nb_pool *pool = NetBuffer->NdisPoolHandle;
 
     if (!pool || (pool->head.magic != NDIS_MAGIC_NB_POOL && pool->head.magic != NDIS_MAGIC_GRAVE)) {
@@ -284,8 +352,8 @@ NdisFreeNetBuffer(NET_BUFFER *NetBuffer)
         return;
     }
     NetBuffer->NdisPoolHandle = NULL;
-    if (!stock_return(&pool->stock, NetBuffer))
-        free(NetBuffer);
+    if (!stock_return(&pool->stock, element))
+        nb_element_free(element);
 }
 
 /* ---- NET_BUFFER_LISTs ---- */
