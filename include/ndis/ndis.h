@@ -192,8 +192,8 @@ typedef union _NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO {
 
 #define NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1 1
 #define NET_BUFFER_POOL_PARAMETERS_REVISION_1 1
-#define NDIS_PROTOCOL_ID_DEFAULT 0x00 /* OURS */
-#define NDIS_PROTOCOL_ID_TCP_IP 0x02  /* OURS */
+#define NDIS_PROTOCOL_ID_DEFAULT 0x00
+#define NDIS_PROTOCOL_ID_TCP_IP 0x02
 #define MEMORY_ALLOCATION_ALIGNMENT 16
 
 typedef struct _NET_BUFFER_LIST_POOL_PARAMETERS {
@@ -341,10 +341,9 @@ typedef struct _NET_PNP_EVENT_NOTIFICATION {
     ULONG Flags;
 } NET_PNP_EVENT_NOTIFICATION, *PNET_PNP_EVENT_NOTIFICATION;
 
-/* Numbers OURS. */
 typedef enum _NDIS_DEVICE_PNP_EVENT {
-    NdisDevicePnPEventSurpriseRemoved = 1,
-    NdisDevicePnPEventPowerProfileChanged = 2
+    NdisDevicePnPEventSurpriseRemoved = 0,
+    NdisDevicePnPEventPowerProfileChanged = 1
 } NDIS_DEVICE_PNP_EVENT,
     *PNDIS_DEVICE_PNP_EVENT;
 
@@ -762,8 +761,8 @@ NDIS_API VOID NdisFreeIoWorkItem(NDIS_HANDLE NdisIoWorkItemHandle);
 
 typedef enum _EX_POOL_PRIORITY {
     LowPoolPriority = 0,
-    NormalPoolPriority = 16, /* OURS */
-    HighPoolPriority = 32    /* OURS */
+    NormalPoolPriority = 16,
+    HighPoolPriority = 32
 } EX_POOL_PRIORITY;
 
 NDIS_API PVOID NdisAllocateMemoryWithTagPriority(NDIS_HANDLE NdisHandle, UINT Length, ULONG Tag,
@@ -807,7 +806,7 @@ typedef struct _NDIS_CONFIGURATION_OBJECT {
 } NDIS_CONFIGURATION_OBJECT, *PNDIS_CONFIGURATION_OBJECT;
 
 typedef enum _NDIS_PARAMETER_TYPE {
-    NdisParameterInteger = 0,    /* numbers OURS */
+    NdisParameterInteger = 0,
     NdisParameterHexInteger = 1, /* as Integer, the text is hexadecimal */
     NdisParameterString = 2,
     NdisParameterMultiString = 3,

@@ -52,8 +52,8 @@ typedef struct _MDL {
 
 typedef enum _MM_PAGE_PRIORITY {
     LowPagePriority = 0,
-    NormalPagePriority = 16, /* OURS */
-    HighPagePriority = 32    /* OURS */
+    NormalPagePriority = 16,
+    HighPagePriority = 32
 } MM_PAGE_PRIORITY;
 
 static inline ULONG
