@@ -38,6 +38,8 @@ bool sys_loop_turn(struct sys_loop *loop, bool wait);
 void sys_loop_stop(struct sys_loop *loop);
 /* Monotonic microseconds; reads the clock (real) or the virtual time (simulation). */
 uint64_t sys_loop_now_us(struct sys_loop *loop);
+/* Microseconds since 1970; in the simulation its time began with the year 2000. */
+uint64_t sys_loop_wall_us(struct sys_loop *loop);
 
 /* ---- work for the next turn ---- */
 struct sys_task {

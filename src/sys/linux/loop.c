@@ -133,6 +133,12 @@ sys_loop_now_us(struct sys_loop *loop)
     return sys_clock_us();
 }
 
+uint64_t
+sys_loop_wall_us(struct sys_loop *loop)
+{
+    return sys_clock_wall_us();
+}
+
 /* ---- turning ---- */
 
 static void

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define START_US 1000000
+#define YEAR_2000_US 946684800000000ull /* after 1970 */
 
 struct sys_loop {
     struct sys_core core;
@@ -54,6 +55,12 @@ uint64_t
 sys_loop_now_us(struct sys_loop *loop)
 {
     return loop->now_us;
+}
+
+uint64_t
+sys_loop_wall_us(struct sys_loop *loop)
+{
+    return YEAR_2000_US + loop->now_us;
 }
 
 static bool

@@ -72,6 +72,7 @@ a_turn_that_does_not_wait_leaves_time_alone(void **state)
 {
     struct sys_loop *loop = sys_loop_create();
     uint64_t start_us = sys_loop_now_us(loop);
+    uint64_t wall_us = sys_loop_wall_us(loop);
     struct ticker ticker;
 
     start(&ticker, loop, 10, 1);
@@ -79,6 +80,7 @@ a_turn_that_does_not_wait_leaves_time_alone(void **state)
     assert_true(sys_loop_now_us(loop) == start_us);
     assert_true(sys_loop_turn(loop, true));
     assert_true(sys_loop_now_us(loop) == start_us + 10);
+    assert_true(sys_loop_wall_us(loop) - wall_us == 10);
     assert_false(sys_loop_turn(loop, true)); /* nothing left; must not hang */
     sys_timer_fini(&ticker.timer);
     sys_loop_destroy(loop);
