@@ -97,6 +97,9 @@ struct observer {
     void *arg;
 };
 
+/* Spin locks that this thread holds now; during on_crossing, those of the caller. */
+unsigned chimney_spin_locks_held(void);
+
 /* Owner: the observer stays the caller's and must outlive its attachment. */
 void house_attach_observer(struct house *house, struct observer *observer);
 void house_detach_observer(struct house *house, struct observer *observer);

@@ -740,7 +740,8 @@ typedef struct _NDIS_TIMER_CHARACTERISTICS {
 NDIS_API NDIS_STATUS NdisAllocateTimerObject(NDIS_HANDLE NdisHandle,
                                              PNDIS_TIMER_CHARACTERISTICS TimerCharacteristics,
                                              PNDIS_HANDLE pTimerObject);
-/* DueTime: negative, relative, units of 100 ns; period 0: once. TRUE: it was already queued. */
+/* DueTime: units of 100 ns, negative: from now, else a system time; period 0: once. TRUE: it was
+ * already queued. */
 NDIS_API BOOLEAN NdisSetTimerObject(NDIS_HANDLE TimerObject, LARGE_INTEGER DueTime,
                                     LONG MillisecondsPeriod, PVOID FunctionContext);
 /* TRUE: it was queued and will not run. */
@@ -780,8 +781,35 @@ typedef struct _NDIS_SPIN_LOCK {
 
 NDIS_API VOID NdisAllocateSpinLock(PNDIS_SPIN_LOCK SpinLock);
 NDIS_API VOID NdisFreeSpinLock(PNDIS_SPIN_LOCK SpinLock);
+/* To DISPATCH_LEVEL until the release. Not recursive. */
 NDIS_API VOID NdisAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock);
 NDIS_API VOID NdisReleaseSpinLock(PNDIS_SPIN_LOCK SpinLock);
+/* For callers that are at DISPATCH_LEVEL anyway. */
+NDIS_API VOID NdisDprAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock);
+NDIS_API VOID NdisDprReleaseSpinLock(PNDIS_SPIN_LOCK SpinLock);
+
+/* Many readers or one writer. Not recursive, and no way from reading to writing. */
+typedef struct _NDIS_RW_LOCK_EX NDIS_RW_LOCK_EX, *PNDIS_RW_LOCK_EX;
+
+/* Layout OURS. One per acquisition, given back with the release. */
+typedef struct _LOCK_STATE_EX {
+    KIRQL OldIrql;
+    UCHAR LockState;
+    UCHAR Flags;
+} LOCK_STATE_EX, *PLOCK_STATE_EX;
+
+#define NDIS_RWL_AT_DISPATCH_LEVEL 1 /* OURS; in Flags: the caller is there already */
+
+/* NULL: no memory. */
+NDIS_API PNDIS_RW_LOCK_EX NdisAllocateRWLock(NDIS_HANDLE NdisHandle);
+NDIS_API VOID NdisFreeRWLock(PNDIS_RW_LOCK_EX Lock);
+NDIS_API VOID NdisAcquireRWLockRead(PNDIS_RW_LOCK_EX Lock, PLOCK_STATE_EX LockState, UCHAR Flags);
+NDIS_API VOID NdisAcquireRWLockWrite(PNDIS_RW_LOCK_EX Lock, PLOCK_STATE_EX LockState, UCHAR Flags);
+NDIS_API VOID NdisReleaseRWLock(PNDIS_RW_LOCK_EX Lock, PLOCK_STATE_EX LockState);
+
+#define NDIS_CURRENT_IRQL() KeGetCurrentIrql()
+#define NDIS_RAISE_IRQL_TO_DISPATCH(_pIrql) KeRaiseIrql(DISPATCH_LEVEL, (_pIrql))
+#define NDIS_LOWER_IRQL(_OldIrql, _CurrentIrql) KeLowerIrql(_OldIrql)
 
 /* Layout OURS. */
 typedef struct _NDIS_EVENT {
@@ -846,6 +874,34 @@ NDIS_API BOOLEAN NdisEqualString(const NDIS_STRING *String1, const NDIS_STRING *
 NDIS_API UINT NdisGetVersion(VOID);
 /* Milliseconds. */
 NDIS_API VOID NdisGetSystemUpTimeEx(PLARGE_INTEGER pSystemUpTime);
+/* Units of 100 ns since 1601. */
+NDIS_API VOID NdisGetCurrentSystemTime(PLARGE_INTEGER pSystemTime);
+/* Others go on meanwhile; the other one keeps the thread. */
+NDIS_API VOID NdisMSleep(ULONG MicrosecondsToSleep);
+NDIS_API VOID NdisStallExecution(ULONG MicrosecondsToStall);
+
+#define ALL_PROCESSOR_GROUPS 0xFFFF
+/* 0: there is no such group. */
+NDIS_API ULONG NdisGroupMaxProcessorCount(USHORT Group);
+NDIS_API CCHAR NdisSystemProcessorCount(VOID);
+
+typedef ULONG NDIS_ERROR_CODE;
+#define NDIS_ERROR_CODE_RESOURCE_CONFLICT ((NDIS_ERROR_CODE)0xC0001388)
+#define NDIS_ERROR_CODE_OUT_OF_RESOURCES ((NDIS_ERROR_CODE)0xC0001389)
+#define NDIS_ERROR_CODE_HARDWARE_FAILURE ((NDIS_ERROR_CODE)0xC000138A)
+#define NDIS_ERROR_CODE_ADAPTER_NOT_FOUND ((NDIS_ERROR_CODE)0xC000138B)
+#define NDIS_ERROR_CODE_DRIVER_FAILURE ((NDIS_ERROR_CODE)0xC000138D)
+#define NDIS_ERROR_CODE_BAD_VERSION ((NDIS_ERROR_CODE)0xC000138E)
+#define NDIS_ERROR_CODE_TIMEOUT ((NDIS_ERROR_CODE)0x8000138F)
+#define NDIS_ERROR_CODE_NETWORK_ADDRESS ((NDIS_ERROR_CODE)0xC0001390)
+#define NDIS_ERROR_CODE_UNSUPPORTED_CONFIGURATION ((NDIS_ERROR_CODE)0xC0001391)
+#define NDIS_ERROR_CODE_INVALID_VALUE_FROM_ADAPTER ((NDIS_ERROR_CODE)0xC0001392)
+#define NDIS_ERROR_CODE_MISSING_CONFIGURATION_PARAMETER ((NDIS_ERROR_CODE)0xC0001393)
+#define NDIS_ERROR_CODE_ADAPTER_DISABLED ((NDIS_ERROR_CODE)0x80001396)
+
+/* Values: so many ULONGs. To the log, with the adapter's name. */
+NDIS_API VOID NdisWriteErrorLogEntry(NDIS_HANDLE NdisAdapterHandle, NDIS_ERROR_CODE ErrorCode,
+                                     ULONG NumberOfErrorValues, ...);
 
 NDIS_STATIC_ASSERT(sizeof(NET_BUFFER) == 0xB0, "NET_BUFFER");
 NDIS_STATIC_ASSERT(sizeof(NET_BUFFER_LIST) == 0x130, "NET_BUFFER_LIST");

@@ -27,8 +27,18 @@ typedef DRIVER_INITIALIZE *PDRIVER_INITIALIZE;
 /* Every driver has one; it is looked up by this name. */
 NDIS_API DRIVER_INITIALIZE DriverEntry;
 
+/* ---- interrupt request levels: kept per thread, and only compared with what a call allows ---- */
+
 #define PASSIVE_LEVEL 0
+#define APC_LEVEL 1
 #define DISPATCH_LEVEL 2
+#define HIGH_LEVEL 15
+
+NDIS_API KIRQL KeGetCurrentIrql(VOID);
+/* Up, or where it is. */
+NDIS_API VOID KeRaiseIrql(KIRQL NewIrql, PKIRQL OldIrql);
+/* Down, or where it is: to what a raise has returned. */
+NDIS_API VOID KeLowerIrql(KIRQL NewIrql);
 
 /* ---- memory descriptor lists ---- */
 

@@ -168,6 +168,7 @@ NdisMSetMiniportAttributes(NDIS_HANDLE NdisMiniportHandle,
                                                    "NdisMSetMiniportAttributes");
     struct crossing crossing;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisMSetMiniportAttributes");
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (adapter->state != NDIS_ADAPTER_INITIALIZING) {

@@ -112,6 +112,7 @@ NdisCompleteNetPnPEvent(NDIS_HANDLE NdisBindingHandle,
 {
     struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisCompleteNetPnPEvent");
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisCompleteNetPnPEvent");
     if (!binding)
         return;
     if (NetPnPEventNotification != &binding->event || binding->answered) {
@@ -250,6 +251,16 @@ fill_parameters(struct bind_parameters *bind, struct ndis_adapter *adapter, cons
         parameters->TcpConnectionOffloadCapabilities = &bind->capabilities;
 }
 
+/* Completions that the loop owes come as others do, at DISPATCH_LEVEL. */
+static void
+refusals_due(void *arg)
+{
+    struct ndis_level level = ndis_level_enter(DISPATCH_LEVEL);
+
+    ndis_refusals_flush(arg);
+    ndis_level_leave(&level, "completion");
+}
+
 static struct ndis_binding *
 binding_create(struct ndis_protocol *protocol, struct ndis_adapter *adapter)
 {
@@ -264,7 +275,7 @@ binding_create(struct ndis_protocol *protocol, struct ndis_adapter *adapter)
     binding->client = &protocol->client;
     list_init(&binding->link);
     list_init(&binding->objects);
-    sys_task_init(&binding->refusal, ndis_refusals_flush, binding);
+    sys_task_init(&binding->refusal, refusals_due, binding);
     return binding;
 }
 
@@ -278,6 +289,7 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
     struct ndis_binding *binding = ticket_of(BindContext, "NdisOpenAdapterEx");
     UINT medium = 0;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisOpenAdapterEx");
     *NdisBindingHandle = NULL;
     if (!protocol || !binding || binding->protocol != protocol || binding->open ||
         binding->state != NDIS_BINDING_OPENING) {
@@ -422,6 +434,7 @@ NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
 {
     struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisCloseAdapterEx");
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisCloseAdapterEx");
     if (!binding)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (!binding->open ||
@@ -434,7 +447,7 @@ NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
     ndis_force_terminate(binding);
     ndis_oid_abort(binding);
     sys_task_cancel(&binding->refusal);
-    ndis_refusals_flush(binding);
+    refusals_due(binding);
     binding->open = false;
     fan_remove(binding);
     if (!ndis_wait(binding->head.house, no_indications, binding, NDIS_PATIENCE_US))

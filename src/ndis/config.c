@@ -26,6 +26,7 @@ NdisOpenConfigurationEx(PNDIS_CONFIGURATION_OBJECT ConfigObject, PNDIS_HANDLE Co
     struct ndis_head *owner = ConfigObject->NdisHandle;
     struct configuration *configuration;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisOpenConfigurationEx");
     *ConfigurationHandle = NULL;
     if (!owner || ((uintptr_t)owner & 7) ||
         (owner->magic != NDIS_MAGIC_ADAPTER && owner->magic != NDIS_MAGIC_MINIPORT &&
@@ -102,6 +103,7 @@ NdisReadConfiguration(PNDIS_STATUS Status, PNDIS_CONFIGURATION_PARAMETER *Parame
     const char *value = configuration ? find_value(configuration, Keyword) : NULL;
     struct parameter *parameter;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisReadConfiguration");
     *ParameterValue = NULL;
     *Status = NDIS_STATUS_FAILURE;
     if (!value || strlen(value) > UINT16_MAX / sizeof(WCHAR) - 1)
@@ -137,6 +139,7 @@ NdisCloseConfiguration(NDIS_HANDLE ConfigurationHandle)
     struct configuration *configuration = ndis_checked(
         ConfigurationHandle, NDIS_MAGIC_CONFIGURATION, "NdisCloseConfiguration");
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisCloseConfiguration");
     if (!configuration)
         return;
     while (configuration->parameters) {

@@ -26,6 +26,7 @@ NdisIMAssociateMiniport(NDIS_HANDLE DriverHandle, NDIS_HANDLE ProtocolHandle)
     struct ndis_protocol *protocol = ndis_checked(ProtocolHandle, NDIS_MAGIC_PROTOCOL,
                                                   "NdisIMAssociateMiniport");
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisIMAssociateMiniport");
     if (miniport && protocol)
         miniport->lower_edge = protocol;
 }
@@ -39,6 +40,7 @@ NdisIMInitializeDeviceInstanceEx(NDIS_HANDLE DriverHandle, PNDIS_STRING DriverIn
     struct ndis_adapter *adapter;
     char name[NDIS_NAME_SIZE];
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisIMInitializeDeviceInstanceEx");
     if (!miniport)
         return NDIS_STATUS_INVALID_PARAMETER;
     binding = miniport->head.house->binding_now;
@@ -67,6 +69,7 @@ NdisIMCancelInitializeDeviceInstance(NDIS_HANDLE DriverHandle, PNDIS_STRING Devi
     struct ndis_adapter *adapter;
     char name[NDIS_NAME_SIZE];
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisIMCancelInitializeDeviceInstance");
     if (!miniport || !DeviceInstance || !ndis_text_get(DeviceInstance, name, sizeof(name)))
         return NDIS_STATUS_INVALID_PARAMETER;
     adapter = ndis_adapter_find(miniport->head.house, name);
@@ -82,6 +85,7 @@ NdisIMDeInitializeDeviceInstance(NDIS_HANDLE NdisMiniportHandle)
     struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle,
                                                    "NdisIMDeInitializeDeviceInstance");
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisIMDeInitializeDeviceInstance");
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (!adapter->below)
@@ -95,5 +99,6 @@ NdisIMGetBindingContext(NDIS_HANDLE NdisBindingHandle)
 {
     struct ndis_binding *binding = ndis_binding_of(NdisBindingHandle, "NdisIMGetBindingContext");
 
+    ndis_at_most(APC_LEVEL, "NdisIMGetBindingContext");
     return binding ? binding->adapter->im_context : NULL;
 }

@@ -95,6 +95,8 @@ magic_name(enum ndis_magic magic)
         return "timer";
     case NDIS_MAGIC_WORK:
         return "work item";
+    case NDIS_MAGIC_RW_LOCK:
+        return "read-write lock";
     case NDIS_MAGIC_GRAVE:
         break;
     }

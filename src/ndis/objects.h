@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "chimney/house.h"
 #include "chimney/observer.h"
+#include "sys/irql.h"
 #include "sys/lock.h"
 #include "sys/loop.h"
 #include "sys/module.h"
@@ -46,6 +47,7 @@ enum ndis_magic {
     NDIS_MAGIC_CONFIGURATION = 0x636f6e66,
     NDIS_MAGIC_TIMER = 0x74696d65,
     NDIS_MAGIC_WORK = 0x776f726b,
+    NDIS_MAGIC_RW_LOCK = 0x72776c6b,
     NDIS_MAGIC_GRAVE = 0x67726176
 };
 
@@ -306,6 +308,28 @@ ndis_adapter_of(NDIS_HANDLE handle, const char *call)
 {
     return ndis_checked(handle, NDIS_MAGIC_ADAPTER, call);
 }
+
+/* ---- levels (irql.c) ---- */
+
+/* Logged, told to the observers, and that is all. */
+void ndis_irql_breach(const char *call, KIRQL limit);
+
+/* At the beginning of every call that has a limit below DISPATCH_LEVEL. */
+static inline void
+ndis_at_most(KIRQL limit, const char *call)
+{
+    if (NDIS_UNLIKELY(sys_irql() > limit))
+        ndis_irql_breach(call, limit);
+}
+
+/* Around a call of the loop into a driver. */
+struct ndis_level {
+    KIRQL before, level;
+    unsigned locks;
+};
+struct ndis_level ndis_level_enter(KIRQL level);
+/* Back to what it was; a driver that does not leave things as it found them is told so. */
+void ndis_level_leave(const struct ndis_level *entered, const char *what);
 
 /* ---- objects (objects.c) ---- */
 

@@ -193,6 +193,7 @@ NdisSetOptionalHandlers(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS O
     struct ndis_driver *driver;
     struct house *house;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisSetOptionalHandlers");
     if (!head || ((uintptr_t)head & 7) || !OptionalHandlers) {
         log_error("NdisSetOptionalHandlers: no handle or no table");
         return NDIS_STATUS_FAILURE;
@@ -239,6 +240,7 @@ NdisMGetOffloadHandlers(NDIS_HANDLE NdisMiniportHandle,
 {
     struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle, "NdisMGetOffloadHandlers");
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisMGetOffloadHandlers");
     *OffloadHandlers = NULL;
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;

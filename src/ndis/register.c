@@ -90,6 +90,7 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
     struct crossing crossing;
     NDIS_STATUS status;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisRegisterProtocolDriver");
     *NdisProtocolHandle = NULL;
     if (!driver || driver->protocol)
         return NDIS_STATUS_FAILURE;
@@ -133,6 +134,7 @@ NdisDeregisterProtocolDriver(NDIS_HANDLE NdisProtocolHandle)
                                                   "NdisDeregisterProtocolDriver");
     struct ndis_binding *binding;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisDeregisterProtocolDriver");
     if (!protocol)
         return;
     while ((binding = ndis_binding_any(protocol)) != NULL)
@@ -171,6 +173,7 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
     struct crossing crossing;
     NDIS_STATUS status;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisMRegisterMiniportDriver");
     *NdisMiniportDriverHandle = NULL;
     if (!driver || driver->miniport || DriverObject != &driver->object)
         return NDIS_STATUS_FAILURE;
@@ -219,6 +222,7 @@ NdisMDeregisterMiniportDriver(NDIS_HANDLE NdisMiniportDriverHandle)
                                                   "NdisMDeregisterMiniportDriver");
     struct ndis_adapter *adapter;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisMDeregisterMiniportDriver");
     if (!miniport)
         return;
     while ((adapter = ndis_adapter_any(miniport)) != NULL)

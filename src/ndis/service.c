@@ -1,5 +1,5 @@
 /*
- * Services: memory, locks, events, version and time. Nothing here knows about networks.
+ * Services: memory, events, time, the machine, the error log. Nothing here knows about networks.
  *
  * Waiting for an event on the loop's thread turns the loop, since what sets it may be waiting there
  * for its turn; other threads sleep.
@@ -8,7 +8,10 @@
 
 #include "base/log.h"
 #include "sys/clock.h"
+#include "sys/cpu.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- memory ---- */
@@ -24,37 +27,6 @@ VOID
 NdisFreeMemory(PVOID VirtualAddress, UINT Length, UINT MemoryFlags)
 {
     free(VirtualAddress);
-}
-
-/* ---- spin locks ---- */
-
-VOID
-NdisAllocateSpinLock(PNDIS_SPIN_LOCK SpinLock)
-{
-    *SpinLock = (NDIS_SPIN_LOCK){.SpinLock = 0, .OldIrql = PASSIVE_LEVEL};
-}
-
-VOID
-NdisFreeSpinLock(PNDIS_SPIN_LOCK SpinLock)
-{
-    if (SpinLock->SpinLock)
-        log_error("NdisFreeSpinLock: it is held");
-}
-
-VOID
-NdisAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock)
-{
-    if (NDIS_UNLIKELY(SpinLock->SpinLock))
-        log_error("NdisAcquireSpinLock: it is held already, by this thread");
-    SpinLock->SpinLock = 1;
-}
-
-VOID
-NdisReleaseSpinLock(PNDIS_SPIN_LOCK SpinLock)
-{
-    if (NDIS_UNLIKELY(!SpinLock->SpinLock))
-        log_error("NdisReleaseSpinLock: it is not held");
-    SpinLock->SpinLock = 0;
 }
 
 /* ---- events: Reserved[0] says whether it is set, Reserved[1] who waits ---- */
@@ -145,6 +117,7 @@ NdisWaitEvent(PNDIS_EVENT Event, UINT MsToWait)
     struct waiter waiter = {.house = house && ndis_on_loop(house) ? house : NULL};
     bool set = true;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisWaitEvent");
     sys_gate_init(&waiter.gate);
     if (event_join(Event, &waiter)) {
         set = waiter.house ? ndis_wait(house, event_is_set, Event, wait_us)
@@ -155,13 +128,10 @@ NdisWaitEvent(PNDIS_EVENT Event, UINT MsToWait)
     return set;
 }
 
-/* ---- version and time ---- */
+/* ---- time ---- */
 
-UINT
-NdisGetVersion(VOID)
-{
-    return NDIS_RUNTIME_VERSION_620;
-}
+/* 1601 to 1970, in units of 100 ns. */
+#define EPOCH_DIFFERENCE 116444736000000000ll
 
 VOID
 NdisGetSystemUpTimeEx(PLARGE_INTEGER pSystemUpTime)
@@ -170,4 +140,96 @@ NdisGetSystemUpTimeEx(PLARGE_INTEGER pSystemUpTime)
     uint64_t now_us = house ? sys_loop_now_us(house->loop) : sys_clock_us();
 
     pSystemUpTime->QuadPart = (LONGLONG)(now_us / 1000);
+}
+
+VOID
+NdisGetCurrentSystemTime(PLARGE_INTEGER pSystemTime)
+{
+    struct house *house = ndis_house_current();
+    uint64_t now_us = house ? sys_loop_wall_us(house->loop) : sys_clock_wall_us();
+
+    pSystemTime->QuadPart = (LONGLONG)now_us * 10 + EPOCH_DIFFERENCE;
+}
+
+static bool
+never(void *arg)
+{
+    return false;
+}
+
+VOID
+NdisMSleep(ULONG MicrosecondsToSleep)
+{
+    struct house *house = ndis_house_current();
+    struct sys_gate gate;
+
+    ndis_at_most(APC_LEVEL, "NdisMSleep");
+    if (house && ndis_on_loop(house)) {
+        ndis_wait(house, never, NULL, MicrosecondsToSleep);
+        return;
+    }
+    sys_gate_init(&gate);
+    sys_gate_wait(&gate, MicrosecondsToSleep); /* nobody opens it */
+    sys_gate_fini(&gate);
+}
+
+/* In real time, whatever the loop's is: the thread is to stand still. */
+VOID
+NdisStallExecution(ULONG MicrosecondsToStall)
+{
+    uint64_t end_ns = sys_clock_ns() + MicrosecondsToStall * 1000ull;
+
+    while (sys_clock_ns() < end_ns)
+        continue;
+}
+
+/* ---- the machine ---- */
+
+#define GROUP_PROCESSORS 64
+
+UINT
+NdisGetVersion(VOID)
+{
+    return NDIS_RUNTIME_VERSION_620;
+}
+
+/* Groups are full but for the last one. */
+ULONG
+NdisGroupMaxProcessorCount(USHORT Group)
+{
+    ULONG count = sys_cpu_count(), before = (ULONG)Group * GROUP_PROCESSORS;
+
+    if (Group == ALL_PROCESSOR_GROUPS)
+        return count;
+    if (count <= before)
+        return 0;
+    return count - before < GROUP_PROCESSORS ? count - before : GROUP_PROCESSORS;
+}
+
+CCHAR
+NdisSystemProcessorCount(VOID)
+{
+    ndis_at_most(PASSIVE_LEVEL, "NdisSystemProcessorCount");
+    return (CCHAR)NdisGroupMaxProcessorCount(0); /* the name is older than groups */
+}
+
+/* ---- the error log ---- */
+
+VOID
+NdisWriteErrorLogEntry(NDIS_HANDLE NdisAdapterHandle, NDIS_ERROR_CODE ErrorCode,
+                       ULONG NumberOfErrorValues, ...)
+{
+    struct ndis_adapter *adapter = ndis_adapter_of(NdisAdapterHandle, "NdisWriteErrorLogEntry");
+    char values[128] = "";
+    size_t used = 0;
+    va_list args;
+
+    if (!adapter)
+        return;
+    va_start(args, NumberOfErrorValues);
+    for (ULONG i = 0; i < NumberOfErrorValues && used < sizeof(values) - 12; i++)
+        used += (size_t)snprintf(values + used, sizeof(values) - used, " 0x%x",
+                                 (unsigned)va_arg(args, ULONG));
+    va_end(args);
+    log_error("adapter %s: error 0x%08x%s", adapter->name, ErrorCode, values);
 }

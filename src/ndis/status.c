@@ -97,6 +97,7 @@ NdisMNetPnPEvent(NDIS_HANDLE MiniportAdapterHandle,
     NET_PNP_EVENT_CODE code = NetPnPEventNotification->NetPnPEvent.NetEvent;
     NDIS_STATUS result = NDIS_STATUS_SUCCESS;
 
+    ndis_at_most(PASSIVE_LEVEL, "NdisMNetPnPEvent");
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (code == NetEventPause || code == NetEventRestart)

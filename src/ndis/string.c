@@ -66,6 +66,7 @@ NdisInitUnicodeString(PNDIS_STRING DestinationString, PCWSTR SourceString)
 BOOLEAN
 NdisEqualString(const NDIS_STRING *String1, const NDIS_STRING *String2, BOOLEAN CaseInsensitive)
 {
+    ndis_at_most(PASSIVE_LEVEL, "NdisEqualString");
     if (String1->Length != String2->Length)
         return FALSE;
     for (size_t i = 0; i < String1->Length / sizeof(WCHAR); i++) {

@@ -77,6 +77,7 @@ struct fake_host {
     NDIS_OID_REQUEST *oid_done;
     NDIS_STATUS oid_status;
     unsigned oids_done;
+    KIRQL level; /* of the last completion or indication */
     size_t frames; /* received, not to be copied */
     size_t copies;
     PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST live; /* tree to terminate when paused */

@@ -166,6 +166,7 @@ host_state_complete(NDIS_HANDLE ProtocolBindingContext,
     stage_trace(host->stage, "complete");
     host->done = OffloadBlockList;
     host->completions++;
+    host->level = KeGetCurrentIrql();
 }
 
 static VOID

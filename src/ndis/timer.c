@@ -1,7 +1,8 @@
 /*
  * Timers and work items: covers of the loop's timers and tasks. Both run on the loop, never on the
- * caller's stack. The house keeps a list of them: when a driver's code leaves the process, what
- * could still call it goes first.
+ * caller's stack: a timer's function at DISPATCH_LEVEL, a work item's at PASSIVE_LEVEL. The house
+ * keeps a list of them: when a driver's code leaves the process, what could still call it goes
+ * first.
  *
  * Threads: any. What a driver wants of a timer is under the lock of the house, and counts; the
  * loop's timer follows on the loop's thread and is only what wakes it. So a timer that was
@@ -92,6 +93,7 @@ timer_fired(void *arg)
     struct timer *timer = arg;
     struct house *house = timer->head.house;
     uint64_t now_us = sys_loop_now_us(house->loop);
+    struct ndis_level level;
     PVOID context;
     bool due;
 
@@ -102,8 +104,11 @@ timer_fired(void *arg)
     context = timer->context;
     sys_lock_give(&house->lock);
     timer_follow(timer);
-    if (due)
-        timer->function(NULL, context, NULL, NULL);
+    if (!due)
+        return;
+    level = ndis_level_enter(DISPATCH_LEVEL);
+    timer->function(NULL, context, NULL, NULL); /* it may free the timer */
+    ndis_level_leave(&level, "timer function");
 }
 
 NDIS_STATUS
@@ -134,6 +139,18 @@ NdisAllocateTimerObject(NDIS_HANDLE NdisHandle, PNDIS_TIMER_CHARACTERISTICS Time
     return NDIS_STATUS_SUCCESS;
 }
 
+/* Negative: from now; otherwise a system time, which may be over. In units of 100 ns. */
+static uint64_t
+delay_us(LONGLONG due)
+{
+    LARGE_INTEGER now;
+
+    if (due < 0)
+        return (uint64_t)-due / 10;
+    NdisGetCurrentSystemTime(&now);
+    return due > now.QuadPart ? (uint64_t)(due - now.QuadPart) / 10 : 0;
+}
+
 BOOLEAN
 NdisSetTimerObject(NDIS_HANDLE TimerObject, LARGE_INTEGER DueTime, LONG MillisecondsPeriod,
                    PVOID FunctionContext)
@@ -145,12 +162,8 @@ NdisSetTimerObject(NDIS_HANDLE TimerObject, LARGE_INTEGER DueTime, LONG Millisec
 
     if (!timer)
         return FALSE;
-    if (DueTime.QuadPart > 0) {
-        log_error("NdisSetTimerObject: absolute times are not supported");
-        return FALSE;
-    }
     house = timer->head.house;
-    due_us = sys_loop_now_us(house->loop) + (uint64_t)-DueTime.QuadPart / 10;
+    due_us = sys_loop_now_us(house->loop) + delay_us(DueTime.QuadPart);
     sys_lock_take(&house->lock);
     queued = timer->deadline_us != SYS_NEVER;
     timer->deadline_us = due_us;
@@ -171,6 +184,9 @@ NdisCancelTimerObject(NDIS_HANDLE TimerObject)
     if (!timer)
         return FALSE;
     house = timer->head.house;
+    if (timer->period_us && sys_irql() > PASSIVE_LEVEL)
+        ndis_breach(house, 192, NULL,
+                    "NdisCancelTimerObject: a periodic timer is cancelled at IRQL %u", sys_irql());
     sys_lock_take(&house->lock);
     queued = timer->deadline_us != SYS_NEVER;
     timer->deadline_us = SYS_NEVER;
@@ -222,9 +238,11 @@ work_run(void *arg)
     struct work *work = arg;
     NDIS_IO_WORKITEM_ROUTINE routine = work->routine;
     PVOID context = work->context;
+    struct ndis_level level = ndis_level_enter(PASSIVE_LEVEL);
 
-    work->queued = false; /* from here on it may be queued again */
-    routine(context, work);
+    work->queued = false;   /* from here on it may be queued again */
+    routine(context, work); /* it may free the item */
+    ndis_level_leave(&level, "work item");
 }
 
 static void
