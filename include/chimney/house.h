@@ -14,7 +14,10 @@
 struct house;
 struct sys_loop;
 
-/* A keyword and its value as a driver reads them with NdisReadConfiguration; ends with name NULL.
+/*
+ * A keyword and its value as a driver reads them with NdisReadConfiguration; the list ends with
+ * name NULL. "Sub\Name" is below a sub key. Binary data are hexadecimal digits, the strings of a
+ * multi-string have '|' between them.
  */
 struct house_option {
     const char *name;

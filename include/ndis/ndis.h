@@ -863,7 +863,16 @@ NDIS_API VOID NdisReadConfiguration(PNDIS_STATUS Status,
                                     PNDIS_CONFIGURATION_PARAMETER *ParameterValue,
                                     NDIS_HANDLE ConfigurationHandle, PNDIS_STRING Keyword,
                                     NDIS_PARAMETER_TYPE ParameterType);
+NDIS_API VOID NdisWriteConfiguration(PNDIS_STATUS Status, NDIS_HANDLE ConfigurationHandle,
+                                     PNDIS_STRING Keyword,
+                                     PNDIS_CONFIGURATION_PARAMETER ParameterValue);
 NDIS_API VOID NdisCloseConfiguration(NDIS_HANDLE ConfigurationHandle);
+/* The keyword NetworkAddress; *NetworkAddress belongs to the handle. */
+NDIS_API VOID NdisReadNetworkAddress(PNDIS_STATUS Status, PVOID *NetworkAddress,
+                                     PUINT NetworkAddressLength, NDIS_HANDLE ConfigurationHandle);
+/* Closed like the other. */
+NDIS_API VOID NdisOpenConfigurationKeyByName(PNDIS_STATUS Status, NDIS_HANDLE ConfigurationHandle,
+                                             PNDIS_STRING SubKeyName, PNDIS_HANDLE SubKeyHandle);
 
 /* ---- the rest ---- */
 

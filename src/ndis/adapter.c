@@ -65,6 +65,7 @@ ndis_adapter_create(struct ndis_miniport *miniport, const char *name)
         return NULL;
     ndis_head_init(&adapter->head, NDIS_MAGIC_ADAPTER, miniport->head.house);
     memcpy(adapter->name, name, length);
+    ndis_keys_init(&adapter->keys);
     adapter->miniport = miniport;
     adapter->if_index = ++miniport->head.house->last_if_index;
     list_init(&adapter->bindings);
@@ -98,40 +99,6 @@ ndis_adapter_above(struct ndis_binding *binding)
         if (adapter->below == binding)
             return adapter;
     return NULL;
-}
-
-static void
-options_free(struct house_option *options)
-{
-    for (struct house_option *option = options; option && option->name; option++) {
-        free((char *)option->name);
-        free((char *)option->value);
-    }
-    free(options);
-}
-
-int
-ndis_adapter_set_options(struct ndis_adapter *adapter, const struct house_option *options)
-{
-    struct house_option *copy;
-    size_t count = 0;
-
-    while (options && options[count].name)
-        count++;
-    copy = calloc(count + 1, sizeof(*copy));
-    if (!copy)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        copy[i].name = strdup(options[i].name);
-        copy[i].value = copy[i].name ? strdup(options[i].value ? options[i].value : "") : NULL;
-        if (!copy[i].value) {
-            options_free(copy);
-            return -ENOMEM;
-        }
-    }
-    options_free(adapter->options);
-    adapter->options = copy;
-    return 0;
 }
 
 /* ---- attributes ---- */
@@ -431,9 +398,8 @@ ndis_adapter_remove(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
     ndis_adapter_pause(adapter);
     adapter_halt(adapter, action);
     list_del(&adapter->link);
-    options_free(adapter->options);
-    adapter->options = NULL;
     if (adapter->fan)
         ndis_bury(&((struct ndis_fan *)adapter->fan)->head);
+    ndis_keys_fini(&adapter->keys);
     ndis_bury(&adapter->head);
 }

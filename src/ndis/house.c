@@ -143,6 +143,7 @@ static void
 driver_bury(struct ndis_driver *driver)
 {
     ndis_driver_sweep(driver);
+    ndis_keys_fini(&driver->keys);
     if (driver->module) {
         ndis_callbacks_sweep(driver->head.house, driver->module, driver->name);
         sys_module_close(driver->module);
@@ -168,6 +169,7 @@ driver_load(struct house *house, const char *name, house_driver_entry entry, voi
     }
     ndis_head_init(&driver->head, NDIS_MAGIC_DRIVER, house);
     memcpy(driver->name, name, strlen(name));
+    ndis_keys_init(&driver->keys);
     driver->object.DriverExtension = context;
     driver->module = module;
     list_add_tail(&house->drivers, &driver->link);
@@ -276,7 +278,7 @@ house_add_adapter(struct house *house, const char *driver, const char *adapter, 
         return -EINVAL;
     ndis_house_enter(house);
     added->device = device;
-    error = ndis_adapter_set_options(added, options);
+    error = ndis_keys_set_all(&added->keys, options);
     if (!error)
         error = ndis_adapter_start(added);
     if (error)

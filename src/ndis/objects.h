@@ -57,6 +57,11 @@ struct ndis_head {
     struct list grave; /* on house.graves once closed; timers, work items: on house.callbacks */
 };
 
+/* Keywords and values (keys.c). */
+struct ndis_keys {
+    struct list list;
+};
+
 /* ---- drivers ---- */
 
 struct ndis_driver {
@@ -65,6 +70,7 @@ struct ndis_driver {
     char name[NDIS_NAME_SIZE];
     DRIVER_OBJECT object;
     struct sys_module *module;      /* its code, when that is a file; NULL: part of the program */
+    struct ndis_keys keys; /* what it wrote itself */
     struct ndis_miniport *miniport; /* NULL: none registered */
     struct ndis_protocol *protocol;
 };
@@ -130,7 +136,7 @@ struct ndis_adapter {
     _Atomic uint64_t objects;       /* initiated and not terminated through here */
 
     void *device;
-    struct house_option *options; /* ours; ends with name NULL */
+    struct ndis_keys keys; /* the options of house_add_adapter, and what the driver wrote */
     ULONG if_index;
     NDIS_HANDLE im_context;     /* virtual adapter: DeviceContext */
     struct ndis_binding *below; /* virtual adapter: the binding it stands on */
@@ -391,7 +397,6 @@ struct ndis_adapter *ndis_adapter_find(struct house *house, const char *name);
 struct ndis_adapter *ndis_adapter_any(struct ndis_miniport *miniport);
 /* An adapter that stands on this binding. */
 struct ndis_adapter *ndis_adapter_above(struct ndis_binding *binding);
-int ndis_adapter_set_options(struct ndis_adapter *adapter, const struct house_option *options);
 /* Initialize and restart; on an error the adapter is halted again, and still there. */
 int ndis_adapter_start(struct ndis_adapter *adapter);
 /* Waits for the last object, then MiniportPause. */
@@ -454,6 +459,17 @@ void ndis_status_remembered(struct ndis_binding *binding);
 void ndis_oid_abort(struct ndis_binding *binding);
 void ndis_pools_fini(struct house *house);
 void ndis_clones_fini(struct house *house);
+
+/* ---- keywords (keys.c) ---- */
+void ndis_keys_init(struct ndis_keys *keys);
+void ndis_keys_fini(struct ndis_keys *keys);
+/* NULL: there is none. */
+const char *ndis_keys_get(const struct ndis_keys *keys, const char *name);
+/* Something is below this sub key. */
+bool ndis_keys_below(const struct ndis_keys *keys, const char *sub_key);
+/* Both are copied; 0 or -ENOMEM. */
+int ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value);
+int ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options);
 
 /* ---- strings (string.c): names are ASCII here, UTF-16 there ---- */
 struct ndis_text {

@@ -1,67 +1,8 @@
-/* Services: configuration, strings, timers, work items, events, time, the error log. */
+/* Services: strings, timers, work items, events, time, the error log. */
 #include "ndis/objects.h"
 #include "ndis/test_fakes.h"
 
 #include "sys/clock.h"
-
-static NDIS_HANDLE
-open_configuration(NDIS_HANDLE owner)
-{
-    NDIS_CONFIGURATION_OBJECT object = {
-        .Header = {NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT, 1, sizeof(object)}, .NdisHandle = owner};
-    NDIS_HANDLE handle;
-
-    return NdisOpenConfigurationEx(&object, &handle) == NDIS_STATUS_SUCCESS ? handle : NULL;
-}
-
-static NDIS_CONFIGURATION_PARAMETER *
-read_configuration(NDIS_HANDLE handle, PCWSTR keyword, NDIS_PARAMETER_TYPE type,
-                   NDIS_STATUS expected)
-{
-    NDIS_CONFIGURATION_PARAMETER *parameter;
-    NDIS_STRING name;
-    NDIS_STATUS status;
-
-    NdisInitUnicodeString(&name, keyword);
-    NdisReadConfiguration(&status, &parameter, handle, &name, type);
-    assert_int_equal(status, expected);
-    assert_true((status == NDIS_STATUS_SUCCESS) == (parameter != NULL));
-    return parameter;
-}
-
-static void
-configuration(void **state)
-{
-    struct stage *stage = *state;
-    struct house_option options[] = {
-        {"VlanId", "17"}, {"Name", "eth 0"}, {"Empty", ""}, {NULL, NULL}};
-    NDIS_CONFIGURATION_PARAMETER *parameter;
-    NDIS_HANDLE handle;
-
-    assert_int_equal(house_load(stage->house, "target", fake_target_entry, &stage->target), 0);
-    assert_int_equal(house_add_adapter(stage->house, "target", "nic0", NULL, options), 0);
-    options[0].value = "99"; /* they were copied */
-    handle = open_configuration(stage->target.adapter);
-    assert_non_null(handle);
-    parameter = read_configuration(handle, u"vlanid", NdisParameterInteger, NDIS_STATUS_SUCCESS);
-    assert_int_equal(parameter->ParameterData.IntegerData, 17);
-    parameter = read_configuration(handle, u"VlanId", NdisParameterHexInteger, NDIS_STATUS_SUCCESS);
-    assert_int_equal(parameter->ParameterData.IntegerData, 0x17);
-    parameter = read_configuration(handle, u"Name", NdisParameterString, NDIS_STATUS_SUCCESS);
-    assert_int_equal(parameter->ParameterData.StringData.Length, 10);
-    assert_int_equal(parameter->ParameterData.StringData.Buffer[4], '0');
-    read_configuration(handle, u"Name", NdisParameterInteger, NDIS_STATUS_FAILURE);
-    read_configuration(handle, u"Empty", NdisParameterInteger, NDIS_STATUS_FAILURE);
-    read_configuration(handle, u"Nothing", NdisParameterString, NDIS_STATUS_FAILURE);
-    read_configuration(handle, u"Name", NdisParameterBinary, NDIS_STATUS_NOT_SUPPORTED);
-    NdisCloseConfiguration(handle);
-    handle = open_configuration(stage->target.driver);
-    read_configuration(handle, u"Name", NdisParameterString, NDIS_STATUS_FAILURE);
-    NdisCloseConfiguration(handle);
-    assert_null(open_configuration(NULL));
-    assert_null(open_configuration(stage->house));
-    NdisCloseConfiguration(NULL);
-}
 
 static void
 strings(void **state)
@@ -261,8 +202,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        EMPTY(configuration), EMPTY(strings),         EMPTY(timers),     EMPTY(work_items),
-        EMPTY(events),        EMPTY(memory_and_time), EMPTY(processors), EMPTY(error_log),
+        EMPTY(strings),         EMPTY(timers),     EMPTY(work_items), EMPTY(events),
+        EMPTY(memory_and_time), EMPTY(processors), EMPTY(error_log),
     };
 
     return cmocka_run_group_tests_name("ndis/service", tests, NULL, NULL);
