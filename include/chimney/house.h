@@ -31,6 +31,11 @@ int house_create(struct sys_loop *loop, struct house **out);
 /* Takes everything down in the right order: offloads, bindings, adapters, drivers. */
 void house_destroy(struct house *house);
 struct sys_loop *house_loop(const struct house *house);
+/*
+ * For tests of drivers: an open and a close, which NDIS may answer at once or later, it answers
+ * later (NDIS_STATUS_PENDING and the completion handler). Off at first.
+ */
+void house_set_late(struct house *house, bool late);
 
 /*
  * Calls the driver's entry under this name (ours, for logs, traces and the calls below). context
@@ -56,14 +61,24 @@ int house_add_adapter(struct house *house, const char *driver, const char *adapt
                       const struct house_option *options);
 /* NetEventPause to the bindings, unbind, MiniportPause, MiniportHalt. */
 int house_remove_adapter(struct house *house, const char *adapter);
+/* The same after the fact: MiniportDevicePnpEventNotify comes first. */
+int house_surprise_remove_adapter(struct house *house, const char *adapter);
 
 /*
  * Binds a loaded protocol driver to an adapter and restarts the binding. section becomes
  * NDIS_BIND_PARAMETERS.ProtocolSection: an intermediate driver names its virtual adapter after it.
- * NULL: none.
+ * NULL: none. The bind stays wanted, even if the driver refuses it: when the driver asks for it,
+ * NDIS tries again.
  */
 int house_bind(struct house *house, const char *protocol, const char *adapter, const char *section);
+/* Also forgets that the bind was wanted. */
 int house_unbind(struct house *house, const char *protocol, const char *adapter);
+
+/*
+ * The machine goes down, or (crash) is about to stop: MiniportShutdown of every adapter. Nothing
+ * else changes; the house can still be destroyed.
+ */
+void house_shutdown(struct house *house, bool crash);
 
 /* Walks what is there, top to bottom of each stack, for `stack show`. */
 struct house_floor {

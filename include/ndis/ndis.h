@@ -355,6 +355,8 @@ typedef struct _NET_DEVICE_PNP_EVENT {
     ULONG InformationBufferLength;
 } NET_DEVICE_PNP_EVENT, *PNET_DEVICE_PNP_EVENT;
 
+#define NET_DEVICE_PNP_EVENT_REVISION_1 1
+
 /* ======== options of both kinds of driver ======== */
 
 /* One of the chimney characteristics, told apart by Header.Type and Size. */
@@ -453,6 +455,7 @@ typedef PROTOCOL_SEND_NET_BUFFER_LISTS_COMPLETE *SEND_NET_BUFFER_LISTS_COMPLETE_
 typedef PROTOCOL_DIRECT_OID_REQUEST_COMPLETE *DIRECT_OID_REQUEST_COMPLETE_HANDLER;
 
 #define NDIS_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_1 1
+#define NDIS_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_2 2 /* with DirectOidRequestComplete */
 
 typedef struct _NDIS_PROTOCOL_DRIVER_CHARACTERISTICS {
     NDIS_OBJECT_HEADER Header;
@@ -476,6 +479,11 @@ typedef struct _NDIS_PROTOCOL_DRIVER_CHARACTERISTICS {
     DIRECT_OID_REQUEST_COMPLETE_HANDLER DirectOidRequestCompleteHandler; /* may be NULL */
 } NDIS_PROTOCOL_DRIVER_CHARACTERISTICS, *PNDIS_PROTOCOL_DRIVER_CHARACTERISTICS;
 
+#define NDIS_SIZEOF_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_1                                     \
+    offsetof(NDIS_PROTOCOL_DRIVER_CHARACTERISTICS, DirectOidRequestCompleteHandler)
+#define NDIS_SIZEOF_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_2                                     \
+    sizeof(NDIS_PROTOCOL_DRIVER_CHARACTERISTICS)
+
 /* Flags of sends, receives and their ends; numbers OURS. */
 #define NDIS_SEND_FLAGS_DISPATCH_LEVEL 0x00000001
 #define NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL 0x00000001
@@ -495,14 +503,27 @@ NDIS_API NDIS_STATUS NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle,
 NDIS_API NDIS_STATUS NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle);
 NDIS_API VOID NdisCompleteBindAdapterEx(NDIS_HANDLE BindAdapterContext, NDIS_STATUS Status);
 NDIS_API VOID NdisCompleteUnbindAdapterEx(NDIS_HANDLE UnbindContext);
+/* Unbind comes later, not nested; the handle is to be considered dead. */
+NDIS_API NDIS_STATUS NdisUnbindAdapter(NDIS_HANDLE NdisBindingHandle);
+/* Tries the binds again that were asked for and are not there; later, not nested. */
+NDIS_API VOID NdisReEnumerateProtocolBindings(NDIS_HANDLE NdisProtocolHandle);
 NDIS_API VOID NdisCompleteNetPnPEvent(NDIS_HANDLE NdisBindingHandle,
                                       PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification,
                                       NDIS_STATUS Status);
 NDIS_API NDIS_STATUS NdisOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest);
 NDIS_API VOID NdisCancelOidRequest(NDIS_HANDLE NdisBindingHandle, PVOID RequestId);
+/* Not serialised with anything. */
+NDIS_API NDIS_STATUS NdisDirectOidRequest(NDIS_HANDLE NdisBindingHandle,
+                                          PNDIS_OID_REQUEST OidRequest);
 NDIS_API VOID NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBufferLists,
                                      NDIS_PORT_NUMBER PortNumber, ULONG SendFlags);
+/* For frames that carry this id. The high byte of ids is the driver's own. */
 NDIS_API VOID NdisCancelSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PVOID CancelId);
+NDIS_API UCHAR NdisGeneratePartialCancelId(VOID);
+#define NDIS_SET_NET_BUFFER_LIST_CANCEL_ID(_NetBufferList, _CancelId)                              \
+    (NET_BUFFER_LIST_INFO((_NetBufferList), NetBufferListCancelId) = (_CancelId))
+#define NDIS_GET_NET_BUFFER_LIST_CANCEL_ID(_NetBufferList)                                         \
+    (NET_BUFFER_LIST_INFO((_NetBufferList), NetBufferListCancelId))
 NDIS_API VOID NdisReturnNetBufferLists(NDIS_HANDLE NdisBindingHandle,
                                        PNET_BUFFER_LIST NetBufferLists, ULONG ReturnFlags);
 
@@ -633,6 +654,11 @@ typedef struct _NDIS_MINIPORT_DRIVER_CHARACTERISTICS {
     MINIPORT_CANCEL_DIRECT_OID_REQUEST_HANDLER CancelDirectOidRequestHandler; /* may be NULL */
 } NDIS_MINIPORT_DRIVER_CHARACTERISTICS, *PNDIS_MINIPORT_DRIVER_CHARACTERISTICS;
 
+#define NDIS_SIZEOF_MINIPORT_DRIVER_CHARACTERISTICS_REVISION_1                                     \
+    offsetof(NDIS_MINIPORT_DRIVER_CHARACTERISTICS, DirectOidRequestHandler)
+#define NDIS_SIZEOF_MINIPORT_DRIVER_CHARACTERISTICS_REVISION_2                                     \
+    sizeof(NDIS_MINIPORT_DRIVER_CHARACTERISTICS)
+
 /* Registration and general attributes: layout OURS, the documented members that drivers here set.
  */
 #define NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES_REVISION_1 1
@@ -695,6 +721,11 @@ NDIS_API VOID NdisMRestartComplete(NDIS_HANDLE MiniportAdapterHandle, NDIS_STATU
 NDIS_API VOID NdisMPauseComplete(NDIS_HANDLE MiniportAdapterHandle);
 NDIS_API VOID NdisMOidRequestComplete(NDIS_HANDLE MiniportAdapterHandle,
                                       PNDIS_OID_REQUEST OidRequest, NDIS_STATUS Status);
+NDIS_API VOID NdisMDirectOidRequestComplete(NDIS_HANDLE MiniportAdapterHandle,
+                                            PNDIS_OID_REQUEST OidRequest, NDIS_STATUS Status);
+/* AddressingReset: NDIS sets the packet filter again. */
+NDIS_API VOID NdisMResetComplete(NDIS_HANDLE MiniportAdapterHandle, NDIS_STATUS Status,
+                                 BOOLEAN AddressingReset);
 NDIS_API VOID NdisMSendNetBufferListsComplete(NDIS_HANDLE MiniportAdapterHandle,
                                               PNET_BUFFER_LIST NetBufferList,
                                               ULONG SendCompleteFlags);

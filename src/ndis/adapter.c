@@ -64,12 +64,16 @@ ndis_adapter_create(struct ndis_miniport *miniport, const char *name)
     if (!adapter)
         return NULL;
     ndis_head_init(&adapter->head, NDIS_MAGIC_ADAPTER, miniport->head.house);
+    if (ndis_device_init(adapter)) {
+        free(adapter);
+        return NULL;
+    }
     memcpy(adapter->name, name, length);
     ndis_keys_init(&adapter->keys);
     adapter->miniport = miniport;
     adapter->if_index = ++miniport->head.house->last_if_index;
     list_init(&adapter->bindings);
-    list_init(&adapter->oids);
+    ndis_oid_init(adapter);
     list_add_tail(&miniport->head.house->adapters, &adapter->link);
     return adapter;
 }
@@ -153,6 +157,8 @@ NdisMSetMiniportAttributes(NDIS_HANDLE NdisMiniportHandle,
     if (MiniportAttributes->Header.Type ==
         NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES) {
         adapter->context = MiniportAttributes->RegistrationAttributes.MiniportAdapterContext;
+        adapter->hang_seconds = MiniportAttributes->RegistrationAttributes
+                                    .CheckForHangTimeInSeconds;
         adapter->has_registration = true;
         return NDIS_STATUS_SUCCESS;
     }
@@ -261,6 +267,7 @@ adapter_initialize(struct ndis_adapter *adapter)
         return -EIO;
     }
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_PAUSED, "initialized");
+    ndis_device_watch(adapter);
     return 0;
 }
 
@@ -271,6 +278,7 @@ adapter_halt(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
 
     if (!ndis_adapter_up(adapter))
         return;
+    ndis_device_unwatch(adapter);
     crossing = ndis_crossing_down(CROSSING_HALT, adapter);
     crossing.code = action;
     ndis_observe(adapter->head.house, &crossing);
@@ -398,6 +406,7 @@ ndis_adapter_remove(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
     ndis_adapter_pause(adapter);
     adapter_halt(adapter, action);
     list_del(&adapter->link);
+    ndis_device_fini(adapter);
     if (adapter->fan)
         ndis_bury(&((struct ndis_fan *)adapter->fan)->head);
     ndis_keys_fini(&adapter->keys);

@@ -74,25 +74,51 @@ binding_wait(struct ndis_binding *binding, NDIS_STATUS status, const char *what)
     return NDIS_STATUS_FAILURE;
 }
 
-static NDIS_STATUS
-binding_event(struct ndis_binding *binding, NET_PNP_EVENT_CODE code, const char *what)
+static bool
+event_answered(void *arg)
+{
+    return ((struct ndis_binding *)arg)->event_answered;
+}
+
+NDIS_STATUS
+ndis_binding_event(struct ndis_binding *binding, PNET_PNP_EVENT_NOTIFICATION event,
+                   const char *what)
 {
     struct crossing crossing = ndis_crossing_up(CROSSING_PNP_EVENT, binding);
     NDIS_STATUS status;
 
-    binding->event = (NET_PNP_EVENT_NOTIFICATION){
+    binding->event = event;
+    binding->event_answered = false;
+    crossing.code = event->NetPnPEvent.NetEvent;
+    crossing.data = event;
+    ndis_observe(binding->head.house, &crossing);
+    status = binding->protocol->handlers.NetPnPEventHandler(binding->context, event);
+    ndis_observe_after(binding->head.house, &crossing, status);
+    if (status == NDIS_STATUS_PENDING) {
+        if (ndis_wait(binding->head.house, event_answered, binding, NDIS_PATIENCE_US)) {
+            status = binding->event_answer;
+        } else {
+            ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                        "driver %s does not complete its %s to %s", binding->protocol->driver->name,
+                        what, binding->adapter->name);
+            status = NDIS_STATUS_FAILURE;
+        }
+    }
+    binding->event = NULL;
+    return status;
+}
+
+static NDIS_STATUS
+binding_event(struct ndis_binding *binding, NET_PNP_EVENT_CODE code, const char *what)
+{
+    NET_PNP_EVENT_NOTIFICATION event = {
         .Header = {.Type = NDIS_OBJECT_TYPE_DEFAULT,
                    .Revision = NET_PNP_EVENT_NOTIFICATION_REVISION_1,
-                   .Size = sizeof(binding->event)},
+                   .Size = sizeof(event)},
         .NetPnPEvent.NetEvent = code,
     };
-    binding->answered = false;
-    crossing.code = code;
-    crossing.data = &binding->event;
-    ndis_observe(binding->head.house, &crossing);
-    status = binding->protocol->handlers.NetPnPEventHandler(binding->context, &binding->event);
-    ndis_observe_after(binding->head.house, &crossing, status);
-    return binding_wait(binding, status, what);
+
+    return ndis_binding_event(binding, &event, what);
 }
 
 static void
@@ -101,7 +127,8 @@ binding_observe_answer(struct ndis_binding *binding, enum crossing_op op, NDIS_S
     struct crossing crossing = ndis_crossing(op, binding, false);
 
     crossing.to = "ndis";
-    crossing.code = (ULONG)binding->event.NetPnPEvent.NetEvent;
+    if (binding->event)
+        crossing.code = (ULONG)binding->event->NetPnPEvent.NetEvent;
     crossing.status = status;
     ndis_observe(binding->head.house, &crossing);
 }
@@ -115,14 +142,15 @@ NdisCompleteNetPnPEvent(NDIS_HANDLE NdisBindingHandle,
     ndis_at_most(PASSIVE_LEVEL, "NdisCompleteNetPnPEvent");
     if (!binding)
         return;
-    if (NetPnPEventNotification != &binding->event || binding->answered) {
+    if (!NetPnPEventNotification || NetPnPEventNotification != binding->event ||
+        binding->event_answered) {
         ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
                     "NdisCompleteNetPnPEvent: no such event is in progress");
         return;
     }
     binding_observe_answer(binding, CROSSING_PNP_EVENT_COMPLETE, Status);
-    binding->answer = Status;
-    binding->answered = true;
+    binding->event_answer = Status;
+    binding->event_answered = true;
     ndis_ring(binding->head.house);
 }
 
@@ -276,6 +304,7 @@ binding_create(struct ndis_protocol *protocol, struct ndis_adapter *adapter)
     list_init(&binding->link);
     list_init(&binding->objects);
     sys_task_init(&binding->refusal, refusals_due, binding);
+    sys_task_init(&binding->unbind, ndis_unbind_run, binding);
     return binding;
 }
 
@@ -315,7 +344,7 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
     list_add_tail(&binding->adapter->bindings, &binding->link);
     *NdisBindingHandle = binding;
     binding_observe_answer(binding, CROSSING_OPEN, NDIS_STATUS_SUCCESS);
-    return NDIS_STATUS_SUCCESS;
+    return ndis_answer_open(binding);
 }
 
 VOID
@@ -334,6 +363,31 @@ NdisCompleteBindAdapterEx(NDIS_HANDLE BindAdapterContext, NDIS_STATUS Status)
     binding->answer = Status;
     binding->answered = true;
     ndis_ring(binding->head.house);
+}
+
+/* ---- unbind ---- */
+
+static bool
+no_indications(void *arg)
+{
+    return !((struct ndis_binding *)arg)->indications;
+}
+
+static void
+binding_close(struct ndis_binding *binding)
+{
+    ndis_force_terminate(binding);
+    ndis_oid_abort(binding);
+    ndis_direct_abort(binding);
+    sys_task_cancel(&binding->refusal);
+    refusals_due(binding);
+    binding->open = false;
+    fan_remove(binding);
+    if (!ndis_wait(binding->head.house, no_indications, binding, NDIS_PATIENCE_US))
+        log_error("binding of %s to %s: closed from inside an indication",
+                  binding->protocol->driver->name, binding->adapter->name);
+    list_del(&binding->link);
+    binding->head.magic = NDIS_MAGIC_GRAVE;
 }
 
 /* The driver's part: to Paused, or back to Unbound. */
@@ -356,6 +410,7 @@ binding_open(struct ndis_binding *binding, const char *section)
                                                      &bind.parameters);
     ndis_observe_after(house, &crossing, status);
     status = binding_wait(binding, status, "bind");
+    ndis_answers_wait(binding);
     house->binding_now = NULL;
     if (status == NDIS_STATUS_SUCCESS && binding->open) {
         binding->ticket.magic = NDIS_MAGIC_GRAVE;
@@ -366,7 +421,8 @@ binding_open(struct ndis_binding *binding, const char *section)
               binding->adapter->name, (unsigned)status,
               status == NDIS_STATUS_SUCCESS ? ", it did not open it" : "");
     if (binding->open)
-        NdisCloseAdapterEx(binding);
+        binding_close(binding);
+    ndis_answers_wait(binding);
     binding->ticket.magic = NDIS_MAGIC_GRAVE;
     ndis_binding_set_state(binding, NDIS_BINDING_UNBOUND, "bind failed");
     ndis_bury(&binding->head);
@@ -418,15 +474,9 @@ ndis_binding_bind(struct ndis_protocol *protocol, struct ndis_adapter *adapter, 
         error = start_above(binding);
     if (error)
         ndis_binding_unbind(binding);
+    else
+        ndis_unbind_due(binding);
     return error;
-}
-
-/* ---- unbind ---- */
-
-static bool
-no_indications(void *arg)
-{
-    return !((struct ndis_binding *)arg)->indications;
 }
 
 NDIS_STATUS
@@ -444,18 +494,8 @@ NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
         return NDIS_STATUS_FAILURE;
     }
     binding_observe_answer(binding, CROSSING_CLOSE, NDIS_STATUS_SUCCESS);
-    ndis_force_terminate(binding);
-    ndis_oid_abort(binding);
-    sys_task_cancel(&binding->refusal);
-    refusals_due(binding);
-    binding->open = false;
-    fan_remove(binding);
-    if (!ndis_wait(binding->head.house, no_indications, binding, NDIS_PATIENCE_US))
-        log_error("binding of %s to %s: closed from inside an indication",
-                  binding->protocol->driver->name, binding->adapter->name);
-    list_del(&binding->link);
-    binding->head.magic = NDIS_MAGIC_GRAVE;
-    return NDIS_STATUS_SUCCESS;
+    binding_close(binding);
+    return ndis_answer_close(binding);
 }
 
 VOID
@@ -532,6 +572,7 @@ ndis_binding_unbind(struct ndis_binding *binding)
     struct crossing crossing;
     NDIS_STATUS status;
 
+    sys_task_cancel(&binding->unbind);
     clear_above(binding);
     binding_pause(binding);
     ndis_binding_set_state(binding, NDIS_BINDING_CLOSING, "unbind");
@@ -547,8 +588,9 @@ ndis_binding_unbind(struct ndis_binding *binding)
         ndis_breach(binding->head.house, 185, protocol->driver->name,
                     "driver %s did not close its binding to %s", protocol->driver->name,
                     binding->adapter->name);
-        NdisCloseAdapterEx(binding);
+        binding_close(binding);
     }
+    ndis_answers_wait(binding);
     binding->ticket.magic = NDIS_MAGIC_GRAVE;
     ndis_binding_set_state(binding, NDIS_BINDING_UNBOUND, "unbound");
     ndis_bury(&binding->head);

@@ -90,6 +90,15 @@ NdisMSendNetBufferListsComplete(NDIS_HANDLE MiniportAdapterHandle, PNET_BUFFER_L
         send_complete_run(binding, run, SendCompleteFlags);
 }
 
+/* The high byte of a driver's cancel ids; they repeat when there are more drivers than bytes. */
+UCHAR
+NdisGeneratePartialCancelId(VOID)
+{
+    static UCHAR last;
+
+    return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
 VOID
 NdisCancelSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PVOID CancelId)
 {

@@ -64,6 +64,7 @@ house_create(struct sys_loop *loop, struct house **out)
     list_init(&house->pools);
     list_init(&house->graves);
     list_init(&house->callbacks);
+    list_init(&house->wishes);
     sys_task_init(&house->ring, rung, NULL);
     ndis_house_enter(house);
     *out = house;
@@ -107,6 +108,7 @@ house_destroy(struct house *house)
         ndis_adapter_remove(bottom_adapter(house), NdisHaltDeviceStopped);
     while (!list_empty(&house->drivers))
         driver_unload(container_of(house->drivers.prev, struct ndis_driver, link));
+    ndis_wish_forget(house, NULL, NULL);
     ndis_callbacks_sweep(house, NULL, "a driver");
     ndis_clones_fini(house);
     ndis_pools_fini(house);
@@ -253,6 +255,7 @@ house_unload(struct house *house, const char *name)
     if (!driver)
         return -ENOENT;
     ndis_house_enter(house);
+    ndis_wish_forget(house, name, NULL);
     driver_unload(driver);
     return 0;
 }
@@ -294,6 +297,8 @@ house_remove_adapter(struct house *house, const char *adapter)
     if (!found)
         return -ENOENT;
     ndis_house_enter(house);
+    ndis_wish_forget_above(found, NULL);
+    ndis_wish_forget(house, NULL, adapter);
     ndis_adapter_remove(found, NdisHaltDeviceDisabled);
     return 0;
 }
@@ -303,6 +308,7 @@ house_bind(struct house *house, const char *protocol, const char *adapter, const
 {
     struct ndis_driver *driver = ndis_driver_find(house, protocol);
     struct ndis_adapter *found = ndis_adapter_find(house, adapter);
+    int error;
 
     if (!driver || !driver->protocol || !found)
         return -ENOENT;
@@ -313,7 +319,8 @@ house_bind(struct house *house, const char *protocol, const char *adapter, const
     if (section && strlen(section) >= NDIS_NAME_SIZE)
         return -EINVAL;
     ndis_house_enter(house);
-    return ndis_binding_bind(driver->protocol, found, section);
+    error = ndis_wish_remember(house, protocol, adapter, section);
+    return error ? error : ndis_binding_bind(driver->protocol, found, section);
 }
 
 int
@@ -322,9 +329,11 @@ house_unbind(struct house *house, const char *protocol, const char *adapter)
     struct ndis_adapter *found = ndis_adapter_find(house, adapter);
     struct ndis_binding *binding = found ? ndis_binding_find(protocol, found) : NULL;
 
+    ndis_wish_forget(house, protocol, adapter);
     if (!binding)
         return -ENOENT;
     ndis_house_enter(house);
+    ndis_wish_forget_above(found, protocol);
     ndis_binding_unbind(binding);
     return 0;
 }

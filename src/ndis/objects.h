@@ -70,7 +70,7 @@ struct ndis_driver {
     char name[NDIS_NAME_SIZE];
     DRIVER_OBJECT object;
     struct sys_module *module;      /* its code, when that is a file; NULL: part of the program */
-    struct ndis_keys keys; /* what it wrote itself */
+    struct ndis_keys keys;          /* what it wrote itself */
     struct ndis_miniport *miniport; /* NULL: none registered */
     struct ndis_protocol *protocol;
 };
@@ -102,6 +102,7 @@ struct ndis_protocol {
     NDIS_HANDLE context;
     NDIS_PROTOCOL_DRIVER_CHARACTERISTICS handlers;
     struct ndis_client client;
+    struct sys_task rebind; /* NdisReEnumerateProtocolBindings */
 };
 
 /* ---- adapters ---- */
@@ -152,7 +153,16 @@ struct ndis_adapter {
 
     struct list oids;             /* struct ndis_oid, waiting for their turn */
     NDIS_OID_REQUEST *oid_active; /* with the miniport */
-    bool oid_busy;                /* oid_pump is on the stack */
+    bool oid_busy;                /* a pump is on the stack */
+    struct sys_task oid_task;     /* goes on at PASSIVE_LEVEL */
+    struct list direct_oids;      /* struct ndis_oid, with the miniport */
+    bool has_filter;
+    ULONG filter; /* the packet filter as last set successfully */
+    NDIS_OID_REQUEST own_request;
+
+    UINT hang_seconds; /* between two CheckForHang */
+    struct sys_timer hang_timer;
+    _Atomic bool resetting;
 
     _Atomic bool answered; /* to a pause or restart in progress */
     NDIS_STATUS answer;
@@ -209,9 +219,15 @@ struct ndis_binding {
     /* BindContext and UnbindContext: alive during a bind and an unbind, and longer than the handle.
      */
     struct ndis_head ticket;
-    _Atomic bool answered; /* to a bind, unbind or event in progress */
+    _Atomic bool answered; /* to a bind or unbind in progress */
     NDIS_STATUS answer;
-    NET_PNP_EVENT_NOTIFICATION event;
+    PNET_PNP_EVENT_NOTIFICATION event; /* in progress */
+    _Atomic bool event_answered;
+    NDIS_STATUS event_answer;
+    bool unbind_wanted; /* by the driver itself */
+    struct sys_task unbind;
+    bool late; /* an open or a close has still to be answered */
+    struct sys_task late_answer;
 };
 
 /* ---- offloaded objects: NDIS_OFFLOAD_HANDLE.NdisReserved[0] (P9) ---- */
@@ -257,6 +273,7 @@ struct house {
     /* The loop's thread, or read only. */
     struct sys_loop *loop;
     struct list drivers, adapters;
+    struct list wishes; /* binds that were asked for (rebind.c) */
     struct observer *observers;
     struct ndis_driver *loading;      /* its entry is on the stack */
     struct ndis_binding *binding_now; /* house_bind of it is on the stack */
@@ -270,8 +287,9 @@ struct house {
     struct sys_lock lock;              /* for the lists below, and those of bindings */
     struct ndis_object *free_objects;
     struct list pools, graves;
-    struct list callbacks; /* heads of timers and work items */
+    struct list callbacks;                  /* heads of timers and work items */
     NDIS_HANDLE clone_lists, clone_buffers; /* pools of clones that name none */
+    bool late;                              /* house_set_late */
 };
 
 /* This thread is the loop's, and works for this house; the house is about to go. */
@@ -409,6 +427,9 @@ bool ndis_adapter_chimney(struct ndis_adapter *adapter);
 bool ndis_adapter_capabilities(struct ndis_adapter *adapter, NDIS_TCP_CONNECTION_OFFLOAD *can);
 
 /* ---- bindings (binding.c) ---- */
+/* One event to the driver above; waits for its answer. */
+NDIS_STATUS ndis_binding_event(struct ndis_binding *binding, PNET_PNP_EVENT_NOTIFICATION event,
+                               const char *what);
 int ndis_binding_bind(struct ndis_protocol *protocol, struct ndis_adapter *adapter,
                       const char *section);
 void ndis_binding_unbind(struct ndis_binding *binding);
@@ -456,7 +477,69 @@ void ndis_callbacks_sweep(struct house *house, const struct sys_module *module, 
 
 /* ---- frames, requests, pools ---- */
 void ndis_status_remembered(struct ndis_binding *binding);
+
+/* ---- requests (oid.c, direct.c) ---- */
+
+/* In NDIS_OID_REQUEST.NdisReserved. */
+struct ndis_oid {
+    struct list link;
+    struct ndis_binding *binding; /* NULL: NDIS's own */
+};
+_Static_assert(sizeof(struct ndis_oid) <= sizeof(((NDIS_OID_REQUEST *)0)->NdisReserved), "fits");
+_Static_assert(offsetof(NDIS_OID_REQUEST, NdisReserved) % 8 == 0, "aligned");
+
+static inline struct ndis_oid *
+ndis_oid_of(NDIS_OID_REQUEST *request)
+{
+    return (struct ndis_oid *)request->NdisReserved;
+}
+
+static inline NDIS_OID_REQUEST *
+ndis_oid_request(struct ndis_oid *oid)
+{
+    return (NDIS_OID_REQUEST *)((char *)oid - offsetof(NDIS_OID_REQUEST, NdisReserved));
+}
+
+void ndis_oid_init(struct ndis_adapter *adapter);
+/* Goes on with what waits, as a task. */
+void ndis_oid_pump(void *adapter);
+/* Sets the packet filter that the miniport lost in a reset. */
+void ndis_oid_restore(struct ndis_adapter *adapter);
+/* The binding closes: what waits is completed, what the miniport has is reported. */
 void ndis_oid_abort(struct ndis_binding *binding);
+void ndis_direct_abort(struct ndis_binding *binding);
+
+/* ---- devices (device.c) ---- */
+int ndis_device_init(struct ndis_adapter *adapter);
+/* CheckForHang, as often as the driver asked for, while the adapter is initialised. */
+void ndis_device_watch(struct ndis_adapter *adapter);
+void ndis_device_unwatch(struct ndis_adapter *adapter);
+void ndis_device_fini(struct ndis_adapter *adapter);
+
+/* ---- late answers (late.c) ---- */
+/* What the call returns. */
+NDIS_STATUS ndis_answer_open(struct ndis_binding *binding);
+NDIS_STATUS ndis_answer_close(struct ndis_binding *binding);
+void ndis_answers_wait(struct ndis_binding *binding);
+
+/* ---- binds that were asked for (rebind.c) ---- */
+/* -ENOMEM; section may be NULL. */
+int ndis_wish_remember(struct house *house, const char *protocol, const char *adapter,
+                       const char *section);
+/* NULL: any. */
+void ndis_wish_forget(struct house *house, const char *protocol, const char *adapter);
+/* Of whatever stands on this adapter, over a binding of this protocol; NULL: any. */
+void ndis_wish_forget_above(struct ndis_adapter *adapter, const char *protocol);
+/* Tasks. */
+void ndis_rebind_run(void *protocol);
+void ndis_unbind_run(void *binding);
+/* NdisUnbindAdapter was called for it, and now it can be done. */
+void ndis_unbind_due(struct ndis_binding *binding);
+
+/* ---- frames, pools ---- */
+/* A status of NDIS's own, to every open binding. */
+void ndis_status_tell(struct ndis_adapter *adapter, NDIS_STATUS code);
+void ndis_status_remembered(struct ndis_binding *binding);
 void ndis_pools_fini(struct house *house);
 void ndis_clones_fini(struct house *house);
 

@@ -1,35 +1,16 @@
 /*
- * Requests. A miniport gets one at a time; the rest wait in a list that is linked through the
- * requests' own reserved bytes. What NDIS knows it answers itself (P29): capabilities, and the
- * offload parameters as last set (R-50).
+ * Requests. A miniport gets one at a time, at PASSIVE_LEVEL; the rest wait in a list that is linked
+ * through the requests' own reserved bytes. What NDIS knows it answers itself (P29): capabilities,
+ * and the offload parameters as last set (R-50).
  *
  * A request that went down when its turn came is completed through the handler; one that the
- * miniport answers at once while nobody waits is answered inline.
+ * miniport answers at once, while nobody waits and the caller is at PASSIVE_LEVEL, is answered
+ * inline. The list goes on from a task when the level of whoever could go on with it is too high.
  *
  * Threads: any. List and turn are under the lock of the adapter; a request is its issuer's again
  * from its completion on.
  */
 #include "ndis/landing.h"
-
-/* In NDIS_OID_REQUEST.NdisReserved. */
-struct ndis_oid {
-    struct list link;
-    struct ndis_binding *binding;
-};
-_Static_assert(sizeof(struct ndis_oid) <= sizeof(((NDIS_OID_REQUEST *)0)->NdisReserved), "fits");
-_Static_assert(offsetof(NDIS_OID_REQUEST, NdisReserved) % 8 == 0, "aligned");
-
-static struct ndis_oid *
-oid_of(NDIS_OID_REQUEST *request)
-{
-    return (struct ndis_oid *)request->NdisReserved;
-}
-
-static NDIS_OID_REQUEST *
-request_of(struct ndis_oid *oid)
-{
-    return (NDIS_OID_REQUEST *)((char *)oid - offsetof(NDIS_OID_REQUEST, NdisReserved));
-}
 
 /* ---- what NDIS answers ---- */
 
@@ -93,12 +74,18 @@ remember(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_STA
 {
     const struct _SET *set = &request->DATA.SET_INFORMATION;
 
-    if (status != NDIS_STATUS_SUCCESS || request->RequestType != NdisRequestSetInformation ||
-        set->Oid != OID_TCP_CONNECTION_OFFLOAD_PARAMETERS ||
-        set->InformationBufferLength < sizeof(adapter->parameters))
+    if (status != NDIS_STATUS_SUCCESS || request->RequestType != NdisRequestSetInformation)
         return;
-    memcpy(&adapter->parameters, set->InformationBuffer, sizeof(adapter->parameters));
-    adapter->has_parameters = true;
+    if (set->Oid == OID_TCP_CONNECTION_OFFLOAD_PARAMETERS &&
+        set->InformationBufferLength >= sizeof(adapter->parameters)) {
+        memcpy(&adapter->parameters, set->InformationBuffer, sizeof(adapter->parameters));
+        adapter->has_parameters = true;
+    }
+    if (set->Oid == OID_GEN_CURRENT_PACKET_FILTER &&
+        set->InformationBufferLength >= sizeof(adapter->filter)) {
+        memcpy(&adapter->filter, set->InformationBuffer, sizeof(adapter->filter));
+        adapter->has_filter = true;
+    }
 }
 
 /* ---- the miniport's turn ---- */
@@ -119,11 +106,13 @@ turn_over(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_ST
     return active;
 }
 
-/* The turn is this request's already. */
+/* The turn is this request's already. One of NDIS's own has no binding. */
 static NDIS_STATUS
 issue(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
 {
-    struct crossing crossing = ndis_crossing(CROSSING_OID, oid_of(request)->binding, false);
+    struct ndis_binding *binding = ndis_oid_of(request)->binding;
+    struct crossing crossing = binding ? ndis_crossing(CROSSING_OID, binding, false)
+                                       : ndis_crossing_down(CROSSING_OID, adapter);
     NDIS_STATUS status;
 
     crossing.code = request->DATA.QUERY_INFORMATION.Oid;
@@ -139,10 +128,11 @@ issue(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
 static void
 deliver(struct ndis_binding *binding, NDIS_OID_REQUEST *request, NDIS_STATUS status)
 {
-    struct crossing crossing = ndis_crossing(CROSSING_OID_COMPLETE, binding, true);
+    struct crossing crossing;
 
-    if (binding->head.magic != NDIS_MAGIC_BINDING)
+    if (!binding || binding->head.magic != NDIS_MAGIC_BINDING)
         return;
+    crossing = ndis_crossing(CROSSING_OID_COMPLETE, binding, true);
     crossing.code = request->DATA.QUERY_INFORMATION.Oid;
     crossing.data = request;
     crossing.status = status;
@@ -160,11 +150,11 @@ next_turn(struct ndis_adapter *adapter, bool first)
 
     sys_lock_take(&adapter->lock);
     if (!first || !adapter->oid_busy) {
-        if (!adapter->oid_active && !list_empty(&adapter->oids)) {
+        if (!adapter->oid_active && !adapter->resetting && !list_empty(&adapter->oids)) {
             struct ndis_oid *oid = list_first(&adapter->oids, struct ndis_oid, link);
 
             list_del(&oid->link);
-            request = adapter->oid_active = request_of(oid);
+            request = adapter->oid_active = ndis_oid_request(oid);
         }
         adapter->oid_busy = request != NULL;
     }
@@ -180,8 +170,12 @@ pump(struct ndis_adapter *adapter)
     NDIS_OID_REQUEST *request;
     bool first = true;
 
+    if (sys_irql() > PASSIVE_LEVEL) {
+        sys_loop_post(adapter->head.house->loop, &adapter->oid_task);
+        return;
+    }
     while ((request = next_turn(adapter, first)) != NULL) {
-        struct ndis_binding *binding = oid_of(request)->binding;
+        struct ndis_binding *binding = ndis_oid_of(request)->binding;
         NDIS_STATUS status = issue(adapter, request);
 
         if (status != NDIS_STATUS_PENDING)
@@ -197,13 +191,58 @@ take_turn(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
     bool now;
 
     sys_lock_take(&adapter->lock);
-    now = !adapter->oid_active && list_empty(&adapter->oids);
+    now = !adapter->oid_active && !adapter->resetting && list_empty(&adapter->oids) &&
+          sys_irql() == PASSIVE_LEVEL;
     if (now)
         adapter->oid_active = request;
     else
-        list_add_tail(&adapter->oids, &oid_of(request)->link);
+        list_add_tail(&adapter->oids, &ndis_oid_of(request)->link);
     sys_lock_give(&adapter->lock);
     return now;
+}
+
+void
+ndis_oid_pump(void *arg)
+{
+    struct ndis_level level = ndis_level_enter(PASSIVE_LEVEL);
+
+    pump(arg);
+    ndis_level_leave(&level, "request handler");
+}
+
+void
+ndis_oid_restore(struct ndis_adapter *adapter)
+{
+    NDIS_OID_REQUEST *request = &adapter->own_request;
+    bool due;
+
+    sys_lock_take(&adapter->lock);
+    /* The last one may still be on its way: it brings the same filter. */
+    due = adapter->has_filter && list_empty(&ndis_oid_of(request)->link) &&
+          adapter->oid_active != request;
+    if (due) {
+        *request = (NDIS_OID_REQUEST){
+            .Header = {NDIS_OBJECT_TYPE_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, sizeof(*request)},
+            .RequestType = NdisRequestSetInformation,
+            .DATA.SET_INFORMATION = {.Oid = OID_GEN_CURRENT_PACKET_FILTER,
+                                     .InformationBuffer = &adapter->filter,
+                                     .InformationBufferLength = sizeof(adapter->filter)},
+        };
+        list_init(&ndis_oid_of(request)->link);
+        list_add_head(&adapter->oids, &ndis_oid_of(request)->link); /* before what others ask for */
+    }
+    sys_lock_give(&adapter->lock);
+    if (due)
+        pump(adapter);
+}
+
+void
+ndis_oid_init(struct ndis_adapter *adapter)
+{
+    list_init(&adapter->oids);
+    list_init(&adapter->direct_oids);
+    list_init(&ndis_oid_of(&adapter->own_request)->link);
+    sys_task_init(&adapter->oid_task, ndis_oid_pump, adapter);
 }
 
 NDIS_STATUS
@@ -220,10 +259,12 @@ NdisOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest)
         return NDIS_STATUS_CLOSING;
     if (answer_here(adapter, OidRequest, &status))
         return status;
-    *oid_of(OidRequest) = (struct ndis_oid){.binding = binding};
-    list_init(&oid_of(OidRequest)->link);
-    if (!take_turn(adapter, OidRequest))
+    *ndis_oid_of(OidRequest) = (struct ndis_oid){.binding = binding};
+    list_init(&ndis_oid_of(OidRequest)->link);
+    if (!take_turn(adapter, OidRequest)) {
+        pump(adapter); /* who waits only for a lower level is not held up by others */
         return NDIS_STATUS_PENDING;
+    }
     status = issue(adapter, OidRequest);
     if (status != NDIS_STATUS_PENDING)
         pump(adapter);
@@ -244,7 +285,7 @@ NdisMOidRequestComplete(NDIS_HANDLE MiniportAdapterHandle, PNDIS_OID_REQUEST Oid
                     "adapter %s completes a request that it was not given", adapter->name);
         return;
     }
-    deliver(oid_of(OidRequest)->binding, OidRequest, Status);
+    deliver(ndis_oid_of(OidRequest)->binding, OidRequest, Status);
     pump(adapter);
 }
 
@@ -258,12 +299,12 @@ take_back(struct ndis_binding *binding, PVOID *id, bool *active)
 
     sys_lock_take(&adapter->lock);
     list_for_each(oid, &adapter->oids, struct ndis_oid, link)
-        if (oid->binding == binding && (!id || request_of(oid)->RequestId == *id)) {
+        if (oid->binding == binding && (!id || ndis_oid_request(oid)->RequestId == *id)) {
             list_del(&oid->link);
-            request = request_of(oid);
+            request = ndis_oid_request(oid);
             break;
         }
-    *active = adapter->oid_active && oid_of(adapter->oid_active)->binding == binding;
+    *active = adapter->oid_active && ndis_oid_of(adapter->oid_active)->binding == binding;
     sys_lock_give(&adapter->lock);
     return request;
 }

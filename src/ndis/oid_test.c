@@ -109,6 +109,103 @@ cancelled_and_left(void **state)
     assert_int_equal(NdisOidRequest(stage->host.binding, &a), NDIS_STATUS_INVALID_PARAMETER);
 }
 
+/* A miniport is asked at PASSIVE_LEVEL, whatever the level of the caller. */
+static void
+asked_at_passive(void **state)
+{
+    struct stage *stage = *state;
+    NDIS_OID_REQUEST a = request(NdisRequestQueryInformation, OID_TCP4_OFFLOAD_STATS, NULL, 0);
+    NDIS_OID_REQUEST b = a, c = a;
+    KIRQL old;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &old);
+    assert_int_equal(NdisOidRequest(stage->host.binding, &a), NDIS_STATUS_PENDING);
+    assert_int_equal(stage->target.oids, 0);
+    KeLowerIrql(old);
+    stage_settle(stage);
+    assert_int_equal(stage->target.oids, 1);
+    assert_int_equal(stage->target.level, PASSIVE_LEVEL);
+    assert_ptr_equal(stage->host.oid_done, &a);
+    /* A completion at DISPATCH_LEVEL does not bring the next one with it. */
+    stage->target.pend_oid = true;
+    assert_int_equal(NdisOidRequest(stage->host.binding, &b), NDIS_STATUS_PENDING);
+    assert_int_equal(NdisOidRequest(stage->host.binding, &c), NDIS_STATUS_PENDING);
+    KeRaiseIrql(DISPATCH_LEVEL, &old);
+    NdisMOidRequestComplete(stage->target.adapter, &b, NDIS_STATUS_SUCCESS);
+    KeLowerIrql(old);
+    assert_ptr_equal(stage->host.oid_done, &b);
+    assert_int_equal(stage->host.level, DISPATCH_LEVEL);
+    assert_int_equal(stage->target.oids, 2);
+    stage_settle(stage);
+    assert_ptr_equal(stage->target.oid, &c);
+    assert_int_equal(stage->target.level, PASSIVE_LEVEL);
+    NdisMOidRequestComplete(stage->target.adapter, &c, NDIS_STATUS_SUCCESS);
+    assert_string_equal(stage->log, "");
+}
+
+static void
+direct_requests(void **state)
+{
+    struct stage *stage = *state;
+    NDIS_OID_REQUEST a = request(NdisRequestQueryInformation, OID_TCP4_OFFLOAD_STATS, NULL, 0);
+    NDIS_OID_REQUEST b = a, ordinary = a;
+    KIRQL old;
+
+    stage->target.pend_oid = true;
+    assert_int_equal(NdisOidRequest(stage->host.binding, &ordinary), NDIS_STATUS_PENDING);
+    /* Beside it, several at a time, at the caller's level. */
+    KeRaiseIrql(DISPATCH_LEVEL, &old);
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, &a), NDIS_STATUS_PENDING);
+    assert_ptr_equal(stage->target.direct, &a);
+    assert_int_equal(stage->target.level, DISPATCH_LEVEL);
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, &b), NDIS_STATUS_PENDING);
+    assert_ptr_equal(stage->target.direct, &b);
+    NdisMDirectOidRequestComplete(stage->target.adapter, &b, NDIS_STATUS_INVALID_DATA);
+    KeLowerIrql(old);
+    assert_ptr_equal(stage->host.direct_done, &b);
+    assert_int_equal(stage->host.oid_status, NDIS_STATUS_INVALID_DATA);
+    assert_int_equal(stage->host.level, DISPATCH_LEVEL);
+    NdisMDirectOidRequestComplete(stage->target.adapter, &b, NDIS_STATUS_SUCCESS);
+    assert_true(stage_logged(stage, "a direct request that it does not have (V-187)"));
+    NdisMDirectOidRequestComplete(stage->target.adapter, &ordinary, NDIS_STATUS_SUCCESS);
+    assert_int_equal(stage->host.oids_done, 0);
+    /* At once. */
+    stage->target.pend_oid = false;
+    stage->target.oid_status = NDIS_STATUS_INVALID_OID;
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, &b), NDIS_STATUS_INVALID_OID);
+    NdisMOidRequestComplete(stage->target.adapter, &ordinary, NDIS_STATUS_SUCCESS);
+    /* The driver closes, the miniport answers afterwards. */
+    assert_int_equal(house_unbind(stage->house, "host", "nic0"), 0);
+    assert_true(stage_logged(stage, "closes with direct requests outstanding (V-186)"));
+    stage->host.direct_done = NULL;
+    NdisMDirectOidRequestComplete(stage->target.adapter, &a, NDIS_STATUS_SUCCESS);
+    assert_null(stage->host.direct_done);
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, &a), NDIS_STATUS_INVALID_PARAMETER);
+}
+
+/* Drivers of before direct requests. */
+static void
+no_direct_requests(void **state)
+{
+    struct stage *stage;
+    NDIS_OID_REQUEST a = request(NdisRequestQueryInformation, OID_TCP4_OFFLOAD_STATS, NULL, 0);
+
+    stage_setup(state);
+    stage = *state;
+    stage->target.no_direct = true;
+    stage_build(stage);
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, &a), NDIS_STATUS_NOT_SUPPORTED);
+    assert_null(stage->target.direct);
+    stage_teardown(state);
+    stage_setup(state);
+    stage = *state;
+    stage->host.no_direct = true;
+    stage_build(stage);
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, &a), NDIS_STATUS_NOT_SUPPORTED);
+    assert_true(stage_logged(stage, "driver host has no handler for its completion"));
+    assert_null(stage->target.direct);
+}
+
 static void
 indicate(struct stage *stage, NDIS_STATUS code, void *buffer, ULONG size)
 {
@@ -167,8 +264,17 @@ pnp_events_of_a_virtual_adapter(void **state)
     assert_string_equal(stage->trace, ""); /* NDIS sends those itself */
     event.NetPnPEvent.NetEvent = NetEventQueryPower;
     assert_int_equal(NdisMNetPnPEvent(stage->target.adapter, &event), NDIS_STATUS_SUCCESS);
-    assert_string_equal(stage->trace, "event-pause"); /* the fake's word for any other event */
+    assert_string_equal(stage->trace, "event");
     assert_int_equal(NdisMNetPnPEvent(stage->host.binding, &event), NDIS_STATUS_INVALID_PARAMETER);
+    /* The answer is the driver's, also when it comes later. */
+    stage->host.event_status = NDIS_STATUS_FAILURE;
+    assert_int_equal(NdisMNetPnPEvent(stage->target.adapter, &event), NDIS_STATUS_FAILURE);
+    stage->host.pend_event = true;
+    stage->host.event_status = NDIS_STATUS_RESOURCES;
+    assert_int_equal(NdisMNetPnPEvent(stage->target.adapter, &event), NDIS_STATUS_RESOURCES);
+    assert_string_equal(stage->trace, "event event event");
+    NdisCompleteNetPnPEvent(stage->host.binding, &event, NDIS_STATUS_SUCCESS);
+    assert_true(stage_logged(stage, "no such event is in progress (V-187)"));
 }
 
 #define BOUND(name) cmocka_unit_test_setup_teardown(name, stage_setup_bound, stage_teardown)
@@ -180,6 +286,9 @@ main(void)
         BOUND(ndis_answers),
         BOUND(one_at_a_time),
         BOUND(cancelled_and_left),
+        BOUND(asked_at_passive),
+        BOUND(direct_requests),
+        cmocka_unit_test_teardown(no_direct_requests, stage_teardown),
         BOUND(status_goes_to_everybody),
         BOUND(pnp_events_of_a_virtual_adapter),
     };

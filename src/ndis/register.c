@@ -52,6 +52,13 @@ static const struct member protocol_members[] = {
     MEMBER(NDIS_PROTOCOL_DRIVER_CHARACTERISTICS, SendNetBufferListsCompleteHandler),
 };
 
+/* What the driver's header says is there; what it does not know is zero. */
+static void
+copy_table(void *to, size_t size, const NDIS_OBJECT_HEADER *from)
+{
+    memcpy(to, from, from->Size < size ? from->Size : size);
+}
+
 static NDIS_STATUS
 check_header(const NDIS_OBJECT_HEADER *header, UCHAR type, size_t size, UCHAR major,
              const char *driver)
@@ -94,9 +101,10 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
     *NdisProtocolHandle = NULL;
     if (!driver || driver->protocol)
         return NDIS_STATUS_FAILURE;
-    status = check_header(
-        &ProtocolCharacteristics->Header, NDIS_OBJECT_TYPE_PROTOCOL_DRIVER_CHARACTERISTICS,
-        sizeof(*ProtocolCharacteristics), ProtocolCharacteristics->MajorNdisVersion, driver->name);
+    status = check_header(&ProtocolCharacteristics->Header,
+                          NDIS_OBJECT_TYPE_PROTOCOL_DRIVER_CHARACTERISTICS,
+                          NDIS_SIZEOF_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_1,
+                          ProtocolCharacteristics->MajorNdisVersion, driver->name);
     if (status != NDIS_STATUS_SUCCESS)
         return status;
     if (!COMPLETE(ProtocolCharacteristics, protocol_members, driver->name))
@@ -107,7 +115,8 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
     ndis_head_init(&protocol->head, NDIS_MAGIC_PROTOCOL, driver->head.house);
     protocol->driver = driver;
     protocol->context = ProtocolDriverContext;
-    protocol->handlers = *ProtocolCharacteristics;
+    copy_table(&protocol->handlers, sizeof(protocol->handlers), &ProtocolCharacteristics->Header);
+    sys_task_init(&protocol->rebind, ndis_rebind_run, protocol);
     ndis_client_init(&protocol->client);
     driver->protocol = protocol;
     *NdisProtocolHandle = protocol;
@@ -137,6 +146,7 @@ NdisDeregisterProtocolDriver(NDIS_HANDLE NdisProtocolHandle)
     ndis_at_most(PASSIVE_LEVEL, "NdisDeregisterProtocolDriver");
     if (!protocol)
         return;
+    sys_task_cancel(&protocol->rebind);
     while ((binding = ndis_binding_any(protocol)) != NULL)
         ndis_binding_unbind(binding);
     if (protocol->driver->miniport)
@@ -157,9 +167,34 @@ static const struct member miniport_members[] = {
     MEMBER(NDIS_MINIPORT_DRIVER_CHARACTERISTICS, ReturnNetBufferListsHandler),
 };
 
+/* ---- what a driver that leaves an optional handler out does not care about ---- */
+
 static VOID
 cancel_nothing(NDIS_HANDLE MiniportAdapterContext, PVOID Id)
 {
+}
+
+static VOID
+no_notice(NDIS_HANDLE MiniportAdapterContext, PNET_DEVICE_PNP_EVENT NetDevicePnPEvent)
+{
+}
+
+static VOID
+no_shutdown(NDIS_HANDLE MiniportAdapterContext, NDIS_SHUTDOWN_ACTION ShutdownAction)
+{
+}
+
+static void
+fill_defaults(NDIS_MINIPORT_DRIVER_CHARACTERISTICS *handlers)
+{
+    if (!handlers->CancelSendHandler)
+        handlers->CancelSendHandler = cancel_nothing;
+    if (!handlers->CancelOidRequestHandler)
+        handlers->CancelOidRequestHandler = cancel_nothing;
+    if (!handlers->DevicePnPEventNotifyHandler)
+        handlers->DevicePnPEventNotifyHandler = no_notice;
+    if (!handlers->ShutdownHandlerEx)
+        handlers->ShutdownHandlerEx = no_shutdown;
 }
 
 NDIS_STATUS
@@ -179,7 +214,7 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
         return NDIS_STATUS_FAILURE;
     status = check_header(&MiniportDriverCharacteristics->Header,
                           NDIS_OBJECT_TYPE_MINIPORT_DRIVER_CHARACTERISTICS,
-                          offsetof(NDIS_MINIPORT_DRIVER_CHARACTERISTICS, DirectOidRequestHandler),
+                          NDIS_SIZEOF_MINIPORT_DRIVER_CHARACTERISTICS_REVISION_1,
                           MiniportDriverCharacteristics->MajorNdisVersion, driver->name);
     if (status != NDIS_STATUS_SUCCESS)
         return status;
@@ -191,11 +226,9 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
     ndis_head_init(&miniport->head, NDIS_MAGIC_MINIPORT, driver->head.house);
     miniport->driver = driver;
     miniport->context = MiniportDriverContext;
-    miniport->handlers = *MiniportDriverCharacteristics;
-    if (!miniport->handlers.CancelSendHandler)
-        miniport->handlers.CancelSendHandler = cancel_nothing;
-    if (!miniport->handlers.CancelOidRequestHandler)
-        miniport->handlers.CancelOidRequestHandler = cancel_nothing;
+    copy_table(&miniport->handlers, sizeof(miniport->handlers),
+               &MiniportDriverCharacteristics->Header);
+    fill_defaults(&miniport->handlers);
     driver->miniport = miniport;
     driver->object.DriverUnload = MiniportDriverCharacteristics->UnloadHandler;
     *NdisMiniportDriverHandle = miniport;

@@ -75,6 +75,21 @@ NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION
 }
 
 void
+ndis_status_tell(struct ndis_adapter *adapter, NDIS_STATUS code)
+{
+    NDIS_STATUS_INDICATION indication = {
+        .Header = {.Type = NDIS_OBJECT_TYPE_STATUS_INDICATION,
+                   .Revision = NDIS_STATUS_INDICATION_REVISION_1,
+                   .Size = sizeof(indication)},
+        .SourceHandle = adapter,
+        .StatusCode = code,
+    };
+
+    list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link)
+        deliver(binding, &indication);
+}
+
+void
 ndis_status_remembered(struct ndis_binding *binding)
 {
     NDIS_STATUS_INDICATION indication = {
@@ -103,14 +118,8 @@ NdisMNetPnPEvent(NDIS_HANDLE MiniportAdapterHandle,
     if (code == NetEventPause || code == NetEventRestart)
         return NDIS_STATUS_SUCCESS;
     list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link) {
-        NDIS_STATUS status = binding->protocol->handlers.NetPnPEventHandler(
-            binding->context, NetPnPEventNotification);
+        NDIS_STATUS status = ndis_binding_event(binding, NetPnPEventNotification, "PnP event");
 
-        if (status == NDIS_STATUS_PENDING) {
-            log_error("driver %s answers a passed PnP event later; that is not supported",
-                      binding->protocol->driver->name);
-            status = NDIS_STATUS_FAILURE;
-        }
         if (status != NDIS_STATUS_SUCCESS)
             result = status;
     }

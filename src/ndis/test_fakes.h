@@ -33,6 +33,11 @@ struct fake_target {
     NDIS_STATUS initialize_status, restart_status;
     bool pend_oid;
     NDIS_STATUS oid_status;
+    bool no_direct; /* has no handler for direct requests */
+    bool watched;   /* has CheckForHang and Reset */
+    bool hangs, pend_reset, cannot_reset;
+    NDIS_STATUS reset_status;
+    BOOLEAN addressing_reset;
     bool hold_state; /* the test completes state operations itself; otherwise the next turn does */
     NDIS_STATUS object_status; /* of every new object; 0: success */
     /* what happened */
@@ -43,6 +48,10 @@ struct fake_target {
     size_t returned; /* NBLs that came back */
     NDIS_OID_REQUEST *oid;
     unsigned oids;
+    NDIS_OID_REQUEST *direct;
+    PVOID cancelled; /* id of the last cancelled send or request */
+    KIRQL level;     /* of the last request, reset or shutdown */
+    ULONG filter_set;
     uintptr_t last_context;
     NET_BUFFER_LIST *chain_back; /* given back in every terminated TCP block */
     /* inside */
@@ -57,6 +66,9 @@ struct fake_host {
     /* orders */
     bool no_chimney;
     bool pend_bind, pend_unbind, never_open, never_close, fail_bind, open_twice;
+    bool pend_event; /* answers the next PnP event but pause and restart from a work item */
+    bool no_direct;  /* has no handler for the completion of direct requests */
+    NDIS_STATUS event_status;
     bool terminate_on_pause; /* host->live */
     NDIS_STATUS restart_status;
     NDIS_MEDIUM medium;
@@ -77,7 +89,9 @@ struct fake_host {
     NDIS_OID_REQUEST *oid_done;
     NDIS_STATUS oid_status;
     unsigned oids_done;
-    KIRQL level; /* of the last completion or indication */
+    NDIS_OID_REQUEST *direct_done;
+    PNET_PNP_EVENT_NOTIFICATION event;
+    KIRQL level;   /* of the last completion or indication */
     size_t frames; /* received, not to be copied */
     size_t copies;
     PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST live; /* tree to terminate when paused */

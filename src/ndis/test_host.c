@@ -54,6 +54,8 @@ host_bind(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext,
         return NDIS_STATUS_PENDING;
     }
     status = host_open(host);
+    if (status == NDIS_STATUS_PENDING)
+        return status;
     if (host->open_twice)
         assert_int_not_equal(host_open(host), NDIS_STATUS_SUCCESS);
     return host->fail_bind ? NDIS_STATUS_FAILURE : status;
@@ -77,10 +79,8 @@ host_unbind(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
     host->bind_context = UnbindContext;
     if (host->never_close)
         return NDIS_STATUS_SUCCESS;
-    if (!host->pend_unbind) {
-        NdisCloseAdapterEx(host->binding);
-        return NDIS_STATUS_SUCCESS;
-    }
+    if (!host->pend_unbind)
+        return NdisCloseAdapterEx(host->binding);
     sys_task_init(&host->task, unbind_later, host);
     sys_loop_defer(host->stage->loop, &host->task);
     return NDIS_STATUS_PENDING;
@@ -89,11 +89,28 @@ host_unbind(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
 static VOID
 host_open_complete(NDIS_HANDLE ProtocolBindingContext, NDIS_STATUS Status)
 {
+    struct fake_host *host = host_of(ProtocolBindingContext);
+
+    stage_trace(host->stage, "opened");
+    NdisCompleteBindAdapterEx(host->bind_context, Status);
 }
 
 static VOID
 host_close_complete(NDIS_HANDLE ProtocolBindingContext)
 {
+    struct fake_host *host = host_of(ProtocolBindingContext);
+
+    stage_trace(host->stage, "closed");
+    NdisCompleteUnbindAdapterEx(host->bind_context);
+}
+
+static VOID
+event_later(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+{
+    struct fake_host *host = WorkItemContext;
+
+    NdisFreeIoWorkItem(NdisIoWorkItemHandle);
+    NdisCompleteNetPnPEvent(host->binding, host->event, host->event_status);
 }
 
 static NDIS_STATUS
@@ -101,14 +118,23 @@ host_pnp(NDIS_HANDLE ProtocolBindingContext, PNET_PNP_EVENT_NOTIFICATION NetPnPE
 {
     struct fake_host *host = host_of(ProtocolBindingContext);
 
-    if (NetPnPEventNotification->NetPnPEvent.NetEvent == NetEventRestart) {
+    switch (NetPnPEventNotification->NetPnPEvent.NetEvent) {
+    case NetEventRestart:
         stage_trace(host->stage, "event-restart");
         return host->restart_status;
+    case NetEventPause:
+        stage_trace(host->stage, "event-pause");
+        if (host->terminate_on_pause)
+            NdisTerminateOffload(host->binding, host->live);
+        return NDIS_STATUS_SUCCESS;
+    default:
+        stage_trace(host->stage, "event");
+        if (!host->pend_event)
+            return host->event_status;
+        host->event = NetPnPEventNotification;
+        NdisQueueIoWorkItem(NdisAllocateIoWorkItem(host->binding), event_later, host);
+        return NDIS_STATUS_PENDING;
     }
-    stage_trace(host->stage, "event-pause");
-    if (host->terminate_on_pause)
-        NdisTerminateOffload(host->binding, host->live);
-    return NDIS_STATUS_SUCCESS;
 }
 
 static VOID
@@ -120,6 +146,18 @@ host_oid_complete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidReque
     host->oid_done = OidRequest;
     host->oid_status = Status;
     host->oids_done++;
+    host->level = KeGetCurrentIrql();
+}
+
+static VOID
+host_direct_complete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidRequest,
+                     NDIS_STATUS Status)
+{
+    struct fake_host *host = host_of(ProtocolBindingContext);
+
+    host->direct_done = OidRequest;
+    host->oid_status = Status;
+    host->level = KeGetCurrentIrql();
 }
 
 static VOID
@@ -263,7 +301,8 @@ NDIS_STATUS
 fake_host_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
     NDIS_PROTOCOL_DRIVER_CHARACTERISTICS characteristics = {
-        .Header = {NDIS_OBJECT_TYPE_PROTOCOL_DRIVER_CHARACTERISTICS, 1, sizeof(characteristics)},
+        .Header = {NDIS_OBJECT_TYPE_PROTOCOL_DRIVER_CHARACTERISTICS,
+                   NDIS_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_2, sizeof(characteristics)},
         .MajorNdisVersion = 6,
         .Name = NDIS_STRING_CONST(u"host"),
         .SetOptionsHandler = host_options,
@@ -276,9 +315,14 @@ fake_host_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
         .StatusHandlerEx = host_status,
         .ReceiveNetBufferListsHandler = host_receive_frames,
         .SendNetBufferListsCompleteHandler = host_send_frames_complete,
+        .DirectOidRequestCompleteHandler = host_direct_complete,
     };
     struct fake_host *host = DriverObject->DriverExtension;
 
+    if (host->no_direct) {
+        characteristics.Header.Size = NDIS_SIZEOF_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_1;
+        characteristics.Header.Revision = NDIS_PROTOCOL_DRIVER_CHARACTERISTICS_REVISION_1;
+    }
     DriverObject->DriverUnload = host_unload;
     return NdisRegisterProtocolDriver(host, &characteristics, &host->protocol);
 }

@@ -37,6 +37,7 @@ target_initialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverCont
     memset(&attributes, 0, sizeof(attributes));
     attributes.Header.Type = NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES;
     attributes.RegistrationAttributes.MiniportAdapterContext = target;
+    attributes.RegistrationAttributes.CheckForHangTimeInSeconds = 3;
     assert_int_equal(NdisMSetMiniportAttributes(NdisMiniportHandle, &attributes), 0);
     memset(&attributes, 0, sizeof(attributes));
     attributes.Header.Type = NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES;
@@ -57,7 +58,8 @@ target_initialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverCont
 static VOID
 target_halt(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
 {
-    stage_trace(target_of(MiniportAdapterContext)->stage, "halt");
+    stage_trace(target_of(MiniportAdapterContext)->stage,
+                HaltAction == NdisHaltDeviceSurpriseRemoved ? "halt-gone" : "halt");
 }
 
 static void
@@ -112,8 +114,69 @@ target_oid(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
 
     target->oid = OidRequest;
     target->oids++;
+    target->level = KeGetCurrentIrql();
+    if (OidRequest->DATA.SET_INFORMATION.Oid == OID_GEN_CURRENT_PACKET_FILTER)
+        memcpy(&target->filter_set, OidRequest->DATA.SET_INFORMATION.InformationBuffer,
+               sizeof(target->filter_set));
     return target->pend_oid ? NDIS_STATUS_PENDING : target->oid_status;
 }
+
+static NDIS_STATUS
+target_direct(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
+{
+    struct fake_target *target = target_of(MiniportAdapterContext);
+
+    target->direct = OidRequest;
+    target->level = KeGetCurrentIrql();
+    return target->pend_oid ? NDIS_STATUS_PENDING : target->oid_status;
+}
+
+static VOID
+target_cancel(NDIS_HANDLE MiniportAdapterContext, PVOID Id)
+{
+    target_of(MiniportAdapterContext)->cancelled = Id;
+}
+
+/* ---- the target: what happens to the device ---- */
+
+static BOOLEAN
+target_check_for_hang(NDIS_HANDLE MiniportAdapterContext)
+{
+    struct fake_target *target = target_of(MiniportAdapterContext);
+
+    stage_trace(target->stage, "check");
+    return target->hangs;
+}
+
+static NDIS_STATUS
+target_reset(NDIS_HANDLE MiniportAdapterContext, PBOOLEAN AddressingReset)
+{
+    struct fake_target *target = target_of(MiniportAdapterContext);
+
+    stage_trace(target->stage, "reset");
+    target->hangs = false;
+    target->level = KeGetCurrentIrql();
+    *AddressingReset = target->addressing_reset;
+    return target->pend_reset ? NDIS_STATUS_PENDING : target->reset_status;
+}
+
+static VOID
+target_device_event(NDIS_HANDLE MiniportAdapterContext, PNET_DEVICE_PNP_EVENT NetDevicePnPEvent)
+{
+    assert_int_equal(NetDevicePnPEvent->DevicePnPEvent, NdisDevicePnPEventSurpriseRemoved);
+    stage_trace(target_of(MiniportAdapterContext)->stage, "surprise");
+}
+
+static VOID
+target_shutdown(NDIS_HANDLE MiniportAdapterContext, NDIS_SHUTDOWN_ACTION ShutdownAction)
+{
+    struct fake_target *target = target_of(MiniportAdapterContext);
+
+    stage_trace(target->stage, ShutdownAction == NdisShutdownBugCheck ? "crash" : "shutdown");
+    target->level = KeGetCurrentIrql();
+}
+
+/* ---- the target: frames ---- */
 
 static VOID
 target_send_frames(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferList,
@@ -303,9 +366,20 @@ fake_target_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
         .OidRequestHandler = target_oid,
         .SendNetBufferListsHandler = target_send_frames,
         .ReturnNetBufferListsHandler = target_return_frames,
+        .CancelSendHandler = target_cancel,
+        .CancelOidRequestHandler = target_cancel,
+        .DevicePnPEventNotifyHandler = target_device_event,
+        .ShutdownHandlerEx = target_shutdown,
+        .DirectOidRequestHandler = target_direct,
     };
     struct fake_target *target = DriverObject->DriverExtension;
 
+    if (target->watched) {
+        characteristics.CheckForHangHandlerEx = target_check_for_hang;
+        characteristics.ResetHandlerEx = target->cannot_reset ? NULL : target_reset;
+    }
+    if (target->no_direct)
+        characteristics.Header.Size = NDIS_SIZEOF_MINIPORT_DRIVER_CHARACTERISTICS_REVISION_1;
     return NdisMRegisterMiniportDriver(DriverObject, RegistryPath, target, &characteristics,
                                        &target->driver);
 }
