@@ -347,6 +347,7 @@ typedef enum _NDIS_DEVICE_PNP_EVENT {
 } NDIS_DEVICE_PNP_EVENT,
     *PNDIS_DEVICE_PNP_EVENT;
 
+/* Layout OURS. */
 typedef struct _NET_DEVICE_PNP_EVENT {
     NDIS_OBJECT_HEADER Header;
     NDIS_PORT_NUMBER PortNumber;
@@ -659,12 +660,11 @@ typedef struct _NDIS_MINIPORT_DRIVER_CHARACTERISTICS {
 #define NDIS_SIZEOF_MINIPORT_DRIVER_CHARACTERISTICS_REVISION_2                                     \
     sizeof(NDIS_MINIPORT_DRIVER_CHARACTERISTICS)
 
-/* Registration and general attributes: layout OURS, the documented members that drivers here set.
- */
 #define NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES_REVISION_1 1
 #define NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES_REVISION_1 1
 #define NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES_REVISION_1 1
 
+/* Layout OURS: the documented members that drivers here set. */
 typedef struct _NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES {
     NDIS_OBJECT_HEADER Header;
     NDIS_HANDLE MiniportAdapterContext;
@@ -673,6 +673,7 @@ typedef struct _NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES {
     ULONG InterfaceType;
 } NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES, *PNDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES;
 
+/* Layout OURS: the documented members that drivers here set. */
 typedef struct _NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES {
     NDIS_OBJECT_HEADER Header;
     ULONG Flags;
@@ -701,7 +702,7 @@ typedef struct _NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES {
     PNDIS_TCP_CONNECTION_OFFLOAD TcpConnectionOffloadHardwareCapabilities;
 } NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES, *PNDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES;
 
-/* Told apart by Header.Type. */
+/* Told apart by Header.Type. Layout OURS, as of two of its members. */
 typedef union _NDIS_MINIPORT_ADAPTER_ATTRIBUTES {
     NDIS_OBJECT_HEADER Header; /* OURS: of whichever it is */
     NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES RegistrationAttributes;

@@ -98,7 +98,8 @@ typedef struct _GUID {
     UCHAR Data4[8];
 } GUID;
 
-/* Only its room and alignment matter: a NET_BUFFER may be linked through its first 16 bytes. */
+/* Only its room and alignment matter: a NET_BUFFER may be linked through its first 16 bytes. The
+ * member is OURS. */
 typedef union _SLIST_HEADER {
     ULONGLONG Slot[2];
 } __attribute__((aligned(16))) SLIST_HEADER, *PSLIST_HEADER;
