@@ -2,7 +2,9 @@
  * The life of a binding: bind and open, restart, pause, unbind and close. Invariant: a pause is
  * answered only when nothing of ours is below any more: no object, no block list, no frame, no
  * request. A restart is carried out by a work item, so that on_running comes when NDIS has the
- * answer and the binding really runs. Source: facts 2.1, 2.7; V-011, V-064, V-184 to V-188.
+ * answer and the binding really runs. Events are answered from work items, too: what they wait for
+ * comes from below at any level, and an answer is for PASSIVE_LEVEL. Source: facts 2.1, 2.7; V-011,
+ * V-064, V-184 to V-188.
  */
 #include "base/log.h"
 #include "host/edge.h"
@@ -214,15 +216,26 @@ fill_parameters(struct host_binding *binding)
     };
 }
 
-static void
-running(struct host_binding *binding)
+static VOID
+running(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
 {
+    struct host_binding *binding = WorkItemContext;
     NET_PNP_EVENT_NOTIFICATION *event = binding->event;
 
     binding->event = NULL;
     host_binding_set_state(binding, HOST_BINDING_RUNNING, "restarted");
     NdisCompleteNetPnPEvent(binding->handle, event, NDIS_STATUS_SUCCESS);
     binding->host->ops->on_running(binding->host->arg, binding);
+}
+
+static void
+parameters_set(struct host_binding *binding, NDIS_STATUS status)
+{
+    if (status == NDIS_STATUS_SUCCESS)
+        return;
+    log_warn("%s: offload parameters refused (%08x), no offloads over it", binding->adapter,
+             (unsigned)status);
+    binding->chimney = false;
 }
 
 VOID
@@ -235,27 +248,24 @@ host_oid_complete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidReque
         host_query_oid_done(binding, OidRequest);
         return;
     }
-    if (Status != NDIS_STATUS_SUCCESS) {
-        log_warn("%s: offload parameters refused (%08x), no offloads over it", binding->adapter,
-                 (unsigned)Status);
-        binding->chimney = false;
-    }
-    running(binding);
+    parameters_set(binding, Status);
+    NdisQueueIoWorkItem(binding->work, running, binding);
 }
 
 static VOID
 restart(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
 {
     struct host_binding *binding = WorkItemContext;
+    NDIS_STATUS status = NDIS_STATUS_SUCCESS;
 
-    if (!binding->chimney) {
-        running(binding);
-        return;
+    if (binding->chimney) {
+        fill_parameters(binding);
+        status = NdisOidRequest(binding->handle, &binding->request);
     }
-    fill_parameters(binding);
-    NDIS_STATUS status = NdisOidRequest(binding->handle, &binding->request);
-    if (status != NDIS_STATUS_PENDING)
-        host_oid_complete(binding, &binding->request, status);
+    if (status == NDIS_STATUS_PENDING)
+        return;
+    parameters_set(binding, status);
+    running(binding, NdisIoWorkItemHandle);
 }
 
 /* ---- pause ---- */
@@ -266,6 +276,16 @@ nothing_below(const struct host_binding *binding)
     return list_empty(&binding->conns) && list_empty(&binding->paths) &&
            list_empty(&binding->neighbors) && !binding->operations && !binding->frames_out &&
            !binding->querying;
+}
+
+static VOID
+paused(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+{
+    struct host_binding *binding = WorkItemContext;
+    NET_PNP_EVENT_NOTIFICATION *event = binding->event;
+
+    binding->event = NULL;
+    NdisCompleteNetPnPEvent(binding->handle, event, NDIS_STATUS_SUCCESS);
 }
 
 void
@@ -279,11 +299,9 @@ host_binding_drain(struct host_binding *binding)
     binding->draining = false;
     if (!binding->quiet || !nothing_below(binding))
         return;
-    NET_PNP_EVENT_NOTIFICATION *event = binding->event;
-    binding->event = NULL;
     host_binding_set_state(binding, HOST_BINDING_PAUSED, "nothing is below any more");
-    if (event)
-        NdisCompleteNetPnPEvent(binding->handle, event, NDIS_STATUS_SUCCESS);
+    if (binding->event)
+        NdisQueueIoWorkItem(binding->work, paused, binding);
 }
 
 void

@@ -35,7 +35,7 @@ struct host_binding {
     NDIS_HANDLE handle;
     NDIS_HANDLE pending;               /* bind or unbind context while one of them is unanswered */
     NET_PNP_EVENT_NOTIFICATION *event; /* pause or restart, unanswered */
-    NDIS_HANDLE work;                  /* work item that carries out a restart */
+    NDIS_HANDLE work;                  /* carries out a restart, and answers events */
     char adapter[64];
     bool chimney; /* capabilities hold something */
     bool offload_paused;

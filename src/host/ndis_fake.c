@@ -61,6 +61,8 @@ fake_stop(void)
 {
     if (fake.binding) {
         fake_pause();
+        if (fake.work)
+            fake_run_work();
         fake.driver.UnbindAdapterHandlerEx(&fake, fake.binding);
         fake.binding = NULL;
     }

@@ -35,16 +35,24 @@ passthru_set_state(struct passthru_adapter *adapter, enum passthru_state to, con
 void
 passthru_settle(struct passthru_adapter *adapter)
 {
-    PNET_PNP_EVENT_NOTIFICATION pause = adapter->pause;
-
     if (adapter->upper_pausing && adapter->frames_down == 0 && adapter->frames_up == 0) {
         adapter->upper_pausing = false;
         NdisMPauseComplete(adapter->upper);
     }
-    if (pause && adapter->frames_down == 0 && adapter->objects == 0 && adapter->calls == 0) {
-        adapter->pause = NULL;
-        NdisCompleteNetPnPEvent(adapter->lower, pause, NDIS_STATUS_SUCCESS);
-    }
+    if (adapter->pause && adapter->frames_down == 0 && adapter->objects == 0 && adapter->calls == 0)
+        passthru_queue_work(adapter);
+}
+
+/* What drains a binding comes from below at any level; the answer is for PASSIVE_LEVEL. */
+void
+passthru_answer_pause(struct passthru_adapter *adapter)
+{
+    PNET_PNP_EVENT_NOTIFICATION pause = adapter->pause;
+
+    if (!pause || adapter->frames_down || adapter->objects || adapter->calls)
+        return;
+    adapter->pause = NULL;
+    NdisCompleteNetPnPEvent(adapter->lower, pause, NDIS_STATUS_SUCCESS);
 }
 
 /* ---- bind ---- */

@@ -53,7 +53,8 @@ struct passthru_adapter {
     NDIS_HANDLE bind, unbind;          /* context of the answer owed; NULL: none */
     NDIS_EVENT halted;
 
-    /* State operations that found no memory: the work item goes on with them. */
+    /* What is for PASSIVE_LEVEL, and state operations that found no memory: the work item goes on
+     * with them. */
     NDIS_HANDLE work;
     bool work_queued;
     /* Linked by Scratch[0]; Scratch[1]: the function that goes on. */
@@ -106,6 +107,8 @@ MINIPORT_SHUTDOWN PassthruShutdownEx;
 void passthru_set_state(struct passthru_adapter *adapter, enum passthru_state to, const char *why);
 /* Gives the answers that are owed and that nothing under way delays any more. */
 void passthru_settle(struct passthru_adapter *adapter);
+/* From the work item: that to a pause of the lower binding. */
+void passthru_answer_pause(struct passthru_adapter *adapter);
 
 /* ---- request.c, status.c, frames.c ---- */
 MINIPORT_OID_REQUEST PassthruOidRequest;
@@ -145,6 +148,7 @@ void passthru_call_end(struct passthru_adapter *adapter, struct passthru_call *c
                        bool entries_too);
 void passthru_offload_free(struct passthru_offload *entry);
 NDIS_IO_WORKITEM_FUNCTION passthru_catch_up;
+void passthru_queue_work(struct passthru_adapter *adapter);
 
 static inline struct passthru_offload *
 passthru_offload_of(PVOID handle)

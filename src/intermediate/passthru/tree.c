@@ -133,6 +133,15 @@ fail_tree(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers)
     }
 }
 
+void
+passthru_queue_work(struct passthru_adapter *adapter)
+{
+    if (adapter->work_queued)
+        return;
+    adapter->work_queued = true;
+    NdisQueueIoWorkItem(adapter->work, passthru_catch_up, adapter);
+}
+
 /* V-030: never on the stack of the call. There is no memory, so the tree itself is the list node.
  */
 static void
@@ -142,10 +151,7 @@ put_off(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root
     root->Scratch[0] = adapter->put_off;
     root->Scratch[1] = (PVOID)later;
     adapter->put_off = root;
-    if (adapter->work_queued)
-        return;
-    adapter->work_queued = true;
-    NdisQueueIoWorkItem(adapter->work, passthru_catch_up, adapter);
+    passthru_queue_work(adapter);
 }
 
 VOID
@@ -163,6 +169,7 @@ passthru_catch_up(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
         later(later == PassthruTerminateOffload ? adapter : adapter->upper, root);
         adapter->calls--;
     }
+    passthru_answer_pause(adapter);
     passthru_settle(adapter);
 }
 
