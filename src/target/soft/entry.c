@@ -258,9 +258,55 @@ on_link(void *arg, bool up)
     NdisMIndicateStatusEx(adapter->handle, &indication);
 }
 
+/* ---- what the loop and the wire call: a NIC's deferred calls, which are at DISPATCH_LEVEL ---- */
+
+static void
+at_dispatch(void (*run)(void *arg), void *arg)
+{
+    KIRQL before;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &before);
+    run(arg);
+    KeLowerIrql(before);
+}
+
+static void
+operate(void *arg)
+{
+    at_dispatch(soft_operations, arg);
+}
+
+static void
+service(void *arg)
+{
+    at_dispatch(soft_service_dirty, arg);
+}
+
+static void
+flush(void *arg)
+{
+    at_dispatch(soft_frames_flush, arg);
+}
+
+static void
+on_writable(void *arg)
+{
+    at_dispatch(soft_on_writable, arg);
+}
+
+static void
+on_frame(void *arg, struct wire_buf *buf)
+{
+    KIRQL before;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &before);
+    soft_on_frame(arg, buf);
+    KeLowerIrql(before);
+}
+
 static const struct wire_receiver receiver = {
-    .on_frame = soft_on_frame,
-    .on_writable = soft_on_writable,
+    .on_frame = on_frame,
+    .on_writable = on_writable,
     .on_link = on_link,
 };
 
@@ -286,8 +332,8 @@ create_adapter(NDIS_HANDLE handle, struct wire *wire)
     list_init(&adapter->blocked);
     list_init(&adapter->sending);
     list_init(&adapter->spare);
-    sys_task_init(&adapter->operate, soft_operations, adapter);
-    sys_task_init(&adapter->service, soft_service_dirty, adapter);
+    sys_task_init(&adapter->operate, operate, adapter);
+    sys_task_init(&adapter->service, service, adapter);
     return adapter;
 }
 
@@ -313,7 +359,7 @@ SoftInitialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext
         free_adapter(adapter);
         return status;
     }
-    sys_loop_on_flush(adapter->loop, &adapter->flush, soft_frames_flush, adapter);
+    sys_loop_on_flush(adapter->loop, &adapter->flush, flush, adapter);
     wire_set_receiver(wire, &receiver, adapter);
     return NDIS_STATUS_SUCCESS;
 }

@@ -112,6 +112,7 @@ static struct rig *current; /* events name only an object; one rig at a time */
 static VOID
 on_event(PVOID OffloadContext, ULONG EventType, ULONG EventSpecificInformation)
 {
+    assert_int_equal(KeGetCurrentIrql(), DISPATCH_LEVEL); /* V-194 */
     switch (EventType) {
     case TcpIndicateDisconnect:
         hear(current, "event:disconnect");
@@ -135,6 +136,7 @@ on_indicate(PVOID OffloadContext, NET_BUFFER_LIST *NetBufferList, NDIS_STATUS St
     NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(NetBufferList);
     uint32_t len = NET_BUFFER_DATA_LENGTH(nb), take = rig->accept < len ? rig->accept : len;
 
+    assert_int_equal(KeGetCurrentIrql(), DISPATCH_LEVEL); /* V-194 */
     assert_null(NET_BUFFER_LIST_NEXT_NBL(NetBufferList));
     assert_null(NET_BUFFER_NEXT_NB(nb));
     hear(rig, "indicate:%u", len);
