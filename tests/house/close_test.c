@@ -215,6 +215,25 @@ silent_peer_times_out(void **state)
     stage_close(&scene.stage);
 }
 
+/* Every driver in the tree is ready for an open and a close that take their time. */
+static void
+ndis_answers_later(void **state)
+{
+    struct stage_options options = {.passthru = 2, .late = true};
+    struct script_options sides[2] = {{0}};
+    struct scene scene;
+
+    stage_open(&scene.stage, &options);
+    pair_open(&scene.stage, &scene.pair, sides);
+    scene.left = &scene.pair.actors[LEFT];
+    scene.right = &scene.pair.actors[RIGHT];
+    actor_offload(scene.left);
+    actor_send(scene.left, 30000, true);
+    actor_send(scene.right, 30000, true);
+    expect_closed(&scene);
+    close_scene(&scene);
+}
+
 int
 main(void)
 {
@@ -223,6 +242,7 @@ main(void)
         cmocka_unit_test(both_close_at_once),  cmocka_unit_test(moves_between_the_fins),
         cmocka_unit_test(close_at_any_moment), cmocka_unit_test(we_reset),
         cmocka_unit_test(peer_resets),         cmocka_unit_test(silent_peer_times_out),
+        cmocka_unit_test(ndis_answers_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

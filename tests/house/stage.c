@@ -105,6 +105,7 @@ stage_open(struct stage *stage, const struct stage_options *options)
                                      options->impaired ? options->impair : NULL, stage->ends),
                      0);
     assert_int_equal(house_create(stage->loop, &stage->house), 0);
+    house_set_late(stage->house, options->late);
     stage->verifier = verifier_create(
         &(struct verifier_options){.on_report = on_report, .arg = stage});
     assert_non_null(stage->verifier);

@@ -35,6 +35,7 @@ struct stage_options {
     struct wire_mem_impair impair[2];
     const struct house_option *target; /* of a0 */
     struct observer *observer;
+    bool late; /* NDIS answers opens and closes later */
 };
 
 struct stage_watch {
