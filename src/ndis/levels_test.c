@@ -129,7 +129,8 @@ run(void *arg)
 
             NdisAcquireRWLockRead(race->rw, &state, 0);
             before = race->written;
-            race->torn |= before % 2 != 0;
+            if (before % 2)
+                __atomic_store_n(&race->torn, true, __ATOMIC_RELAXED);
         } else {
             NdisAcquireRWLockWrite(race->rw, &state, 0);
             race->written++;

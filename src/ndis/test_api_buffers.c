@@ -123,11 +123,11 @@ no_buffer(struct stage *stage)
 static void
 no_buffer_pool(struct stage *stage)
 {
-    struct house *house = ndis_house_now;
+    struct house *house = ndis_house_current();
 
-    ndis_house_now = NULL; /* nothing is there that it could belong to */
+    ndis_house_leave(house); /* nothing is there that it could belong to */
     assert_null(NdisAllocateNetBufferPool(NULL, &plain));
-    ndis_house_now = house;
+    ndis_house_enter(house);
 }
 
 static void
