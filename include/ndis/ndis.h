@@ -16,8 +16,21 @@
 extern "C" {
 #endif
 
-/* What NdisGetVersion returns: 6.20. */
+/* What NdisGetVersion returns is the last of these. */
+#define NDIS_RUNTIME_VERSION_60 ((6u << 16) | 0u)
+#define NDIS_RUNTIME_VERSION_61 ((6u << 16) | 1u)
 #define NDIS_RUNTIME_VERSION_620 ((6u << 16) | 20u)
+
+/* What a driver registers with, unless it says otherwise. */
+#ifndef NDIS_PROTOCOL_MAJOR_VERSION
+#define NDIS_PROTOCOL_MAJOR_VERSION 6
+#define NDIS_PROTOCOL_MINOR_VERSION 20
+#endif
+#ifndef NDIS_MINIPORT_MAJOR_VERSION
+#define NDIS_MINIPORT_MAJOR_VERSION 6
+#define NDIS_MINIPORT_MINOR_VERSION 20
+#endif
+
 #define NDIS_DEFAULT_PORT_NUMBER ((NDIS_PORT_NUMBER)0)
 
 /* ======== buffers ======== */
