@@ -1,12 +1,14 @@
 /*
  * The simulated loop: the same turns in virtual time. Time stands still within a turn and jumps to
  * the next deadline when there is nothing else to do; so a minute of retransmissions takes
- * microseconds and every run is the same run.
+ * microseconds and every run is the same run. Only a test that plays a stopped process moves it in
+ * between.
  *
  * There are no descriptors: whatever needs one says -ENOSYS. Time starts at one second: zero would
  * look unset.
  */
 #include "sys/core.h"
+#include "sys/sim/sim.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +63,12 @@ uint64_t
 sys_loop_wall_us(struct sys_loop *loop)
 {
     return YEAR_2000_US + loop->now_us;
+}
+
+void
+sys_sim_stand_still(struct sys_loop *loop, uint64_t us)
+{
+    loop->now_us += us;
 }
 
 static bool

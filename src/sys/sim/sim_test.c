@@ -3,6 +3,7 @@
  * exactly, and the run ends when nothing is left.
  */
 #include "sys/loop.h"
+#include "sys/sim/sim.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -87,6 +88,35 @@ a_turn_that_does_not_wait_leaves_time_alone(void **state)
 }
 
 static void
+stand_still(void *arg)
+{
+    sys_sim_stand_still(arg, 500);
+}
+
+/* What was due meanwhile is late, and nothing of it happens inside the standstill. */
+static void
+a_standstill_makes_everything_late(void **state)
+{
+    struct sys_loop *loop = sys_loop_create();
+    uint64_t start_us = sys_loop_now_us(loop);
+    struct ticker ticker;
+    struct sys_task task;
+
+    start(&ticker, loop, 10, 1);
+    ticker.expected_us = start_us + 500;
+    sys_task_init(&task, stand_still, loop);
+    sys_loop_defer(loop, &task);
+    assert_true(sys_loop_turn(loop, false));
+    assert_true(sys_loop_now_us(loop) == start_us + 500);
+    assert_int_equal(ticker.left, 1);
+    assert_true(sys_loop_turn(loop, false));
+    assert_true(sys_loop_now_us(loop) == start_us + 500);
+    assert_int_equal(ticker.left, 0);
+    sys_timer_fini(&ticker.timer);
+    sys_loop_destroy(loop);
+}
+
+static void
 no_descriptors(void **state)
 {
     struct sys_loop *loop = sys_loop_create();
@@ -103,6 +133,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_jumps_and_the_run_ends),
         cmocka_unit_test(a_turn_that_does_not_wait_leaves_time_alone),
+        cmocka_unit_test(a_standstill_makes_everything_late),
         cmocka_unit_test(no_descriptors),
     };
 
