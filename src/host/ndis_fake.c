@@ -89,6 +89,23 @@ fake_take(enum fake_operation operation)
     return root;
 }
 
+PNET_BUFFER_LIST
+fake_take_data(enum fake_data kind)
+{
+    unsigned at = 0;
+
+    while (at < fake.data_count && fake.data_kinds[at] != kind)
+        at++;
+    if (at == fake.data_count)
+        return NULL;
+    PNET_BUFFER_LIST nbls = fake.data[at];
+    fake.data_count--;
+    memmove(fake.data + at, fake.data + at + 1, (fake.data_count - at) * sizeof *fake.data);
+    memmove(fake.data_kinds + at, fake.data_kinds + at + 1,
+            (fake.data_count - at) * sizeof *fake.data_kinds);
+    return nbls;
+}
+
 static void
 answer_node(NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block, NDIS_STATUS status)
 {
@@ -269,9 +286,10 @@ NdisQueryOffloadState(NDIS_HANDLE NdisBindingHandle,
 /* ---- data ---- */
 
 static NDIS_STATUS
-note_data(PNET_BUFFER_LIST nbls)
+note_data(enum fake_data kind, PNET_BUFFER_LIST nbls)
 {
     assert(fake.data_count < FAKE_CALLS);
+    fake.data_kinds[fake.data_count] = kind;
     fake.data[fake.data_count++] = nbls;
     return NDIS_STATUS_PENDING;
 }
@@ -279,13 +297,13 @@ note_data(PNET_BUFFER_LIST nbls)
 NDIS_STATUS
 NdisOffloadTcpSend(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList)
 {
-    return note_data(NetBufferList);
+    return note_data(FAKE_SEND, NetBufferList);
 }
 
 NDIS_STATUS
 NdisOffloadTcpReceive(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList)
 {
-    return note_data(NetBufferList);
+    return note_data(FAKE_RECEIVE, NetBufferList);
 }
 
 NDIS_STATUS
@@ -293,33 +311,33 @@ NdisOffloadTcpDisconnect(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIS
                          ULONG Flags)
 {
     fake.disconnect_flags = Flags;
-    return note_data(NetBufferList);
+    return note_data(FAKE_DISCONNECT, NetBufferList);
 }
 
 NDIS_STATUS
 NdisOffloadTcpForward(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBufferList)
 {
-    return note_data(NetBufferList);
+    return note_data(FAKE_FORWARD, NetBufferList);
 }
 
 VOID
 NdisOffloadTcpReceiveReturn(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBufferList)
 {
-    note_data(NetBufferList);
+    note_data(FAKE_RECEIVE_RETURN, NetBufferList);
 }
 
 VOID
 NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBufferLists,
                        NDIS_PORT_NUMBER PortNumber, ULONG SendFlags)
 {
-    note_data(NetBufferLists);
+    note_data(FAKE_FRAMES, NetBufferLists);
 }
 
 VOID
 NdisReturnNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBufferLists,
                          ULONG ReturnFlags)
 {
-    note_data(NetBufferLists);
+    note_data(FAKE_FRAMES_RETURN, NetBufferLists);
 }
 
 /* ---- buffers ---- */
@@ -346,8 +364,11 @@ NdisAllocateNetBufferAndNetBufferList(NDIS_HANDLE PoolHandle, USHORT ContextSize
     struct {
         NET_BUFFER_LIST nbl;
         NET_BUFFER nb;
-    } *both = aligned_alloc(16, sizeof *both);
+    } * both;
 
+    if (fake.refuse_nbl && --fake.refuse_nbl == 0)
+        return NULL;
+    both = aligned_alloc(16, sizeof *both);
     assert(both);
     memset(both, 0, sizeof *both);
     both->nbl.FirstNetBuffer = &both->nb;

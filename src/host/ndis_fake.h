@@ -9,6 +9,17 @@
 
 enum fake_operation { FAKE_INITIATE, FAKE_TERMINATE, FAKE_UPDATE, FAKE_QUERY };
 
+/* Who was called with NBLs. */
+enum fake_data {
+    FAKE_SEND,
+    FAKE_RECEIVE,
+    FAKE_DISCONNECT,
+    FAKE_FORWARD,
+    FAKE_RECEIVE_RETURN,
+    FAKE_FRAMES,
+    FAKE_FRAMES_RETURN
+};
+
 struct fake_call {
     enum fake_operation operation;
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root;
@@ -31,7 +42,9 @@ struct fake {
     unsigned events_completed, binds_completed, unbinds_completed;
     unsigned objects;                  /* work items, pools, NBLs, MDLs alive */
     PNET_BUFFER_LIST data[FAKE_CALLS]; /* NBLs of data calls, in order */
+    enum fake_data data_kinds[FAKE_CALLS];
     unsigned data_count;
+    unsigned refuse_nbl; /* the so manieth allocation of an NBL from now on fails; 0: none */
     ULONG disconnect_flags;
 };
 
@@ -46,6 +59,8 @@ void fake_run_work(void);
 void fake_status(NDIS_STATUS code);
 /* Takes the oldest unanswered call, which must be of this kind. */
 NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *fake_take(enum fake_operation operation);
+/* Takes the oldest list of NBLs that came with a call of this kind; NULL: none. */
+PNET_BUFFER_LIST fake_take_data(enum fake_data kind);
 /* Answers as a target does: contexts for what succeeds, status on every node. Statuses in order N,
  * P, T. */
 void fake_answer_initiate(NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root, NDIS_STATUS neighbor,
