@@ -253,10 +253,13 @@ static void
 try_initiate(struct live_conn *conn)
 {
     settle_ack(conn);
-    live_drop_held(conn); /* the copies have them */
     int error = live_local_start(conn);
-    if (!error)
+    if (error) {
+        live_free_sends(conn); /* what is held goes on as it is, and not twice */
+    } else {
+        live_drop_held(conn); /* they are among the sends */
         error = initiate(conn);
+    }
     if (error) {
         live_back_out(conn, initiate_refusal(error));
         return;

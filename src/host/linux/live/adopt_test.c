@@ -230,7 +230,7 @@ a_window_update_while_the_target_is_asked(void **state)
 
 /* ---- backing out ---- */
 
-/* A copy cannot be lent: nothing goes down. */
+/* A copy cannot be lent: nothing goes down, and all that was held goes on. */
 static void
 no_memory_for_a_copy(void **state)
 {
@@ -243,6 +243,10 @@ no_memory_for_a_copy(void **state)
     rig_pass(100);
     assert_int_equal(fake.refuse_nbl, 0);
     assert_int_equal(fake.call_count, 0);
+    rig_expect_to_peer(RIG_SND + 2 * SEGMENT, 0, 0); /* the acknowledgement that was owed */
+    rig_expect_to_peer(RIG_SND, SEGMENT, 0);
+    rig_expect_to_peer(RIG_SND + SEGMENT, SEGMENT, 0);
+    rig_expect_silence();
     assert_int_equal(rig.conn->phase, LIVE_RELEASE);
     assert_int_equal(rig.move.outcome, HOSTSTACK_REFUSED);
     assert_int_equal(rig.move.reason, HOSTSTACK_NO_MEMORY);

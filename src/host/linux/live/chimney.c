@@ -188,8 +188,10 @@ live_abort_wire(struct live_conn *conn, enum hoststack_reason reason)
         return;
     }
     NET_BUFFER_LIST *nbl = host_nbl_create(conn->stack->host, NULL, 0, NULL, 0);
-    if (!nbl)
+    if (!nbl) {
+        live_upload(conn, HOSTSTACK_NO_MEMORY); /* the kernel resets it: it has no socket for it */
         return;
+    }
     conn->abort_posted = true;
     conn->discard = true;
     conn->frozen = true;

@@ -144,6 +144,16 @@ a_fin_behind_a_gap_is_not_posted(void **state)
     rig_expect_lent(RIG_SND, RIG_SND);
 }
 
+/* The kernel has no socket any more: it resets the peer itself as soon as it hears from it. */
+static void
+a_reset_that_cannot_be_posted(void **state)
+{
+    fake.refuse_nbl = 1;
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .flags = TCP_RST});
+    assert_null(fake_take_data(FAKE_DISCONNECT));
+    expect_going_home(HOSTSTACK_NO_MEMORY);
+}
+
 /* ---- the peer's bytes, up ---- */
 
 /* Bytes that could not be taken are not offered again: they come home with the connection, and what
@@ -227,6 +237,7 @@ main(void)
         CHIMNEY_TEST(the_target_fails_a_send),
         CHIMNEY_TEST(a_fin_that_cannot_be_posted),
         CHIMNEY_TEST(a_fin_behind_a_gap_is_not_posted),
+        CHIMNEY_TEST(a_reset_that_cannot_be_posted),
         CHIMNEY_TEST(an_indication_that_cannot_be_taken),
         CHIMNEY_TEST(an_edge_that_cannot_be_told),
         CHIMNEY_TEST(an_edge_that_the_target_refuses),
