@@ -140,6 +140,12 @@ class Net:
         return sum(e["counter"]["packets"] for o in listing["nftables"] if "rule" in o
                    for e in o["rule"]["expr"] if "counter" in e)
 
+    def tcp_counter(self, ns, name):
+        """A counter of the kernel's TCP in ns: everything under TcpExt: in /proc/net/netstat."""
+        lines = [line.split() for line in run("cat", "/proc/net/netstat", ns=ns).stdout.splitlines()]
+        names, values = (line for line in lines if line[0] == "TcpExt:")
+        return int(values[names.index(name)])
+
     def close(self):
         atexit.unregister(self.close)
         if self.relay_process:
@@ -321,15 +327,22 @@ def pattern_unit(index):
     return _pattern_cache[index]
 
 
+ENDLESS = 1 << 60
+
+
 class Sender(threading.Thread):
     """Writes size bytes of the pattern, paced if rate is given (bytes a second), then closes its half."""
 
-    def __init__(self, sock, size, rate=None):
+    def __init__(self, sock, size=ENDLESS, rate=None):
         super().__init__(daemon=True)
         self.sock, self.size, self.rate = sock, size, rate
         self.sent = 0
         self.error = None
         self.hash = hashlib.sha256()
+
+    def finish(self, more=2 * PATTERN_UNIT):
+        """So much more, which is no less than one write may be, and then the end."""
+        self.size = self.sent + more
 
     def run(self):
         try:

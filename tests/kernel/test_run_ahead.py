@@ -37,6 +37,30 @@ def test_slow_wire():
             assert sorted(gaps)[len(gaps) // 2] <= 0.15, gaps
 
 
+def test_late_drain():
+    """Given back before the wire has sent everything: what is left over is not too old for the peer (RFC 7323, PAWS)."""
+    relay = ["--rate-bps", "4000000", "--queue-bytes", "30000", "--delay-us", "5000"]
+    with Net(relay=relay, mtu_frames=True) as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            sender, receiver = Sender(pair.near), Receiver(pair.far)
+            receiver.start()
+            sender.start()
+            waited_ms = []
+            for _ in range(5):
+                daemon.must_move("offload", *pair.selector)
+                start = receiver.got
+                wait_for(lambda: receiver.got > start + MIB // 8, "a running stream")
+                waited_ms.append(daemon.must_move("upload", *pair.selector)["total_us"] / 1e3)
+            sender.finish(MIB)
+            same_bytes(sender, receiver)
+            pair.close()
+            print("# uploads ms: " + " ".join(f"{ms:.0f}" for ms in waited_ms), flush=True)
+            assert max(waited_ms) > 100, "every drain was in time"
+            assert net.tcp_counter(net.far, "PAWSEstab") == 0
+
+
 def test_slow_reader():
     """1 GiB towards a slow reader: back-pressure is the kernel's own, chimneyd stays under 64 MiB."""
     with Net() as net:

@@ -82,6 +82,7 @@ live_adopt(struct live_conn *conn)
                                         .out_ack = snap.rcv_wup,
                                         .in_max = snap.rcv_nxt,
                                         .in_ack = snap.snd_una};
+    conn->spoken = false;
     live_set_phase(conn, LIVE_BRIDGE, "asked to go down");
     conn->request_since_us = conn->phase_since_us;
     conn->reported = false;
@@ -119,9 +120,10 @@ settle_ack(struct live_conn *conn)
     struct tcp_out out = {.seq = snap->snd_nxt, .ack = snap->rcv_nxt, .flags = TCP_ACK};
     out.window = (uint16_t)(live_shown_window(snap) >> snap->rcv_wscale);
     if (snap->has_timestamps)
-        live_out_timestamp(&out, (uint32_t)(hoststack_now_us(conn->stack) / 1000) + snap->ts_offset,
-                           snap->ts_recent);
+        live_out_timestamp(&out, live_clock(conn), snap->ts_recent);
     live_send_bare(conn, &out, false);
+    conn->spoken = true;
+    conn->peer_tsval = snap->ts_recent;
 }
 
 static USHORT
@@ -170,7 +172,7 @@ fill_delegated(const struct live_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *delega
     delegated->SRtt = scaled_ticks(snap->srtt_us, 8);
     delegated->RttVar = scaled_ticks(snap->rttvar_us, 4);
     delegated->TsRecent = snap->ts_recent;
-    delegated->TsTime = (uint32_t)(hoststack_now_us(conn->stack) / 1000) + snap->ts_offset;
+    delegated->TsTime = live_clock(conn);
     delegated->KeepAlive.TimeoutDelta = 0xFFFFFFFF;
     delegated->Retransmit.TimeoutDelta = 0xFFFFFFFF;
 }

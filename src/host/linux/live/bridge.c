@@ -211,6 +211,14 @@ live_drop_held(struct live_conn *conn)
 }
 
 void
+live_late_out(struct live_conn *conn, struct live_frame *frame)
+{
+    if (conn->spoken && frame->segment.has_timestamp)
+        live_frame_restamp(frame, live_clock(conn), conn->peer_tsval);
+    live_raw_out(conn->port, frame->buf);
+}
+
+void
 live_bridge_out(struct live_conn *conn, struct live_frame *frame)
 {
     const struct tcp_segment *segment = &frame->segment;
@@ -220,7 +228,7 @@ live_bridge_out(struct live_conn *conn, struct live_frame *frame)
     bridge->out_forwarded = seq_max(bridge->out_forwarded, live_segment_end(segment));
     if (segment->flags & TCP_ACK)
         bridge->out_ack = seq_max(bridge->out_ack, segment->ack);
-    live_raw_out(conn->port, frame->buf);
+    live_late_out(conn, frame);
     if (segment->flags & TCP_RST && conn->phase == LIVE_BRIDGE)
         live_back_out(conn, HOSTSTACK_DIED_DURING_MOVE);
 }

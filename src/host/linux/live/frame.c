@@ -1,12 +1,14 @@
 /*
- * Frames of a live connection: reading what the kernel and the peer send, and writing segments of
- * our own that either takes for the other's. Nothing here changes state.
+ * Frames of a live connection: reading what the kernel and the peer send, writing segments of our
+ * own that either takes for the other's, and giving one that has waited the timestamp it would have
+ * now. Nothing here changes state.
  *
  * Only TCP over IPv4 (with options) or IPv6 (without extension headers) is read; everything else is
  * left to the caller to pass on as it is. Source: RFC 791, 8200, 9293.
  */
 #include "base/checksum.h"
 #include "host/linux/live/live.h"
+#include "host/linux/stack.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -139,6 +141,50 @@ live_frame_put(struct live_frame *frame)
     free(frame);
 }
 
+/* The timestamp option's values in a TCP header, counted from its start; 0: it has none. */
+static size_t
+find_timestamp(const uint8_t *tcp, size_t header_len)
+{
+    for (size_t at = 20; at + 1 < header_len && tcp[at] != 0;) {
+        if (tcp[at] == 8 && tcp[at + 1] == 10 && at + 10 <= header_len)
+            return at + 2;
+        size_t len = tcp[at] == 1 ? 1 : tcp[at + 1];
+        if (!len)
+            break;
+        at += len;
+    }
+    return 0;
+}
+
+/* A checksum that is complete covers the word that this byte is in. */
+static void
+change_byte(uint8_t *tcp, size_t at, uint8_t value, bool complete)
+{
+    size_t word = at & ~(size_t)1;
+    uint16_t before = read_be16(tcp + word);
+
+    tcp[at] = value;
+    if (complete)
+        write_be16(tcp + 16, checksum_adjust16(read_be16(tcp + 16), before, read_be16(tcp + word)));
+}
+
+void
+live_frame_restamp(struct live_frame *frame, uint32_t tsval, uint32_t tsecr)
+{
+    struct tcp_segment *segment = &frame->segment;
+    uint8_t *tcp = frame->buf->data + frame->tcp_offset;
+    size_t stamp = find_timestamp(tcp, segment->header_len);
+
+    if (!stamp)
+        return;
+    segment->tsval = seq_max(segment->tsval, tsval);
+    segment->tsecr = seq_max(segment->tsecr, tsecr);
+    uint64_t both = (uint64_t)segment->tsval << 32 | segment->tsecr;
+    for (size_t i = 0; i < 8; i++)
+        change_byte(tcp, stamp + i, (uint8_t)(both >> (56 - 8 * i)),
+                    !frame->buf->meta.csum_partial);
+}
+
 static void
 write_ipv4(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len)
 {
@@ -257,6 +303,12 @@ live_nbl_get_meta(NET_BUFFER_LIST *nbl, const uint8_t *frame, uint32_t len, stru
         meta->gso_type = read_be16(frame + 12) == ETHERTYPE_V4 ? WIRE_GSO_TCPV4 : WIRE_GSO_TCPV6;
         meta->gso_size = lso.LsoV2Transmit.MSS;
     }
+}
+
+uint32_t
+live_clock(const struct live_conn *conn)
+{
+    return (uint32_t)(hoststack_now_us(conn->stack) / 1000) + conn->snap.ts_offset;
 }
 
 void

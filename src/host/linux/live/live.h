@@ -155,6 +155,8 @@ struct live_conn {
     struct live_receive *cursor; /* holds the local leg's next byte to the kernel, or NULL */
     uint32_t tsval_next;         /* of the kernel's FIN */
     bool frozen;                 /* the edge shown to the kernel does not move */
+    bool spoken;                 /* others than the kernel have used its timestamp clock */
+    uint32_t peer_tsval;         /* newest of the peer's that they have echoed */
     bool fin_from_kernel, fin_posted, fin_from_peer, fin_acked_by_kernel;
     bool finished; /* the kernel closed its half and it was delivered */
     bool abort_posted;
@@ -201,7 +203,12 @@ uint32_t live_segment_end(const struct tcp_segment *segment);
  * header's length. */
 size_t live_frame_header(const struct live_conn *conn, const struct tcp_out *out, bool to_kernel,
                          uint8_t *bytes, struct wire_meta *meta);
+/* What the kernel socket would put into a timestamp now. */
+uint32_t live_clock(const struct live_conn *conn);
 void live_out_timestamp(struct tcp_out *out, uint32_t tsval, uint32_t tsecr);
+/* A frame that has waited gets the timestamps it would have now; neither moves back. Whole or
+ * partial, its checksum stays right. Changed in place: nobody else reads the frame any more. */
+void live_frame_restamp(struct live_frame *frame, uint32_t tsval, uint32_t tsecr);
 /* NBL metadata ↔ wire metadata. */
 void live_nbl_set_meta(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv6);
 void live_nbl_get_meta(NET_BUFFER_LIST *nbl, const uint8_t *frame, uint32_t len,
@@ -230,6 +237,12 @@ void live_raw_in(struct live_port *port, NET_BUFFER_LIST *nbl);
 void live_send_bare(struct live_conn *conn, const struct tcp_out *out, bool to_kernel);
 void live_drop_copies(struct live_conn *conn, uint32_t before_seq);
 void live_hold_in(struct live_conn *conn, NET_BUFFER_LIST *nbl);
+/*
+ * A frame of the kernel's goes to the wire late. What others have said meanwhile, with its clock,
+ * makes it look old, and the peer would drop it (RFC 7323, PAWS): it gets the stamp it would have
+ * now.
+ */
+void live_late_out(struct live_conn *conn, struct live_frame *frame);
 
 /* ---- adopt.c: down ---- */
 /* Why this socket cannot be offloaded; HOSTSTACK_NONE if it can. */

@@ -81,7 +81,7 @@ first_tsecr(const struct live_conn *conn)
         return list_first(&conn->copies, struct live_frame, copy_link)->segment.tsval;
     if (conn->bridge.out_tsval_seen)
         return conn->bridge.out_tsval;
-    return (uint32_t)(hoststack_now_us(conn->stack) / 1000) + conn->snap.ts_offset - 1;
+    return live_clock(conn) - 1;
 }
 
 bool

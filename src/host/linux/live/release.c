@@ -2,11 +2,11 @@
  * Up: the kernel takes its wire back.
  *
  * Freeze the edge shown to the kernel and let the target send what it has, so that both have the
- * same SndNxt; hold the kernel's frames; terminate; pass on what is held as regular frames (what
- * the target had out of order comes up the regular path by itself); tell the peer what the kernel
- * has acknowledged and the kernel what window the peer really shows; delete the key; read the TAP
- * until nothing comes any more. Last, the kernel socket, which never saw a loss, gets the
- * congestion window the wire had.
+ * same SndNxt; hold the kernel's frames; terminate; pass on what is held as regular frames, with the
+ * timestamps they would have now (what the target had out of order comes up the regular path by
+ * itself); tell the peer what the kernel has acknowledged and the kernel what window the peer
+ * really shows; delete the key; read the TAP until nothing comes any more. Last, the kernel socket,
+ * which never saw a loss, gets the congestion window the wire had.
  */
 #include "base/log.h"
 #include "host/linux/live/live.h"
@@ -114,7 +114,7 @@ live_terminate(struct live_conn *conn)
         log_debug("live %llu: terminate has to wait", (unsigned long long)conn->id);
 }
 
-/* Frames with bytes that never reached the wire go out as they are. */
+/* Frames with bytes that never reached the wire go out whole. */
 void
 live_pass_unsent(struct live_conn *conn, uint32_t wire_nxt)
 {
@@ -124,7 +124,7 @@ live_pass_unsent(struct live_conn *conn, uint32_t wire_nxt)
         if (!seq_after(send->seq + send->len, wire_nxt) || send->frame == last)
             continue;
         last = send->frame;
-        live_raw_out(conn->port, last->buf);
+        live_late_out(conn, last);
     }
 }
 
@@ -142,8 +142,7 @@ tell_peer(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
         out.flags |= TCP_FIN;
     }
     if (snap->has_timestamps)
-        live_out_timestamp(&out, (uint32_t)(hoststack_now_us(conn->stack) / 1000) + snap->ts_offset,
-                           delegated->TsRecent);
+        live_out_timestamp(&out, live_clock(conn), delegated->TsRecent);
     live_send_bare(conn, &out, false);
 }
 
@@ -171,6 +170,7 @@ hand_back(struct live_conn *conn, const struct host_terminate_result *result)
     conn->moved_receive_bytes = conn->receive_end - conn->local.snd_una;
     conn->final_cwnd = delegated->CWnd;
     conn->final_ssthresh = delegated->SsThresh;
+    conn->peer_tsval = delegated->TsRecent;
     if (!list_empty(&conn->sends)) {
         uint32_t first = list_first(&conn->sends, struct live_send, link)->seq;
         if (seq_after(delegated->SndUna, first)) {

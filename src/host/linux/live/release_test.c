@@ -1,6 +1,7 @@
 /*
- * The hand-back: what was indicated when the target lets go reaches the kernel, and the peer is
- * told what the kernel has taken.
+ * The hand-back: what was lent, held or on its way when the target lets go reaches the other side,
+ * and looks as if it had been sent now: the target has used the kernel's timestamp clock meanwhile,
+ * and a peer drops what is older than what it has heard.
  */
 #include "host/linux/test_rig.h"
 
@@ -28,6 +29,43 @@ until_terminate(uint32_t snd_nxt)
     rig_turn();
     rig_answer_query(snd_nxt);
     assert_int_equal(rig.conn->phase, LIVE_TERMINATE);
+}
+
+/* The same when the wire does not get further than snd_nxt, and patience ends. */
+static void
+until_late_terminate(uint32_t snd_nxt)
+{
+    live_upload(rig.conn, HOSTSTACK_NONE);
+    rig_turn();
+    while (rig.conn->phase == LIVE_DRAIN) {
+        if (fake.call_count)
+            rig_answer_query(snd_nxt);
+        rig_pass(1000);
+    }
+    assert_int_equal(rig.conn->phase, LIVE_TERMINATE);
+}
+
+static void
+kernel_sends(struct rig_segment segment, uint32_t offset)
+{
+    segment.seq = RIG_SND + offset;
+    segment.len = segment.len ? segment.len : SEGMENT;
+    rig_kernel(segment);
+}
+
+/* The next frame to the peer is this one and carries the clock as it is now, and the newest of the
+ * peer's stamps. */
+static void
+expect_fresh(uint32_t seq, uint32_t len)
+{
+    struct rig_frame frame;
+
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.seq, seq);
+    assert_int_equal(frame.tcp.payload_len, len);
+    assert_true(frame.tcp.has_timestamp);
+    assert_int_equal(frame.tcp.tsval, rig_clock());
+    assert_int_equal(frame.tcp.tsecr, TS_LATER);
 }
 
 /* ---- the peer's bytes ---- */
@@ -66,13 +104,149 @@ the_peer_is_told_what_the_kernel_has(void **state)
     assert_int_equal(frame.tcp.ack, RIG_RCV + SEGMENT);
 }
 
+/* ---- the kernel's bytes ---- */
+
+/* The wire has not sent the second and third: they go out whole, in order, and are not old. */
+static void
+unsent_frames_after_a_late_drain(void **state)
+{
+    struct rig_frame frame;
+
+    kernel_sends((struct rig_segment){.summed = *state != NULL}, 0);
+    kernel_sends((struct rig_segment){.summed = *state != NULL}, SEGMENT);
+    kernel_sends((struct rig_segment){.summed = *state != NULL}, 2 * SEGMENT);
+    rig_expect_lent(RIG_SND, RIG_SND + 3 * SEGMENT);
+    until_late_terminate(RIG_SND + SEGMENT);
+    rig_answer_terminate(RIG_SND, RIG_SND + SEGMENT, TS_LATER);
+    expect_fresh(RIG_SND + SEGMENT, SEGMENT);
+    expect_fresh(RIG_SND + 2 * SEGMENT, SEGMENT);
+    assert_true(rig_to_peer(&frame)); /* the acknowledgement: no newer than the bytes before it */
+    assert_int_equal(frame.tcp.tsval, rig_clock());
+    rig_pass(2 * LIVE_RELEASE_IDLE_US);
+    assert_false(rig_to_peer(&frame));
+}
+
+/* The option may begin at an odd byte, and need not be there. */
+static void
+unsent_frames_with_other_options(void **state)
+{
+    struct rig_frame frame;
+
+    kernel_sends((struct rig_segment){.summed = true, .odd_options = true}, 0);
+    rig_expect_lent(RIG_SND, RIG_SND + SEGMENT);
+    until_late_terminate(RIG_SND);
+    rig_answer_terminate(RIG_SND, RIG_SND, TS_LATER);
+    expect_fresh(RIG_SND, SEGMENT);
+    assert_true(rig_to_peer(&frame));
+    kernel_sends((struct rig_segment){.summed = true, .without_options = true}, SEGMENT);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.seq, RIG_SND + SEGMENT);
+    assert_int_equal(frame.tcp.payload_len, SEGMENT);
+    assert_false(frame.tcp.has_timestamp);
+}
+
+/* What the kernel sends while the target hands back waits; then it must not look older than the
+ * acknowledgement that goes before it. */
+static void
+frames_held_during_the_terminate(void **state)
+{
+    struct rig_frame frame;
+
+    until_terminate(RIG_SND);
+    kernel_sends((struct rig_segment){.summed = true}, 0);
+    rig_expect_silence();
+    rig_pass(LIVE_BEAT_US);
+    rig_answer_terminate(RIG_SND, RIG_SND, TS_LATER);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.payload_len, 0);
+    assert_int_equal(frame.tcp.tsval, rig_clock());
+    expect_fresh(RIG_SND, SEGMENT);
+}
+
+/* Likewise what was in the TAP all the time. */
+static void
+frames_read_after_the_terminate(void **state)
+{
+    struct rig_frame frame;
+
+    until_terminate(RIG_SND);
+    rig_answer_terminate(RIG_SND, RIG_SND, TS_LATER);
+    assert_true(rig_to_peer(&frame));
+    kernel_sends((struct rig_segment){.tsval = rig_clock() - 10}, 0);
+    expect_fresh(RIG_SND, SEGMENT);
+    assert_int_equal(rig.conn->phase, LIVE_RELEASE);
+}
+
+/* The kernel's own clock and echo, when they are newer than what we know, stay. */
+static void
+a_newer_stamp_stays(void **state)
+{
+    struct rig_frame frame;
+
+    until_terminate(RIG_SND);
+    rig_answer_terminate(RIG_SND, RIG_SND, RIG_TS_PEER - 1);
+    assert_true(rig_to_peer(&frame));
+    kernel_sends((struct rig_segment){.tsval = rig_clock() + 1}, 0);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.tsval, rig_clock() + 1);
+    assert_int_equal(frame.tcp.tsecr, RIG_TS_PEER);
+}
+
+/* The target refuses: the acknowledgement that was owed has been sent already, what came since is
+ * behind it. */
+static void
+frames_held_during_a_refused_initiate(void **state)
+{
+    struct rig_frame frame;
+
+    rig_until_initiate();
+    assert_true(rig_to_peer(&frame));
+    kernel_sends((struct rig_segment){.tsval = rig_clock() - 5}, 0);
+    rig_expect_silence();
+    rig_pass(LIVE_BEAT_US);
+    rig_answer_initiate(NDIS_STATUS_FAILURE);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.payload_len, SEGMENT);
+    assert_int_equal(frame.tcp.tsval, rig_clock());
+    assert_int_equal(frame.tcp.tsecr, RIG_TS_PEER);
+    assert_int_equal(rig.move.reason, HOSTSTACK_TARGET_REFUSED);
+    fake_answer_terminate(fake_take(FAKE_TERMINATE)); /* of the shared objects */
+}
+
+/* Nobody else has spoken: the bridge passes what it gets, byte for byte. */
+static void
+the_bridge_does_not_touch_stamps(void **state)
+{
+    struct rig_frame frame;
+
+    rig_ask();
+    kernel_sends((struct rig_segment){.tsval = 17}, 0);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.tsval, 17);
+    live_back_out(rig.conn, HOSTSTACK_NO_QUIET_MOMENT);
+    kernel_sends((struct rig_segment){.tsval = 18}, SEGMENT);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.tsval, 18);
+}
+
 int
 main(void)
 {
+    static bool summed;
 #define RELEASE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
+#define EARLY_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         RELEASE_TEST(indicated_in_the_turn_of_the_terminate),
         RELEASE_TEST(the_peer_is_told_what_the_kernel_has),
+        RELEASE_TEST(unsent_frames_after_a_late_drain),
+        cmocka_unit_test_prestate_setup_teardown(unsent_frames_after_a_late_drain, setup,
+                                                 rig_teardown, &summed),
+        RELEASE_TEST(unsent_frames_with_other_options),
+        RELEASE_TEST(frames_held_during_the_terminate),
+        RELEASE_TEST(frames_read_after_the_terminate),
+        RELEASE_TEST(a_newer_stamp_stays),
+        EARLY_TEST(frames_held_during_a_refused_initiate),
+        EARLY_TEST(the_bridge_does_not_touch_stamps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
