@@ -23,7 +23,7 @@ struct live_port {
     char ifname[16];
     int ifindex;
     struct wire *tap;
-    struct wire *wire; /* at the bottom of the driver stack: only to gag, and for its MTU */
+    struct wire *wire; /* at the bottom of the driver stack: only to gag, to flush, and its MTU */
     uint32_t mtu;      /* of the interface, as last heard; 0: not yet */
     uint8_t mac[6];
     struct host_binding *binding;

@@ -284,7 +284,8 @@ look_in_hold(struct live_conn *conn, uint64_t now_us)
         uint64_t since = conn->request_since_us;
         live_set_phase(conn, LIVE_BRIDGE, "the sides do not agree yet");
         conn->phase_since_us = since; /* the bound is on the whole attempt */
-        live_pass_held(conn);
+        live_pass_held_out(conn);
+        live_pass_held_in(conn);
         sys_timer_set(&conn->timer, now_us + BRIDGE_RETRY_US);
     } else {
         sys_timer_set(&conn->timer, now_us + HOLD_RETRY_US);
@@ -370,10 +371,10 @@ live_back_out(struct live_conn *conn, enum hoststack_reason reason)
     live_pass_unsent(conn, conn->bridge.out_forwarded);
     live_local_stop(conn);
     live_free_sends(conn);
-    live_pass_held(conn);
+    live_pass_held_out(conn);
     live_drop_copies(conn, conn->bridge.out_max);
-    wire_flush(conn->port->tap);
-    live_remove_key(conn);
+    live_let_go(conn);
+    live_pass_held_in(conn);
     conn->idle_since_us = now_us;
     sys_timer_set(&conn->timer, now_us + LIVE_RELEASE_IDLE_US);
     live_report(conn, true, HOSTSTACK_REFUSED, reason);

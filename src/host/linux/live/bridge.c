@@ -260,9 +260,8 @@ live_hold_in(struct live_conn *conn, NET_BUFFER_LIST *nbl)
     conn->held_in.tail = &NET_BUFFER_LIST_NEXT_NBL(nbl);
 }
 
-/* Everything that waits goes on as regular frames, each direction in its order. */
 void
-live_pass_held(struct live_conn *conn)
+live_pass_held_in(struct live_conn *conn)
 {
     NET_BUFFER_LIST *nbls = conn->held_in.head;
 
@@ -275,6 +274,11 @@ live_pass_held(struct live_conn *conn)
         host_return_frames(conn->port->binding, nbls);
         nbls = next;
     }
+}
+
+void
+live_pass_held_out(struct live_conn *conn)
+{
     while (!list_empty(&conn->held)) { /* a reset passes the rest from within */
         struct live_frame *frame = list_first(&conn->held, struct live_frame, held_link);
         list_del(&frame->held_link);

@@ -222,8 +222,9 @@ bool live_copies_cover(const struct live_conn *conn, uint32_t from, uint32_t to)
 /* A frame of the kernel's while both directions wait. */
 void live_hold_out(struct live_conn *conn, struct live_frame *frame);
 void live_drop_held(struct live_conn *conn);
-/* Everything held goes on as regular frames. */
-void live_pass_held(struct live_conn *conn);
+/* What is held goes on as regular frames, each direction in its order. */
+void live_pass_held_out(struct live_conn *conn);
+void live_pass_held_in(struct live_conn *conn);
 bool live_nbl_key(NET_BUFFER_LIST *nbl, struct steer_key *key);
 int live_nbl_parse(NET_BUFFER_LIST *nbl, struct tcp_segment *segment, uint16_t *tcp_offset);
 /* Memory of [skip, skip + len) of an NBL's data; the number of pieces, 0: more than max. */
@@ -285,6 +286,8 @@ void live_on_queried(struct host_conn *down, NDIS_STATUS status,
                      const TCP_OFFLOAD_STATE_DELEGATED *delegated);
 void live_pass_unsent(struct live_conn *conn, uint32_t wire_nxt);
 void live_remove_key(struct live_conn *conn);
+/* The kernel may speak for itself from here on: what goes before it has left. */
+void live_let_go(struct live_conn *conn);
 void live_dead_step(struct live_conn *conn);
 void live_on_terminated(struct host_conn *down, const struct host_terminate_result *result);
 void live_release_step(struct live_conn *conn);

@@ -2,10 +2,12 @@
  * Up: the kernel takes its wire back.
  *
  * Freeze the edge shown to the kernel and let the target send what it has, so that both have the
- * same SndNxt; hold the kernel's frames; terminate; pass on what is held as regular frames, with the
- * timestamps they would have now (what the target had out of order comes up the regular path by
- * itself); tell the peer what the kernel has acknowledged and the kernel what window the peer
- * really shows; delete the key; read the TAP until nothing comes any more. Last, the kernel socket,
+ * same SndNxt; hold the kernel's frames; terminate; pass on what is held as regular frames, with
+ * the timestamps they would have now (what the target had out of order comes up the regular path by
+ * itself), and tell the peer what the kernel has acknowledged. When all that has left, delete the
+ * key. Only then the kernel hears what it may answer with a burst: the peer's frames that were
+ * held, and the window the peer really shows; answered sooner, it would overtake what waits in our
+ * queue and make it look old. Read the TAP until nothing comes any more. Last, the kernel socket,
  * which never saw a loss, gets the congestion window the wire had.
  */
 #include "base/log.h"
@@ -26,6 +28,13 @@ live_remove_key(struct live_conn *conn)
 
     if (steer_flow_remove(conn->stack->steer, &conn->key, &counters) == 0)
         conn->leaked += counters.out_leaked + counters.in_leaked;
+}
+
+void
+live_let_go(struct live_conn *conn)
+{
+    wire_flush(conn->port->wire);
+    live_remove_key(conn);
 }
 
 /* The target has said, or the link shows, for certain that no more will be sent. */
@@ -182,13 +191,15 @@ hand_back(struct live_conn *conn, const struct host_terminate_result *result)
         live_local_output(conn); /* indicated, but not written to the kernel yet */
     live_pass_unsent(conn, delegated->SndNxt);
     live_set_phase(conn, LIVE_RELEASE, "terminated");
-    if (!live_kernel_gone(conn)) { /* or the kernel would answer with a reset */
+    bool gone = live_kernel_gone(conn); /* the kernel would answer with a reset */
+    if (!gone)
         tell_peer(conn, delegated);
+    live_pass_held_out(conn);
+    live_let_go(conn);
+    if (!gone)
         tell_kernel(conn, delegated);
-    }
-    live_pass_held(conn);
+    live_pass_held_in(conn);
     wire_flush(conn->port->tap);
-    live_remove_key(conn);
     conn->held_us = (uint32_t)(hoststack_now_us(conn->stack) - conn->hold_since_us);
     conn->idle_since_us = now_us;
     sys_timer_set(&conn->timer, now_us + LIVE_RELEASE_IDLE_US);

@@ -163,6 +163,35 @@ frames_held_during_the_terminate(void **state)
     expect_fresh(RIG_SND, SEGMENT);
 }
 
+/* The kernel answers what it hears with a burst, past us once the key is gone. So all that goes to
+ * the peer has left before, and nothing that makes it speak has reached it. */
+static void
+let_go_before_it_is_told(void **state)
+{
+    struct rig_frame frame;
+
+    kernel_sends((struct rig_segment){.len = SEGMENT}, 0);
+    rig_expect_lent(RIG_SND, RIG_SND + SEGMENT);
+    until_late_terminate(RIG_SND);
+    kernel_sends((struct rig_segment){.len = SEGMENT}, SEGMENT);
+    rig_peer((struct rig_segment){.ack = RIG_SND});
+    while (rig_to_kernel(&frame))
+        ;
+    struct wire_stats before;
+    wire_read_stats(rig.tap[0], &before);
+    rig_answer_terminate(RIG_SND, RIG_SND, TS_LATER);
+    assert_int_equal(rig.removal.to_peer, 3);
+    assert_int_equal(rig.removal.unflushed, 0);
+    assert_int_equal(rig.removal.to_kernel, before.tx_frames);
+    expect_fresh(RIG_SND, SEGMENT);
+    rig_expect_to_peer(RIG_SND + SEGMENT, 0, 0);
+    expect_fresh(RIG_SND + SEGMENT, SEGMENT);
+    assert_true(rig_to_kernel(&frame));
+    assert_int_equal(frame.tcp.tsval, TS_LATER);
+    assert_true(rig_to_kernel(&frame));
+    assert_int_equal(frame.tcp.tsval, RIG_TS_PEER);
+}
+
 /* Likewise what was in the TAP all the time. */
 static void
 frames_read_after_the_terminate(void **state)
@@ -243,6 +272,7 @@ main(void)
                                                  rig_teardown, &summed),
         RELEASE_TEST(unsent_frames_with_other_options),
         RELEASE_TEST(frames_held_during_the_terminate),
+        RELEASE_TEST(let_go_before_it_is_told),
         RELEASE_TEST(frames_read_after_the_terminate),
         RELEASE_TEST(a_newer_stamp_stays),
         EARLY_TEST(frames_held_during_a_refused_initiate),
