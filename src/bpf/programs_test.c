@@ -347,6 +347,31 @@ test_stale_heart(void **state)
     assert_int_equal(egress(&out, 0), REDIRECT);
 }
 
+/* An owner that wakes after a stop may say what it had ready before: of its flows nothing passes,
+ * in neither direction; of others it does. */
+static void
+test_stale_heart_silences_its_owner(void **state)
+{
+    struct frame out = ipv4_frame(true, 5), in = ipv4_frame(false, 5), other_out = out,
+                 other_in = in;
+    struct frame out6 = ipv6_frame(true), in6 = ipv6_frame(false);
+    uint32_t mark = steer_mark(steer);
+
+    steer_beat(steer, testnet_now_ns() - UINT64_C(101) * 1000000);
+    assert_int_equal(egress(&out, mark), DROP);
+    assert_int_equal(ingress(&in, mark), DROP);
+    assert_int_equal(egress(&out6, mark), DROP);
+    assert_int_equal(ingress(&in6, mark), DROP);
+    assert_int_equal(counters(&key4).out_marked + counters(&key4).in_marked, 0);
+    other_out.bytes[ETHERNET + 20] ^= 1;
+    other_in.bytes[ETHERNET + 20] ^= 1;
+    assert_int_equal(egress(&other_out, mark), NEXT);
+    assert_int_equal(ingress(&other_in, mark), NEXT);
+    steer_beat(steer, testnet_now_ns());
+    assert_int_equal(egress(&out, mark), NEXT);
+    assert_int_equal(ingress(&in, mark), NEXT);
+}
+
 /* The owner's clock may be read a moment after the program's: that is no age of 500 years. */
 static void
 test_beat_a_little_ahead(void **state)
@@ -446,6 +471,7 @@ main(void)
         with_flows(test_short_frames_pass),
         with_flows(test_every_part_of_the_key_counts),
         with_flows(test_stale_heart),
+        with_flows(test_stale_heart_silences_its_owner),
         with_flows(test_beat_a_little_ahead),
         with_flows(test_interface_without_tap),
         with_flows(test_tap),

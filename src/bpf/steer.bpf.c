@@ -9,7 +9,9 @@
  *
  * Invariants. A frame that carries our mark is never steered, so nothing goes round twice. A key
  * counts only while the owner's heart beats: a dead, stopped or core-dumping owner gives the flow
- * back to the kernel by doing nothing. Packet sockets see a frame before the ingress hook does, so
+ * back to the kernel by doing nothing. What it still says of that flow when it wakes, before it has
+ * noticed, is dropped: kernel and peer have talked past it, perhaps for long enough that an old
+ * sequence number fits again. Packet sockets see a frame before the ingress hook does, so
  * a drop there hides nothing from the owner. What cannot be read as plain TCP over IP (fragments,
  * IPv6 extension headers, VLAN tags) is nobody's flow.
  *
@@ -234,6 +236,8 @@ steer_egress(struct __sk_buff *skb)
     if (!flow)
         return VERDICT_NEXT;
     if (skb->mark == steer_mark_value) {
+        if (!heart_beats())
+            return VERDICT_DROP;
         count(&flow->out_marked, 1);
         return VERDICT_NEXT;
     }
@@ -264,6 +268,8 @@ steer_ingress(struct __sk_buff *skb)
     if (!flow)
         return VERDICT_NEXT;
     if (ours) {
+        if (!heart_beats())
+            return VERDICT_DROP;
         count(&flow->in_marked, 1);
         return VERDICT_NEXT;
     }

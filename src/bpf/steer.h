@@ -4,8 +4,10 @@
  * vanishes with its owner: TCX links and maps die with their descriptors, and the programs ignore
  * keys whose owner has missed its beat.
  *
- * Marked frames (ours) pass untouched. Threads: the loop's. Needs CAP_BPF, CAP_PERFMON and
- * CAP_NET_ADMIN, kernel 6.6. Interfaces and sockets are those of the calling thread's namespace.
+ * Marked frames (ours) pass untouched; those of a flow whose owner has missed its beat are dropped:
+ * one that wakes may still say what it had ready. Threads: the loop's. Needs CAP_BPF, CAP_PERFMON
+ * and CAP_NET_ADMIN, kernel 6.6. Interfaces and sockets are those of the calling thread's
+ * namespace.
  */
 #ifndef BPF_STEER_H
 #define BPF_STEER_H
