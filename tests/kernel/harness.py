@@ -136,9 +136,21 @@ class Net:
         run("nft", "-f", "-", ns=self.far, input=rules)
 
     def rsts(self):
-        listing = json.loads(run("nft", "-j", "list", "table", "inet", "count", ns=self.far).stdout)
+        return self.counted("count")
+
+    def counted(self, table):
+        """Packets that the rules of a table of the far side have counted."""
+        listing = json.loads(run("nft", "-j", "list", "table", "inet", table, ns=self.far).stdout)
         return sum(e["counter"]["packets"] for o in listing["nftables"] if "rule" in o
                    for e in o["rule"]["expr"] if "counter" in e)
+
+    def mute_far(self):
+        """Nothing that the far side says is heard."""
+        run("nft", "-f", "-", ns=self.far,
+            input="add table inet mute\nadd chain inet mute out { type filter hook output priority -400; policy drop; }\n")
+
+    def unmute_far(self):
+        run("nft", "delete", "table", "inet", "mute", ns=self.far)
 
     def tcp_counter(self, ns, name):
         """A counter of the kernel's TCP in ns: everything under TcpExt: in /proc/net/netstat."""

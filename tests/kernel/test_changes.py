@@ -1,6 +1,7 @@
 """What changes under an offloaded connection: link addresses, links, MTUs, routes. The stream goes on or goes home."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -306,6 +307,59 @@ def test_routes_of_others():
             run("ip", "-n", stream.net.near, "route", "add", "blackhole", f"10.99.{n}.0/24")
             run("ip", "-n", stream.net.near, "route", "del", "blackhole", f"10.99.{n}.0/24")
         stream.stayed()
+
+
+# ---- options of the socket ----
+
+
+def count_bare(net, pair):
+    """Counts the segments without data that reach the far side."""
+    rules = ("add table inet bare\n"
+             "add chain inet bare in { type filter hook input priority -500; }\n"
+             f"add rule inet bare in tcp dport {pair.far.getsockname()[1]} meta length 52 counter\n")
+    run("nft", "-f", "-", ns=net.far, input=rules)
+    return lambda: net.counted("bare")
+
+
+def test_keepalive_set_while_down():
+    """SO_KEEPALIVE set while the target has an idle connection: its probes reach the peer, and nobody else's would."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            probes = count_bare(net, pair)
+            daemon.must_move("offload", *pair.selector)
+            before = probes()
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+                pair.near.setsockopt(socket.IPPROTO_TCP, option, 1)
+            pair.near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            wait_for(lambda: probes() >= before + 2, "two probes", 20)
+            code, answer, _ = daemon.ctl("conn", "show", *pair.selector)
+            assert code == 0 and answer[0]["owner"] == "target" and answer[0]["moves_up"] == 0, answer
+            pair.near.sendall(b"alive")
+            assert pair.far.recv(16) == b"alive"
+            pair.close()
+
+
+def test_dead_peer_found_by_new_keepalive():
+    """… and when the peer does not answer them, the connection goes home and dies in the kernel as it would have."""
+    with Net() as net:
+        net.warm()
+        with Daemon(net) as daemon:
+            pair = Pair(net)
+            daemon.must_move("offload", *pair.selector)
+            net.mute_far()
+            for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 1)):
+                pair.near.setsockopt(socket.IPPROTO_TCP, option, value)
+            pair.near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            try:
+                data = pair.near.recv(16)
+                raise AssertionError(f"still alive, got {data!r}")
+            except TimeoutError as error:
+                assert error.errno == errno.ETIMEDOUT, "the test's own patience ended first"
+            port = pair.near.getsockname()[1]
+            assert any(f"up {port}→" in line and ": timeout," in line for line in daemon.log().splitlines()), daemon.log()
+            pair.close()
 
 
 # ---- lost news ----

@@ -322,6 +322,7 @@ watch_look(struct live_conn *conn, const struct steer_snapshot *snap)
         return;
     refresh_timestamp(conn);
     if (snap) {
+        live_update_options(conn, snap);
         conn->bound_ifindex = snap->bound_ifindex;
         conn->mark = snap->mark;
         if (way_note_mss(&conn->probe, snap->mss, header_bytes(conn, snap)))

@@ -180,19 +180,9 @@ fill_delegated(const struct live_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *delega
 static void
 fill_cached(struct live_conn *conn)
 {
-    const struct steer_snapshot *snap = &conn->snap;
-    TCP_OFFLOAD_STATE_CACHED *cached = &conn->cached;
-
-    memset(cached, 0, sizeof *cached);
-    cached->InitialRcvWnd = live_shown_window(snap);
-    cached->TtlOrHopLimit = snap->ttl_set ? snap->ttl : 64;
-    cached->TosOrTrafficClass = snap->tos;
-    if (!snap->keepalive)
-        return;
-    cached->Flags = TCP_FLAG_KEEP_ALIVE_ENABLED;
-    cached->KaProbeCount = snap->keepalive_probes ? snap->keepalive_probes : 9;
-    cached->KaTimeout = (snap->keepalive_time_s ? snap->keepalive_time_s : 7200) * 1000;
-    cached->KaInterval = (snap->keepalive_interval_s ? snap->keepalive_interval_s : 75) * 1000;
+    memset(&conn->cached, 0, sizeof conn->cached);
+    conn->cached.InitialRcvWnd = live_shown_window(&conn->snap);
+    live_fill_options(&conn->snap, &conn->cached);
 }
 
 static void

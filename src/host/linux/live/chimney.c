@@ -8,7 +8,6 @@
 #include "host/linux/live/live.h"
 #include "host/linux/stack.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -249,48 +248,6 @@ live_return_acked(struct live_conn *conn)
         host_receive_return(&conn->down, head);
 }
 
-/* The kernel's own edge moved by a quarter window: tell the wire leg; one update in flight. */
-void
-live_update_edge(struct live_conn *conn)
-{
-    uint32_t edge = conn->local.snd_una + conn->local.snd_wnd;
-    uint32_t moved = edge - conn->shown_edge;
-
-    if (conn->phase != LIVE_OFFLOADED || conn->frozen || conn->discard ||
-        !seq_after(edge, conn->shown_edge))
-        return;
-    if (moved < conn->local.snd_wnd / 4)
-        return;
-    if (conn->down.updates) {
-        conn->update_due = true;
-        return;
-    }
-    conn->cached.Flags = (conn->cached.Flags & ~TCP_FLAG_KEEP_ALIVE_RESTART) |
-                         TCP_FLAG_UPDATE_RCV_WND;
-    conn->cached.InitialRcvWnd = edge - conn->returned_seq;
-    if (host_update(&conn->down, &conn->cached) == 0) {
-        conn->shown_edge = edge;
-        conn->update_due = false;
-    } else {
-        live_upload(conn, HOSTSTACK_NO_MEMORY);
-    }
-}
-
-static void
-on_updated(struct host_conn *down, NDIS_STATUS status)
-{
-    struct live_conn *conn = conn_of(down);
-
-    if (status != NDIS_STATUS_SUCCESS)
-        live_upload(conn, HOSTSTACK_TARGET_ASKED);
-    else if (conn->update_due && conn->local_live)
-        live_update_edge(conn);
-    if (conn->phase == LIVE_DRAIN)
-        live_drain_step(conn);
-    else if (conn->phase == LIVE_DEAD)
-        live_terminate(conn);
-}
-
 /* ---- forward, events ---- */
 
 void
@@ -394,7 +351,7 @@ on_event(struct host_conn *down, ULONG type, ULONG info)
 const struct host_conn_ops live_conn_ops = {
     .on_initiated = live_on_initiated,
     .on_terminated = live_on_terminated,
-    .on_updated = on_updated,
+    .on_updated = live_on_updated,
     .on_queried = live_on_queried,
     .on_sent = on_sent,
     .on_received = on_received,

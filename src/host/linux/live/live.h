@@ -270,13 +270,21 @@ void live_local_silent(struct live_conn *conn);
 extern const struct host_conn_ops live_conn_ops;
 /* Lends what the local leg has taken to the target; before OFFLOADED it only collects. */
 void live_send_taken(struct live_conn *conn);
-/* Returns what the kernel has acknowledged, and tells the wire leg of a new right edge. */
+/* Returns what the kernel has acknowledged. */
 void live_return_acked(struct live_conn *conn);
-void live_update_edge(struct live_conn *conn);
 NET_BUFFER_LIST *live_send_chain(struct live_conn *conn);
 void live_free_sends(struct live_conn *conn);
 void live_abort_wire(struct live_conn *conn, enum hoststack_reason reason);
 void live_forward(struct live_conn *conn, NET_BUFFER_LIST *nbl);
+
+/* ---- update.c: the cached variables ---- */
+/* Tells the wire leg of a new right edge. */
+void live_update_edge(struct live_conn *conn);
+/* What the owner of the socket has set; the rest of cached stays. */
+void live_fill_options(const struct steer_snapshot *snap, TCP_OFFLOAD_STATE_CACHED *cached);
+/* Tells the target if that has changed. Not now (busy, no memory): the next look finds it again. */
+void live_update_options(struct live_conn *conn, const struct steer_snapshot *snap);
+void live_on_updated(struct host_conn *down, NDIS_STATUS status);
 
 /* ---- release.c: up ---- */
 void live_upload(struct live_conn *conn, enum hoststack_reason reason);
