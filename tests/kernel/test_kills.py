@@ -1,9 +1,12 @@
 """The daemon dies in every way; kernel and peer go on."""
 
-import os
+import array
+import fcntl
 import random
 import signal
 import statistics
+import termios
+import threading
 import time
 
 from harness import Daemon, Net, Pair, Receiver, Sender, run, same_bytes, wait_for
@@ -19,7 +22,7 @@ def control_gaps(net, pair_count):
     """The peer's largest gap when the flow is dropped for 10 ms without us."""
     gaps = []
     pair = Pair(net)
-    sender, receiver = Sender(pair.near, 4096 * MIB, 60 * MIB), Receiver(pair.far)
+    sender, receiver = Sender(pair.near, rate=60 * MIB), Receiver(pair.far)
     receiver.start()
     sender.start()
     for _ in range(pair_count):
@@ -42,7 +45,7 @@ def killed(number, times):
         net.count_rst()
         daemon = Daemon(net)
         pair = Pair(net)
-        sender, receiver = Sender(pair.near, 6000 * MIB, 60 * MIB), Receiver(pair.far)
+        sender, receiver = Sender(pair.near, rate=60 * MIB), Receiver(pair.far)
         receiver.start()
         sender.start()
         rng, gaps = random.Random(number), []
@@ -60,7 +63,7 @@ def killed(number, times):
             else:
                 daemon.abandon()
                 daemon = Daemon(net)
-        sender.size = sender.sent + 4 * MIB
+        sender.finish()
         same_bytes(sender, receiver)
         assert net.rsts() == 0
         if number == signal.SIGSTOP:
@@ -89,6 +92,44 @@ def test_sigstop():
     killed(signal.SIGSTOP, 5)
 
 
+def unacknowledged(sock):
+    count = array.array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, count)
+    return count[0]
+
+
+def test_sigterm_in_the_bridge():
+    """SIGTERM while connections wait in the bridge: none goes down first, all go on in the kernel, byte for byte."""
+    with Net() as net:
+        net.warm()
+        net.count_rst()
+        daemon = Daemon(net, debug=True)
+        pairs = [Pair(net) for _ in range(3)]
+        streams = [(Sender(pair.near, rate=20 * MIB), Receiver(pair.far)) for pair in pairs]
+        for sender, receiver in streams:
+            receiver.start()
+            sender.start()
+        wait_for(lambda: all(receiver.got > MIB for _, receiver in streams), "running streams")
+        net.mute_far()  # what is sent now stays unacknowledged, so the bridge stays a bridge
+        wait_for(lambda: all(unacknowledged(pair.near) for pair in pairs), "something unacknowledged")
+        asked = threading.Thread(target=lambda: daemon.ctl("conn", "offload", "--peer", net.far4), daemon=True)
+        asked.start()
+        wait_for(lambda: daemon.log().count("KERNEL → BRIDGE") == 3, "three bridges")
+        daemon.kill(signal.SIGTERM)
+        daemon.wait()
+        asked.join(30)
+        log = daemon.log()
+        daemon.stop()  # it has ended well
+        net.unmute_far()
+        assert log.count("BRIDGE → RELEASE, shutting-down") == 3 and "→ INITIATE" not in log, log
+        for sender, _ in streams:
+            sender.finish()
+        for (sender, receiver), pair in zip(streams, pairs):
+            same_bytes(sender, receiver)
+            pair.close()
+        assert net.rsts() == 0
+
+
 def test_kill_while_receiving():
     """kill -9 while the near side receives."""
     with Net() as net:
@@ -96,7 +137,7 @@ def test_kill_while_receiving():
         net.count_rst()
         daemon = Daemon(net)
         pair = Pair(net)
-        sender, receiver = Sender(pair.far, 6000 * MIB, 60 * MIB), Receiver(pair.near)
+        sender, receiver = Sender(pair.far, rate=60 * MIB), Receiver(pair.near)
         receiver.start()
         sender.start()
         for _ in range(5):
@@ -108,7 +149,7 @@ def test_kill_while_receiving():
             start = receiver.got
             wait_for(lambda: receiver.got > start + 4 * MIB, "the stream to go on")
             daemon = Daemon(net)
-        sender.size = sender.sent + 4 * MIB
+        sender.finish()
         same_bytes(sender, receiver)
         assert net.rsts() == 0
         daemon.stop()
