@@ -162,82 +162,6 @@ ticket_of(NDIS_HANDLE context, const char *call)
     return ticket ? container_of(ticket, struct ndis_binding, ticket) : NULL;
 }
 
-/* ---- the fan ---- */
-
-static struct ndis_fan *
-fan_create(struct ndis_adapter *adapter, const struct ndis_fan *old)
-{
-    size_t room = old ? 2 * old->room : 4;
-    struct ndis_fan *fan = calloc(1, sizeof(*fan) + room * sizeof(fan->bindings[0]));
-
-    if (!fan)
-        return NULL;
-    ndis_head_init(&fan->head, NDIS_MAGIC_GRAVE, adapter->head.house);
-    fan->room = room;
-    for (size_t i = 0; old && i < old->room; i++)
-        fan->bindings[i] = old->bindings[i];
-    return fan;
-}
-
-/* false: out of memory. */
-static bool
-fan_add(struct ndis_binding *binding)
-{
-    struct ndis_adapter *adapter = binding->adapter;
-    struct ndis_fan *fan = adapter->fan, *wider;
-
-    for (size_t i = 0; fan && i < fan->room; i++)
-        if (!fan->bindings[i]) {
-            fan->bindings[i] = binding;
-            return true;
-        }
-    wider = fan_create(adapter, fan);
-    if (!wider)
-        return false;
-    wider->bindings[fan ? fan->room : 0] = binding;
-    adapter->fan = wider;
-    if (fan)
-        ndis_bury(&fan->head);
-    return true;
-}
-
-static void
-fan_remove(struct ndis_binding *binding)
-{
-    struct ndis_fan *fan = binding->adapter->fan;
-
-    for (size_t i = 0; i < fan->room; i++)
-        if (fan->bindings[i] == binding)
-            fan->bindings[i] = NULL;
-}
-
-struct ndis_binding *
-ndis_binding_hold(struct ndis_adapter *adapter, size_t *at, bool running)
-{
-    struct ndis_fan *fan = adapter->fan;
-
-    while (fan && *at < fan->room) {
-        struct ndis_binding *binding = fan->bindings[(*at)++];
-
-        if (!binding)
-            continue;
-        binding->indications++;
-        if (running ? binding->state == NDIS_BINDING_RUNNING : binding->open)
-            return binding;
-        ndis_binding_release(binding);
-    }
-    return NULL;
-}
-
-void
-ndis_binding_release(struct ndis_binding *binding)
-{
-    struct house *house = binding->head.house;
-
-    binding->indications--;
-    ndis_ring(house);
-}
-
 /* ---- bind ---- */
 
 struct bind_parameters {
@@ -337,7 +261,7 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
         return NDIS_STATUS_UNSUPPORTED_MEDIA;
     if (OpenParameters->SelectedMediumIndex)
         *OpenParameters->SelectedMediumIndex = medium;
-    if (!fan_add(binding))
+    if (!ndis_fan_add(binding))
         return NDIS_STATUS_RESOURCES;
     binding->context = ProtocolBindingContext;
     binding->open = true;
@@ -382,7 +306,7 @@ binding_close(struct ndis_binding *binding)
     sys_task_cancel(&binding->refusal);
     refusals_due(binding);
     binding->open = false;
-    fan_remove(binding);
+    ndis_fan_remove(binding);
     if (!ndis_wait(binding->head.house, no_indications, binding, NDIS_PATIENCE_US))
         log_error("binding of %s to %s: closed from inside an indication",
                   binding->protocol->driver->name, binding->adapter->name);

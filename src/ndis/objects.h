@@ -439,6 +439,9 @@ void ndis_binding_unbind(struct ndis_binding *binding);
  */
 struct ndis_binding *ndis_binding_hold(struct ndis_adapter *adapter, size_t *at, bool running);
 void ndis_binding_release(struct ndis_binding *binding);
+/* The loop's thread. false: out of memory. */
+bool ndis_fan_add(struct ndis_binding *binding);
+void ndis_fan_remove(struct ndis_binding *binding);
 struct ndis_binding *ndis_binding_find(const char *protocol, struct ndis_adapter *adapter);
 /* Any open binding of this driver. */
 struct ndis_binding *ndis_binding_any(struct ndis_protocol *protocol);

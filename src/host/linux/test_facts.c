@@ -5,6 +5,7 @@
  */
 #include "host/linux/diag.h"
 #include "host/linux/route.h"
+#include "host/linux/stack.h"
 #include "host/linux/test_rig.h"
 
 #include "chimney/house.h"
@@ -170,6 +171,12 @@ route_link(int ifindex, struct route_link *out)
 }
 
 int
+route_link_named(const char *name, struct route_link *out)
+{
+    return -ENODEV;
+}
+
+int
 route_neighbour(int ifindex, uint16_t family, const uint8_t *address, struct route_neighbour *out)
 {
     *out = (struct route_neighbour){
@@ -290,4 +297,11 @@ __wrap_calloc(size_t count, size_t size)
         return NULL;
     }
     return __real_calloc(count, size);
+}
+
+/* ---- requests: nobody asks ---- */
+
+void
+hoststack_forget_requests(struct hoststack *stack)
+{
 }

@@ -35,12 +35,12 @@ settle_socket(void)
 
 /* The connection has ended as it would have without us. */
 static void
-expect_lost(void)
+expect_ended(void)
 {
     assert_int_equal(rig.conn->phase, LIVE_RELEASE);
     assert_false(rig.steered);
     assert_int_equal(rig.move_count, 1);
-    assert_int_equal(rig.move.outcome, HOSTSTACK_LOST);
+    assert_int_equal(rig.move.outcome, HOSTSTACK_REFUSED);
     assert_int_equal(rig.move.reason, HOSTSTACK_DIED_DURING_MOVE);
     assert_int_equal(fake.call_count, 0);
     rig_pass(2 * LIVE_RELEASE_MAX_US);
@@ -69,7 +69,7 @@ the_owner_resets_among_held_frames(void **state)
     rig_expect_to_peer(RIG_SND + SEGMENT, 0, TCP_RST);
     rig_expect_to_peer(RIG_SND + SEGMENT, SEGMENT, 0);
     rig_expect_to_peer(RIG_SND + 2 * SEGMENT, SEGMENT, 0);
-    expect_lost();
+    expect_ended();
 }
 
 static void
@@ -91,7 +91,7 @@ the_peer_resets_among_held_frames(void **state)
         assert_int_equal(frame.tcp.flags & TCP_RST, i == 1 ? TCP_RST : 0);
     }
     rig_expect_to_peer(RIG_SND, SEGMENT, 0);
-    expect_lost();
+    expect_ended();
 }
 
 /* Closed with a reset, the socket is gone at the next look. */
@@ -105,7 +105,7 @@ the_owner_resets_and_the_socket_is_gone(void **state)
     rig_pass(100);
     rig_expect_to_peer(RIG_SND, SEGMENT, 0);
     rig_expect_to_peer(RIG_SND + SEGMENT, 0, TCP_RST);
-    expect_lost();
+    expect_ended();
 }
 
 static void
@@ -123,7 +123,7 @@ either_resets_while_the_frames_pass(void **state)
         rig_kernel((struct rig_segment){.flags = TCP_RST});
         rig_expect_to_peer(RIG_SND, 0, TCP_RST);
     }
-    expect_lost();
+    expect_ended();
 }
 
 /* The target has it, but the owner had reset it meanwhile: the wire is reset, nothing comes back.
