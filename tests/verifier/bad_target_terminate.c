@@ -1,0 +1,208 @@
+/*
+ * Terminate: what is delivered is delivered, what is acknowledged completes; then sends go back in
+ * the chain or complete UPLOAD_IN_PROGRESS (the scenario says which, per connection), receives and
+ * an open disconnect end UPLOAD_IN_PROGRESS, data that nobody took goes back as BufferedData. Then
+ * the completion, and behind it the memory and the segments that belong to the regular path.
+ *
+ * Sources: D:ndismterminateoffloadcomplete, G:handling-outstanding-send-data-during-a-terminate…,
+ * G:handling-buffered-receive-data-during-a-terminate…; V-145 … V-155.
+ */
+#include "bad_target.h"
+
+typedef NDIS_MINIPORT_OFFLOAD_BLOCK_LIST block_list;
+
+/* ---- from the call on ---- */
+
+static void
+mark(struct bad_target *target, block_list *list)
+{
+    for (block_list *block = list; block; block = block->NextBlock) {
+        struct bt_conn *conn = block->MiniportOffloadContext
+                                   ? bt_conn_find(target, *block->MiniportOffloadContext)
+                                   : NULL;
+
+        if (conn)
+            conn->terminating = true;
+        mark(target, block->DependentBlockList);
+    }
+}
+
+/* ---- sends ---- */
+
+static ULONG
+acknowledged(const NET_BUFFER_LIST *nbl)
+{
+    return (ULONG)(ULONG_PTR)nbl->MiniportReserved[1];
+}
+
+/* The first NBL's first byte becomes SndUna. */
+static void
+return_sends(struct bt_conn *conn, unsigned count, struct nbl_chain *chain)
+{
+    while (count-- && conn->sends.head) {
+        NET_BUFFER_LIST *nbl = bt_queue_take(&conn->sends);
+
+        nbl_advance(nbl, acknowledged(nbl));
+        nbl_chain_add(chain, nbl);
+    }
+}
+
+static void
+complete_sends(struct bt_conn *conn)
+{
+    while (conn->sends.head) {
+        NET_BUFFER_LIST *nbl = bt_queue_take(&conn->sends);
+
+        bt_finish(&conn->object.target->sent, nbl, NDIS_STATUS_UPLOAD_IN_PROGRESS,
+                  acknowledged(nbl));
+    }
+}
+
+static void
+give_sends(struct bt_conn *conn, struct nbl_chain *chain)
+{
+    unsigned count = 0;
+
+    for (NET_BUFFER_LIST *nbl = conn->sends.head; nbl; nbl = nbl->MiniportReserved[0])
+        count++;
+    if (conn->give == BT_RETURN)
+        return_sends(conn, count, chain);
+    else if (conn->give == BT_SPLIT)
+        return_sends(conn, (count + 1) / 2, chain);
+    complete_sends(conn);
+}
+
+/* ---- state ---- */
+
+static NET_BUFFER_LIST *
+give_buffered(struct bt_conn *conn)
+{
+    struct nbl_chain chain = {NULL, NULL};
+
+    while (!list_empty(&conn->buffered)) {
+        struct bt_chunk *chunk = list_first(&conn->buffered, struct bt_chunk, link);
+
+        list_del(&chunk->link);
+        list_add_tail(&conn->object.target->lent, &chunk->link);
+        nbl_chain_add(&chain, chunk->nbl);
+    }
+    return chain.head;
+}
+
+/* V-151: what does not run says so. */
+static void
+fill_timers(const struct bt_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    bool retransmit = conn->state.SndUna != conn->state.SndMax && !conn->aborted;
+    bool persist = conn->state.SndWnd == 0 && conn->queued_seq != conn->state.SndUna;
+    bool waits = conn->state.State == TcpConnectionFinWait2;
+
+    state->KeepAlive.TimeoutDelta = conn->cached.Flags & TCP_FLAG_KEEP_ALIVE_ENABLED
+                                        ? conn->cached.KaTimeout
+                                        : TCP_OFFLOAD_TIMER_OFF;
+    state->Retransmit.TimeoutDelta = retransmit || persist || waits ? 100 : TCP_OFFLOAD_TIMER_OFF;
+}
+
+static void
+fill_state(struct bt_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *out, const struct nbl_chain *chain,
+           NET_BUFFER_LIST *buffered)
+{
+    TCP_OFFLOAD_STATE_DELEGATED state = conn->state;
+
+    state.Header = out->Header;
+    state.TsTime = bt_now(conn->object.target) + conn->ts_delta;
+    fill_timers(conn, &state);
+    state.SendDataHead = chain->head;
+    state.SendDataTail = chain->tail;
+    state.BufferedData = buffered;
+    *out = state;
+}
+
+static NDIS_STATUS
+terminate_tcp(struct bt_conn *conn, block_list *block)
+{
+    struct nbl_chain chain = {NULL, NULL};
+
+    bt_service(conn);
+    bt_fail_receives(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
+    give_sends(conn, &chain);
+    bt_fail_close(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
+    bt_flush(conn->object.target);
+    bt_push_stop(conn);
+    block->NetBufferListChain = chain.head;
+    if (block->Header.Type != TcpOffloadDelegatedState)
+        return NDIS_STATUS_FAILURE;
+    fill_state(conn, NDIS_OFFLOAD_STATE_FIRST(block), &chain, give_buffered(conn));
+    return NDIS_STATUS_SUCCESS;
+}
+
+/* ---- the tree ---- */
+
+static NDIS_STATUS
+terminate_other(struct bt_object *object, block_list *block)
+{
+    struct bt_neighbor *neighbor = (struct bt_neighbor *)object;
+    NEIGHBOR_OFFLOAD_STATE_DELEGATED *delegated = NDIS_OFFLOAD_STATE_FIRST(block);
+
+    block->NetBufferListChain = NULL;
+    if (object->kind == BT_NEIGHBOR && block->Header.Type == NeighborOffloadDelegatedState)
+        delegated->NicReachabilityDelta = bt_now(object->target) - neighbor->nic_seen;
+    list_for_each(child, &object->target->objects, struct bt_object, all)
+        if (child->parent == object && !child->dead)
+            return NDIS_STATUS_FAILURE; /* V-063 */
+    return NDIS_STATUS_SUCCESS;
+}
+
+/* Dependents first: they stand on it. */
+static void
+terminate_list(struct bad_target *target, block_list *list)
+{
+    for (block_list *block = list; block; block = block->NextBlock) {
+        struct bt_object *object = NULL;
+
+        terminate_list(target, block->DependentBlockList);
+        block->Status = NDIS_STATUS_SUCCESS;
+        if (!block->MiniportOffloadContext)
+            continue;
+        object = bt_object_find(target, *block->MiniportOffloadContext);
+        if (!object || object->dead) {
+            block->Status = NDIS_STATUS_FAILURE;
+            continue;
+        }
+        block->Status = object->kind == BT_TCP ? terminate_tcp(bt_conn_of(object), block)
+                                               : terminate_other(object, block);
+        object->dead = true;
+        target->counts[object->kind]--;
+    }
+}
+
+static void
+bury(struct bad_target *target)
+{
+    unsigned held = 0;
+
+    list_for_each_safe(object, &target->objects, struct bt_object, all) {
+        if (!object->dead)
+            continue;
+        if (object->kind == BT_TCP)
+            held += bt_conn_of(object)->held;
+        bt_object_free(object);
+    }
+    bt_frames_up(target, held);
+}
+
+static void
+run_terminate(struct bad_target *target, struct bt_work *work)
+{
+    terminate_list(target, work->root);
+    NdisMTerminateOffloadComplete(target->handle, work->root);
+    bury(target);
+}
+
+VOID
+bt_terminate(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST OffloadBlockList)
+{
+    mark(MiniportAdapterContext, OffloadBlockList);
+    bt_work_add(MiniportAdapterContext,
+                (struct bt_work){.run = run_terminate, .root = OffloadBlockList});
+}
