@@ -60,6 +60,24 @@ check_state(struct bh_conn *conn)
     host->wrong += !list_empty(&conn->posts);
 }
 
+/* V-147, V-151: the ends of the chain are named, and what does not run says so. */
+static void
+check_returned(struct bh_block *block, const TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    struct bh_conn *conn = (struct bh_conn *)block->object;
+    struct bad_host *host = conn->object.host;
+    NET_BUFFER_LIST *tail = block->block.NetBufferListChain;
+
+    while (tail && tail->Next)
+        tail = tail->Next;
+    host->wrong += state->SendDataHead != block->block.NetBufferListChain;
+    host->wrong += state->SendDataTail != tail;
+    if (!(conn->cached.Flags & TCP_FLAG_KEEP_ALIVE_ENABLED))
+        host->wrong += state->KeepAlive.TimeoutDelta != TCP_OFFLOAD_TIMER_OFF;
+    if (state->State == TcpConnectionEstablished && state->SndUna == state->SndMax)
+        host->wrong += state->Retransmit.TimeoutDelta != TCP_OFFLOAD_TIMER_OFF;
+}
+
 static void
 terminated(struct bh_block *block)
 {
@@ -72,6 +90,8 @@ terminated(struct bh_block *block)
     if (object->kind != BH_TCP)
         return;
     conn->terminated = block->block.Status;
+    if (block->block.Status == NDIS_STATUS_SUCCESS)
+        check_returned(block, state);
     bh_sends_back(conn, block->block.NetBufferListChain);
     if (block->block.Status != NDIS_STATUS_SUCCESS)
         return;
@@ -180,6 +200,9 @@ bh_offload_event(NDIS_HANDLE ProtocolBindingContext,
     NEIGHBOR_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(OffloadBlockList);
     NEIGHBOR_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
 
+    host->wrong += OffloadBlockList->Header.Type != NeighborOffloadState ||
+                   OffloadBlockList->DependentBlockList ||
+                   OffloadBlockList->Status != NDIS_STATUS_SUCCESS;
     if (IndicationCode != NeighborReachabilityQuery)
         return;
     list_for_each(object, &host->objects, struct bh_object, all) {

@@ -160,23 +160,34 @@ come_home(struct bh_data *data)
     data->host->nbls_out--;
 }
 
+static struct bh_data *
+find_send(struct bh_conn *conn, const NET_BUFFER_LIST *nbl)
+{
+    list_for_each(data, &conn->sends, struct bh_data, link)
+        if (data->nbl == nbl && !data->at_home)
+            return data;
+    return NULL;
+}
+
+/* V-147: ours, and in order. */
 void
 bh_sends_back(struct bh_conn *conn, NET_BUFFER_LIST *chain)
 {
+    struct bad_host *host = conn->object.host;
+    struct bh_data *last = NULL;
     NET_BUFFER_LIST *next;
 
     for (; chain; chain = next) {
-        bool found = false;
+        struct bh_data *data = find_send(conn, chain);
 
         next = chain->Next;
-        list_for_each(data, &conn->sends, struct bh_data, link) {
-            if (data->nbl != chain || data->at_home)
-                continue;
-            come_home(data);
-            found = true;
-            break;
+        if (!data) {
+            host->wrong++;
+            continue;
         }
-        conn->object.host->wrong += !found;
+        host->wrong += last && (LONG)(data->seq - last->seq) < 0;
+        come_home(data);
+        last = data;
     }
 }
 

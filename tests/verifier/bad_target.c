@@ -5,6 +5,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 static const NDIS_OID supported[] = {
@@ -19,13 +21,37 @@ static const NDIS_OID supported[] = {
 
 /* ---- work ---- */
 
+static NDIS_TIMER_FUNCTION dpc;
+
+static VOID
+passive(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+{
+    struct bad_target *target = WorkItemContext;
+
+    target->item_queued = false;
+    dpc(NULL, target, NULL, NULL);
+}
+
+static void
+kick_passive(struct bad_target *target)
+{
+    if (target->item_queued)
+        return;
+    target->item_queued = true;
+    NdisQueueIoWorkItem(target->item, passive, target);
+}
+
 void
 bt_kick(struct bad_target *target)
 {
     LARGE_INTEGER at_once = {.QuadPart = -1};
 
     target->again = true;
-    if (!target->in_dpc && target->dpc)
+    if (target->in_dpc || !target->dpc)
+        return;
+    if (target->item && bad(194))
+        kick_passive(target);
+    else
         NdisSetTimerObject(target->dpc, at_once, 0, target);
 }
 
@@ -77,6 +103,8 @@ run_oid(struct bad_target *target)
         return;
     target->later = NULL;
     NdisMOidRequestComplete(target->handle, request, NDIS_STATUS_SUCCESS);
+    if (bad_v(187, 3))
+        NdisMOidRequestComplete(target->handle, request, NDIS_STATUS_SUCCESS);
 }
 
 static void
@@ -100,8 +128,11 @@ settle_pause(struct bad_target *target)
         !list_empty(&target->lent))
         return;
     target->pausing = false;
-    NdisMPauseComplete(target->handle);
+    if (!bad_v(187, 1))
+        NdisMPauseComplete(target->handle);
 }
+
+static void start_tick(struct bad_target *target);
 
 static VOID
 dpc(PVOID SystemSpecific1, PVOID FunctionContext, PVOID SystemSpecific2, PVOID SystemSpecific3)
@@ -111,6 +142,10 @@ dpc(PVOID SystemSpecific1, PVOID FunctionContext, PVOID SystemSpecific2, PVOID S
     if (target->in_dpc)
         return;
     target->in_dpc = true;
+    if (target->running && bad_once(192)) {
+        NdisCancelTimerObject(target->tick);
+        start_tick(target);
+    }
     do {
         target->again = false;
         run_work(target);
@@ -274,6 +309,12 @@ reset_adapter(struct bad_target *target)
         .SupportSack = NDIS_OFFLOAD_SUPPORTED,
         .TcpConnectionOffloadCapacity = BT_CAPACITY,
     };
+    if (bad_v(7, 1))
+        target->capabilities.Encapsulation = NDIS_ENCAPSULATION_NULL;
+    if (bad_v(7, 2))
+        target->capabilities.SupportIPv4 = target->capabilities.SupportIPv6 = 0;
+    if (bad_v(7, 3))
+        target->capabilities.TcpConnectionOffloadCapacity = 0;
 }
 
 static void
@@ -283,11 +324,14 @@ free_adapter(struct bad_target *target)
         NdisFreeTimerObject(target->dpc);
     if (target->tick)
         NdisFreeTimerObject(target->tick);
+    if (target->item)
+        NdisFreeIoWorkItem(target->item);
+    if (target->frame_pool && target->frame_pool != target->chimney_pool)
+        NdisFreeNetBufferListPool(target->frame_pool);
     if (target->chimney_pool)
         NdisFreeNetBufferListPool(target->chimney_pool);
-    if (target->frame_pool)
-        NdisFreeNetBufferListPool(target->frame_pool);
-    target->dpc = target->tick = target->chimney_pool = target->frame_pool = NULL;
+    target->dpc = target->tick = target->item = NULL;
+    target->chimney_pool = target->frame_pool = NULL;
     NdisFreeSpinLock(&target->lock);
 }
 
@@ -295,10 +339,26 @@ static bool
 allocate(struct bad_target *target)
 {
     target->chimney_pool = create_pool(target->handle, BT_TAG);
-    target->frame_pool = create_pool(target->handle, BT_TAG + 1);
+    target->frame_pool = bad(8) ? target->chimney_pool : create_pool(target->handle, BT_TAG + 1);
+    if (bad(194))
+        target->item = NdisAllocateIoWorkItem(target->handle);
     target->dpc = create_timer(target, dpc);
     target->tick = create_timer(target, tick);
     return target->chimney_pool && target->frame_pool && target->dpc && target->tick;
+}
+
+static NDIS_STATUS register_tcp(NDIS_HANDLE NdisDriverHandle);
+
+/* Mutations only. */
+static void
+set_too_early(struct bad_target *target)
+{
+    if (bad_v(189, 1))
+        set_general(target);
+    if (bad_v(5, 1))
+        get_handlers(target);
+    if (bad_v(1, 2))
+        register_tcp(target->driver);
 }
 
 /* V-005, V-189: in this order. */
@@ -312,12 +372,17 @@ initialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext,
     target->handle = NdisMiniportHandle;
     reset_adapter(target);
     read_vlan(target);
+    set_too_early(target);
     status = set_registration(target);
-    if (status == NDIS_STATUS_SUCCESS)
-        status = set_general(target);
-    if (status == NDIS_STATUS_SUCCESS)
+    if (status == NDIS_STATUS_SUCCESS && bad_v(189, 3))
         status = set_offload(target);
     if (status == NDIS_STATUS_SUCCESS)
+        status = set_general(target);
+    if (status == NDIS_STATUS_SUCCESS && !helps_v(189, 3))
+        status = set_offload(target);
+    if (status == NDIS_STATUS_SUCCESS)
+        status = get_handlers(target);
+    if (status == NDIS_STATUS_SUCCESS && bad_v(5, 2))
         status = get_handlers(target);
     if (status == NDIS_STATUS_SUCCESS && !allocate(target))
         status = NDIS_STATUS_RESOURCES;
@@ -344,6 +409,10 @@ restart_adapter(NDIS_HANDLE MiniportAdapterContext,
 
     target->running = true;
     start_tick(target);
+    if (bad_v(189, 2))
+        set_general(target);
+    if (bad_v(5, 3))
+        get_handlers(target);
     return NDIS_STATUS_SUCCESS;
 }
 
@@ -354,6 +423,12 @@ pause_adapter(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_PAUSE_PARAMETER
 
     target->running = false;
     NdisCancelTimerObject(target->tick); /* V-192: at PASSIVE_LEVEL here */
+    if (target->frames_up && bad(183))
+        return NDIS_STATUS_SUCCESS;
+    if (bad_v(187, 2)) {
+        NdisMPauseComplete(target->handle);
+        return NDIS_STATUS_SUCCESS;
+    }
     target->pausing = true;
     bt_kick(target);
     return NDIS_STATUS_PENDING;
@@ -372,7 +447,15 @@ halt(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
 {
     struct bad_target *target = MiniportAdapterContext;
 
+    if (bad(182)) {
+        target->running = true;
+        bt_frames_up(target, 1);
+    }
+    if (bad(190))
+        NdisAllocateNetBufferList(target->frame_pool, 0, 0);
     NdisCancelTimerObject(target->dpc);
+    if (bad_v(192, 2))
+        start_tick(target);
     drop_work(target);
     drop_objects(target);
     while (!list_empty(&target->lent)) /* never, if everybody is good */
@@ -399,7 +482,7 @@ cancel(NDIS_HANDLE MiniportAdapterContext, PVOID Id)
 }
 
 static NDIS_STATUS
-set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+register_generic(NDIS_HANDLE NdisDriverHandle)
 {
     NDIS_PROVIDER_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS generic = {
         .Header = {NDIS_OBJECT_TYPE_PROVIDER_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS,
@@ -411,6 +494,15 @@ set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .InvalidateOffloadHandler = bt_invalidate,
         .QueryOffloadHandler = bt_query,
     };
+
+    if (bad_v(4, 1))
+        generic.Header.Revision = 9;
+    return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
+}
+
+static NDIS_STATUS
+register_tcp(NDIS_HANDLE NdisDriverHandle)
+{
     NDIS_PROVIDER_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS tcp = {
         .Header = {NDIS_OBJECT_TYPE_PROVIDER_CHIMNEY_OFFLOAD_CHARACTERISTICS,
                    NDIS_PROVIDER_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS_REVISION_1, sizeof(tcp)},
@@ -421,11 +513,22 @@ set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .TcpOffloadForwardHandler = bt_forward,
         .TcpOffloadReceiveReturnHandler = bt_receive_return,
     };
-    NDIS_STATUS status = NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
 
-    if (status != NDIS_STATUS_SUCCESS)
-        return status;
+    if (bad_v(4, 2))
+        tcp.Flags = 1;
+    if (bad_v(4, 3))
+        tcp.TcpOffloadForwardHandler = NULL;
     return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&tcp);
+}
+
+static NDIS_STATUS
+set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+{
+    NDIS_STATUS status = register_generic(NdisDriverHandle);
+
+    if (status == NDIS_STATUS_SUCCESS && bad(1))
+        status = register_generic(NdisDriverHandle);
+    return status == NDIS_STATUS_SUCCESS ? register_tcp(NdisDriverHandle) : status;
 }
 
 static VOID

@@ -59,7 +59,7 @@ struct bt_chunk {
     struct list link; /* conn.buffered, or target.lent while the host stack has it */
     NET_BUFFER_LIST *nbl;
     MDL *mdls;
-    bool push;
+    bool push, refused;
     UCHAR bytes[];
 };
 
@@ -104,6 +104,8 @@ struct bad_target {
     NDIS_TCP_OFFLOAD_EVENT_HANDLERS up;
     NDIS_HANDLE chimney_pool, frame_pool;
     NDIS_HANDLE dpc, tick;
+    NDIS_HANDLE item; /* instead of dpc, when that is the mutation */
+    bool item_queued;
     NDIS_SPIN_LOCK lock; /* of work; a lock has to be somewhere (V-191) */
     bool in_dpc, again;
     bool running, pausing;
@@ -116,6 +118,10 @@ struct bad_target {
     unsigned counts[3];                                 /* live objects of each kind */
     struct nbl_chain sent, received, forwarded, closed; /* to be completed */
     struct list lent;
+    NET_BUFFER_LIST *stowaway;  /* a send that goes up with the next disconnect: V-125's mutation */
+    struct bt_conn *indicating; /* on the stack; what was delivered meanwhile: V-097's mutation */
+    ULONG delivered_inside;
+    bool completing; /* receives, on the stack */
 
     NDIS_OID_REQUEST *power;  /* held until nothing is offloaded */
     NDIS_OID_REQUEST *later;  /* answered by the next dpc */
@@ -161,6 +167,8 @@ void nic_status(struct bad_target *target, NDIS_STATUS code);
 /* What was held goes on. */
 void nic_release(struct bad_target *target);
 struct bt_conn *nic_find(struct bad_target *target, USHORT port);
+/* At once: so many bytes in sequence have arrived. */
+void nic_segment(struct bt_conn *conn, ULONG bytes);
 
 /* ---- between the files of the target ---- */
 
@@ -187,12 +195,18 @@ bt_conn_of(struct bt_object *object)
 struct bt_object *bt_object_find(struct bad_target *target, PVOID context);
 struct bt_conn *bt_conn_find(struct bad_target *target, PVOID context);
 void bt_object_free(struct bt_object *object);
+/* NULL: there is none. The second: one whose terminate was asked for. */
+struct bt_conn *bt_any_conn(struct bad_target *target);
+struct bt_conn *bt_leaving(struct bad_target *target);
 
 void bt_queue_add(struct bt_queue *queue, NET_BUFFER_LIST *nbl);
 NET_BUFFER_LIST *bt_queue_take(struct bt_queue *queue);
 
 /* Sets status and count, advances, and puts it on the list of what is completed next. */
 void bt_finish(struct nbl_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status, ULONG bytes);
+void bt_finish_badly(unsigned rule, struct nbl_chain *chain, NET_BUFFER_LIST *nbl,
+                     NDIS_STATUS status, ULONG bytes);
+void bt_swap(struct nbl_chain *chain);
 /* Completes what is finished. */
 void bt_flush(struct bad_target *target);
 /* Everything that a connection can do now. */
@@ -207,15 +221,20 @@ void bt_fail_receives(struct bt_conn *conn, NDIS_STATUS status);
 /* A chunk of so many bytes of the peer's stream. */
 struct bt_chunk *bt_chunk_create(struct bad_target *target, ULONG bytes);
 void bt_chunk_destroy(struct bt_chunk *chunk);
+void bt_add_buffer(NET_BUFFER_LIST *nbl);
 /* In sequence: takes it, or holds it back for the regular path. */
 void bt_segment(struct bt_conn *conn, struct bt_chunk *chunk);
 void bt_push_stop(struct bt_conn *conn);
 NDIS_TIMER_FUNCTION bt_push_timer;
+void bt_event(struct bt_conn *conn, ULONG type, ULONG information);
 void bt_retrieve(struct bt_conn *conn, TCP_UPLOAD_REASON reason);
+/* Indicates what was received first. */
+void bt_indicate(struct bt_conn *conn);
 /* Asks whether the neighbor is still there, if nobody has heard of it for long. */
 void bt_neighbor_check(struct bt_conn *conn);
 void bt_frames_up(struct bad_target *target, unsigned count);
 void bt_power_settle(struct bad_target *target);
+void bt_terminate_early(struct bad_target *target);
 
 W_INITIATE_OFFLOAD_HANDLER_FN bt_initiate;
 W_TERMINATE_OFFLOAD_HANDLER_FN bt_terminate;

@@ -6,6 +6,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* ---- requests ---- */
@@ -17,6 +19,8 @@ set_parameters(struct bad_target *target, NDIS_OID_REQUEST *request)
     const NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS *in = set->InformationBuffer;
 
     set->BytesNeeded = sizeof(*in);
+    if (bad(10))
+        return NDIS_STATUS_NOT_SUPPORTED;
     if (set->InformationBufferLength < sizeof(*in))
         return NDIS_STATUS_INVALID_LENGTH;
     if (in->TicksPerSecond != 10 && in->TicksPerSecond != 100 && in->TicksPerSecond != 1000)
@@ -42,7 +46,7 @@ bt_power_settle(struct bad_target *target)
 static NDIS_STATUS
 set_power(struct bad_target *target, NDIS_OID_REQUEST *request)
 {
-    if (list_empty(&target->objects))
+    if (list_empty(&target->objects) || bad(156))
         return NDIS_STATUS_SUCCESS;
     target->power = request;
     return NDIS_STATUS_PENDING;
@@ -83,6 +87,8 @@ query_statistics(struct bad_target *target, NDIS_OID_REQUEST *request)
         return NDIS_STATUS_BUFFER_TOO_SHORT;
     NdisMoveMemory(query->InformationBuffer, counters, size);
     query->BytesWritten = size;
+    if (bad_once_v(187, 4))
+        NdisMOidRequestComplete(target->handle, request, NDIS_STATUS_SUCCESS);
     if (!target->pend_oids)
         return NDIS_STATUS_SUCCESS;
     target->later = request;
@@ -97,7 +103,8 @@ reset_statistics(struct bad_target *target, NDIS_OID_REQUEST *request)
 
     if (!counters)
         return NDIS_STATUS_NOT_SUPPORTED;
-    NdisZeroMemory(counters, size);
+    if (!bad(181))
+        NdisZeroMemory(counters, size);
     request->DATA.SET_INFORMATION.BytesRead = request->DATA.SET_INFORMATION.InformationBufferLength;
     return NDIS_STATUS_SUCCESS;
 }

@@ -9,6 +9,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 typedef NDIS_MINIPORT_OFFLOAD_BLOCK_LIST block_list;
@@ -44,6 +46,24 @@ bt_conn_find(struct bad_target *target, PVOID context)
     struct bt_object *object = bt_object_find(target, context);
 
     return object && object->kind == BT_TCP ? bt_conn_of(object) : NULL;
+}
+
+struct bt_conn *
+bt_any_conn(struct bad_target *target)
+{
+    list_for_each(object, &target->objects, struct bt_object, all)
+        if (object->kind == BT_TCP && !object->dead)
+            return bt_conn_of(object);
+    return NULL;
+}
+
+struct bt_conn *
+bt_leaving(struct bad_target *target)
+{
+    list_for_each(object, &target->objects, struct bt_object, all)
+        if (object->kind == BT_TCP && bt_conn_of(object)->terminating)
+            return bt_conn_of(object);
+    return NULL;
 }
 
 static void
@@ -100,9 +120,13 @@ check_neighbor(struct bad_target *target, const block_list *block)
     if (block->Header.Type != NeighborOffloadState)
         return NDIS_STATUS_FAILURE;
     /* V-048: this adapter sends with one source address only. */
-    if (!is_zero(constant->DlSourceAddress, sizeof(constant->DlSourceAddress)))
+    if (!is_zero(constant->DlSourceAddress, sizeof(constant->DlSourceAddress)) && !bad_v(48, 1))
         return NDIS_STATUS_OFFLOAD_HW_ADDRESS_ENTRIES;
-    if (target->vlan && constant->VlanId && constant->VlanId != target->vlan)
+    if (bad_once_v(48, 2))
+        return NDIS_STATUS_OFFLOAD_HW_ADDRESS_ENTRIES;
+    if (target->vlan && constant->VlanId && constant->VlanId != target->vlan && !bad_v(50, 1))
+        return bad_v(50, 2) ? NDIS_STATUS_FAILURE : NDIS_STATUS_OFFLOAD_VLAN_MISMATCH;
+    if (bad_once_v(50, 3))
         return NDIS_STATUS_OFFLOAD_VLAN_MISMATCH;
     return NDIS_STATUS_SUCCESS;
 }
@@ -142,7 +166,9 @@ adopt_path(struct bad_target *target, block_list *block, struct bt_object *paren
     if (!parent || (!ipv6 && block->Header.Type != Ip4OffloadState) || !constant->SourceAddress ||
         !constant->DestinationAddress)
         return NDIS_STATUS_FAILURE;
-    if (cached->PathMtu > BT_MTU_MAX) /* V-049 */
+    if (cached->PathMtu > BT_MTU_MAX && !bad(39)) /* V-049 */
+        return NDIS_STATUS_OFFLOAD_PATH_MTU;
+    if (target->counts[BT_PATH] && bad_once_v(49, 2))
         return NDIS_STATUS_OFFLOAD_PATH_MTU;
     path = calloc(1, sizeof(*path));
     if (!path)
@@ -176,7 +202,9 @@ check_tcp(struct bad_target *target, const block_list *block, const struct bt_ob
     if (!may_be_offloaded(delegated->State))
         return NDIS_STATUS_FAILURE;
     if (target->counts[BT_TCP] >= BT_CAPACITY || !target->tcp_room)
-        return NDIS_STATUS_OFFLOAD_TCP_ENTRIES;
+        return bad_v(34, 1) ? NDIS_STATUS_NOT_ACCEPTED : NDIS_STATUS_OFFLOAD_TCP_ENTRIES;
+    if (target->counts[BT_TCP] && bad_once_v(49, 1))
+        return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
     if (cached->InitialRcvWnd > BT_WINDOW_MAX) /* V-049 */
         return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
     return NDIS_STATUS_SUCCESS;
@@ -196,7 +224,7 @@ adopt_buffered(struct bt_conn *conn, NET_BUFFER_LIST *chain)
                                          0, &copied);
         list_add_tail(&conn->buffered, &chunk->link);
     }
-    conn->refused = chain != NULL;
+    conn->refused = chain != NULL && !bad(114);
     return true;
 }
 
@@ -268,7 +296,11 @@ adopt_tcp(struct bad_target *target, block_list *block, struct bt_object *parent
     if (target->tcp_room != BT_ROOM)
         target->tcp_room--;
     *out = &conn->object;
-    return NDIS_STATUS_SUCCESS;
+    if (bad_once(107)) {
+        nic_segment(conn, 10);
+        bt_indicate(conn);
+    }
+    return bad_v(34, 2) ? NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS : NDIS_STATUS_SUCCESS;
 }
 
 /* ---- the walk ---- */
@@ -278,6 +310,8 @@ static void
 fail_list(block_list *list)
 {
     for (block_list *block = list; block; block = block->NextBlock) {
+        if (bad_v(33, 2))
+            continue;
         block->Status = block->MiniportOffloadContext ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
         fail_list(block->DependentBlockList);
     }
@@ -296,8 +330,38 @@ initiate_linker(struct bad_target *target, block_list *block, enum bt_kind kind)
     tally = initiate_list(target, block->DependentBlockList, kind + 1, object, false);
     if (!tally.succeeded)
         return NDIS_STATUS_FAILURE;
-    return tally.succeeded == tally.tried ? NDIS_STATUS_SUCCESS
-                                          : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+    if (tally.succeeded < tally.tried)
+        return bad_v(37, 1) ? NDIS_STATUS_SUCCESS : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+    return bad_v(37, 2) ? NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS : NDIS_STATUS_SUCCESS;
+}
+
+/* Our context goes where the host stack keeps it. */
+static void
+write_context(block_list *block, struct bt_object *object)
+{
+    struct bad_target *target = object->target;
+    PVOID context = object;
+
+    if (object->kind == BT_TCP && bad_once_v(42, 1))
+        context = NULL;
+    if (object->kind == BT_TCP && target->counts[BT_TCP] > 1 && bad_once_v(42, 2))
+        context = bt_any_conn(target);
+    if (object->kind == BT_TCP && bt_leaving(target) && bad(154))
+        context = bt_leaving(target);
+    *block->MiniportOffloadContext = context;
+}
+
+/* The chain of a connection that does not get in. Mutations only. */
+static void
+spoil_chain(struct bad_target *target, block_list *block)
+{
+    if (!block->NetBufferListChain)
+        return;
+    if (bad_v(51, 1))
+        block->NetBufferListChain->Status = NDIS_STATUS_FAILURE;
+    if (bad_v(51, 2))
+        bt_finish(&target->sent, block->NetBufferListChain, NDIS_STATUS_REQUEST_ABORTED, 0);
+    bt_flush(target);
 }
 
 static NDIS_STATUS
@@ -314,14 +378,24 @@ initiate_new(struct bad_target *target, block_list *block, enum bt_kind kind,
         status = adopt_path(target, block, parent, &object);
     else
         status = adopt_tcp(target, block, parent, &object);
-    if (status != NDIS_STATUS_SUCCESS) {
+    if (!succeeded(status)) {
         fail_list(block->DependentBlockList);
+        spoil_chain(target, block);
+        if (bad(43))
+            *block->MiniportOffloadContext = block;
         return status;
     }
-    *block->MiniportOffloadContext = object;
+    write_context(block, object);
+    if (kind == BT_TCP)
+        return status;
     tally = initiate_list(target, block->DependentBlockList, kind + 1, object, false);
-    return tally.succeeded == tally.tried ? NDIS_STATUS_SUCCESS
-                                          : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+    if (kind == BT_PATH && ((struct bt_path *)object)->cached.PathMtu > BT_MTU_MAX) {
+        *block->MiniportOffloadContext = NULL; /* V-039's mutation has let it in */
+        return NDIS_STATUS_OFFLOAD_PATH_MTU;
+    }
+    if (tally.succeeded < tally.tried)
+        return bad_v(38, 1) ? NDIS_STATUS_SUCCESS : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+    return tally.tried && bad_v(38, 2) ? NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS : NDIS_STATUS_SUCCESS;
 }
 
 static void
@@ -329,13 +403,26 @@ initiate_block(struct bad_target *target, block_list *block, enum bt_kind kind,
                struct bt_object *parent)
 {
     if (!block->MiniportOffloadContext) {
-        block->Status = NDIS_STATUS_SUCCESS;
+        block->Status = bad_v(36, 1) ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
         initiate_list(target, block->DependentBlockList, kind + 1, NULL, false);
     } else if (*block->MiniportOffloadContext) {
         block->Status = initiate_linker(target, block, kind);
     } else {
         block->Status = initiate_new(target, block, kind, parent);
     }
+}
+
+/* false: it failed. */
+static bool
+initiate_one(struct bad_target *target, block_list *block, enum bt_kind kind,
+             struct bt_object *parent, struct tally *tally)
+{
+    initiate_block(target, block, kind, parent);
+    if (!block->MiniportOffloadContext)
+        return true;
+    tally->tried++;
+    tally->succeeded += succeeded(block->Status);
+    return succeeded(block->Status);
 }
 
 /* root: its first block's failure ends the walk. */
@@ -349,13 +436,15 @@ initiate_list(struct bad_target *target, block_list *list, enum bt_kind kind,
         fail_list(list);
         return tally;
     }
+    if (list && list->NextBlock && !root && bad(41)) {
+        tally = initiate_list(target, list->NextBlock, kind, parent, false);
+        initiate_one(target, list, kind, parent, &tally);
+        return tally;
+    }
     for (block_list *block = list; block; block = block->NextBlock) {
-        initiate_block(target, block, kind, parent);
-        if (!block->MiniportOffloadContext)
-            continue;
-        tally.tried++;
-        tally.succeeded += succeeded(block->Status);
-        if (root && block == list && !succeeded(block->Status)) {
+        bool through = initiate_one(target, block, kind, parent, &tally);
+
+        if (root && block == list && !through && !(block->NextBlock && bad(40))) {
             fail_list(block->NextBlock);
             break;
         }
@@ -390,6 +479,8 @@ run_initiate(struct bad_target *target, struct bt_work *work)
 {
     block_list *root = work->root;
 
+    if (bt_any_conn(target) && bad_once(137))
+        bt_event(bt_any_conn(target), TcpIndicateSendBacklogChange, 1000);
     initiate_list(target, root, root_kind(target, root), NULL, true);
     NdisMInitiateOffloadComplete(target->handle, root);
 }

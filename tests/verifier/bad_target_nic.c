@@ -6,6 +6,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* ---- events ---- */
@@ -24,8 +26,8 @@ is_half_closed(const struct bt_conn *conn)
            conn->state.State == TcpConnectionCloseWait;
 }
 
-static void
-event(struct bt_conn *conn, ULONG type, ULONG information)
+void
+bt_event(struct bt_conn *conn, ULONG type, ULONG information)
 {
     conn->object.target->up.NdisTcpOffloadEventHandler(conn->object.handle, type, information);
 }
@@ -35,11 +37,12 @@ bt_retrieve(struct bt_conn *conn, TCP_UPLOAD_REASON reason)
 {
     if (conn->stopped || conn->aborted || conn->terminating)
         return;
-    if (!is_mandatory(reason) && is_half_closed(conn)) /* V-134 */
+    if (!is_mandatory(reason) && is_half_closed(conn) &&
+        !bad_v(134, conn->state.State == TcpConnectionCloseWait ? 1 : 2))
         return;
     bt_flush(conn->object.target);
-    conn->stopped = is_mandatory(reason);
-    event(conn, TcpIndicateRetrieve, reason);
+    conn->stopped = is_mandatory(reason) || bad(135);
+    bt_event(conn, TcpIndicateRetrieve, bad_v(131, 2) ? 99 : reason);
 }
 
 static void
@@ -48,8 +51,10 @@ abort_by_peer(struct bt_conn *conn)
     conn->aborted = true;
     conn->state.State = TcpConnectionClosed;
     bt_flush(conn->object.target);
-    event(conn, TcpIndicateAbort, 0);
-    bt_fail_sends(conn, NDIS_STATUS_REQUEST_ABORTED);
+    bt_event(conn, TcpIndicateAbort, 0);
+    if (!bad_v(133, 2))
+        bt_fail_sends(conn,
+                      bad_v(133, 1) ? NDIS_STATUS_UPLOAD_IN_PROGRESS : NDIS_STATUS_REQUEST_ABORTED);
     bt_fail_receives(conn, NDIS_STATUS_REQUEST_ABORTED);
     bt_flush(conn->object.target);
     bt_fail_close(conn, NDIS_STATUS_REQUEST_ABORTED);
@@ -64,6 +69,20 @@ struct query_block {
                  NDIS_OFFLOAD_STATE_SPACE(NEIGHBOR_OFFLOAD_STATE_DELEGATED)]
         __attribute__((aligned(8)));
 };
+
+/* What is not in such a block. Mutations only. */
+static void
+spoil_question(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
+{
+    static NDIS_MINIPORT_OFFLOAD_BLOCK_LIST dependent;
+
+    if (bad_v(141, 3))
+        block->Header.Type = NeighborOffloadCachedState;
+    if (bad_v(141, 4))
+        block->DependentBlockList = &dependent;
+    if (bad_v(141, 5))
+        block->Status = NDIS_STATUS_FAILURE;
+}
 
 static void
 ask(struct bad_target *target, struct bt_neighbor *neighbor)
@@ -87,6 +106,7 @@ ask(struct bad_target *target, struct bt_neighbor *neighbor)
     delegated->Header = (OFFLOAD_STATE_HEADER){.Length = sizeof(*delegated)};
     delegated->NicReachabilityDelta = now - neighbor->nic_seen;
     target->queries_up++;
+    spoil_question(&query.block);
     NdisMOffloadEventIndicate(target->handle, &query.block, NeighborReachabilityQuery);
     neighbor->host_seen = now - cached->HostReachabilityDelta;
 }
@@ -106,9 +126,13 @@ bt_neighbor_check(struct bt_conn *conn)
     struct bt_neighbor *neighbor = neighbor_of(conn);
     ULONG now = bt_now(target), stale = target->parameters.NceStaleTicks;
 
+    if (neighbor && bad_once_v(141, 1))
+        ask(target, neighbor);
     if (!neighbor || now - neighbor->nic_seen <= stale || now - neighbor->host_seen <= stale)
         return;
     ask(target, neighbor);
+    if (bad_v(141, 2))
+        ask(target, neighbor);
 }
 
 /* ---- news, in the one place ---- */
@@ -169,6 +193,18 @@ run_ack_fin(struct bad_target *target, struct bt_work *work)
         conn->state.State = TcpConnectionClosed;
 }
 
+static struct bt_chunk *
+create_data(struct bt_conn *conn, ULONG bytes)
+{
+    struct bad_target *target = conn->object.target;
+    struct bt_chunk *chunk = bt_chunk_create(target, bytes);
+
+    stream_fill(chunk->bytes, bytes, conn->constant.LocalPort, true, conn->state.RcvNxt);
+    if (conn->object.parent)
+        target->tcp[((struct bt_path *)conn->object.parent)->ipv6].InSegments++;
+    return chunk;
+}
+
 static void
 run_data(struct bad_target *target, struct bt_work *work)
 {
@@ -179,12 +215,15 @@ run_data(struct bad_target *target, struct bt_work *work)
         bt_frames_up(target, 1);
         return;
     }
-    chunk = bt_chunk_create(target, work->number);
-    stream_fill(chunk->bytes, work->number, work->port, true, conn->state.RcvNxt);
+    chunk = create_data(conn, work->number);
     chunk->push = work->flag;
-    if (conn->object.parent)
-        target->tcp[((struct bt_path *)conn->object.parent)->ipv6].InSegments++;
     bt_segment(conn, chunk);
+}
+
+void
+nic_segment(struct bt_conn *conn, ULONG bytes)
+{
+    bt_segment(conn, create_data(conn, bytes));
 }
 
 static void
@@ -225,6 +264,19 @@ run_urgent(struct bad_target *target, struct bt_work *work)
     bt_retrieve(conn, ReceivedUrgentData);
 }
 
+/* Events that may not be. Mutations only. */
+static void
+spoil_events(struct bt_conn *conn)
+{
+    struct bad_target *target = conn->object.target;
+
+    for (ULONG i = 0; i < 100 && bad(136); i++)
+        bt_event(conn, TcpIndicateSendBacklogChange, conn->backlog + i % 2);
+    if (conn->object.parent && bad_v(131, 3))
+        target->up.NdisTcpOffloadEventHandler(conn->object.parent->handle,
+                                              TcpIndicateSendBacklogChange, conn->backlog);
+}
+
 static void
 run_window(struct bad_target *target, struct bt_work *work)
 {
@@ -238,7 +290,8 @@ run_window(struct bad_target *target, struct bt_work *work)
     if (work->number == conn->backlog)
         return;
     conn->backlog = work->number;
-    event(conn, TcpIndicateSendBacklogChange, conn->backlog);
+    bt_event(conn, bad_v(131, 1) ? 9 : TcpIndicateSendBacklogChange, conn->backlog);
+    spoil_events(conn);
 }
 
 static void
@@ -269,24 +322,38 @@ run_frames(struct bad_target *target, struct bt_work *work)
 }
 
 static void
-run_status(struct bad_target *target, struct bt_work *work)
+indicate_status(struct bad_target *target, NDIS_STATUS code)
 {
     NDIS_STATUS_INDICATION indication = {
         .Header = {NDIS_OBJECT_TYPE_STATUS_INDICATION, NDIS_STATUS_INDICATION_REVISION_1,
                    sizeof(indication)},
         .SourceHandle = target->handle,
-        .StatusCode = (NDIS_STATUS)work->number,
+        .StatusCode = code,
     };
 
-    if (indication.StatusCode == NDIS_STATUS_OFFLOAD_RESUME) {
+    if (code != NDIS_STATUS_OFFLOAD_PAUSE && code != NDIS_STATUS_UPLOAD_ALL) {
         indication.StatusBuffer = &target->capabilities;
         indication.StatusBufferSize = sizeof(target->capabilities);
     }
-    if (indication.StatusCode == NDIS_STATUS_UPLOAD_ALL)
+    NdisMIndicateStatusEx(target->handle, &indication);
+}
+
+static void
+run_status(struct bad_target *target, struct bt_work *work)
+{
+    NDIS_STATUS code = (NDIS_STATUS)work->number;
+
+    if (code == NDIS_STATUS_OFFLOAD_PAUSE && bad_once(143))
+        indicate_status(target, NDIS_STATUS_OFFLOAD_RESUME);
+    if (code == NDIS_STATUS_OFFLOAD_PAUSE && bad_once(144)) {
+        target->capabilities.TcpConnectionOffloadCapacity++;
+        indicate_status(target, NDIS_STATUS_TCP_CONNECTION_OFFLOAD_HARDWARE_CAPABILITIES);
+    }
+    if (code == NDIS_STATUS_UPLOAD_ALL)
         list_for_each(object, &target->objects, struct bt_object, all)
             if (object->kind == BT_TCP)
                 bt_conn_of(object)->stopped = true;
-    NdisMIndicateStatusEx(target->handle, &indication);
+    indicate_status(target, code);
 }
 
 /* ---- what the scenario calls ---- */

@@ -12,6 +12,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* ---- chunks ---- */
@@ -49,6 +51,15 @@ bt_chunk_destroy(struct bt_chunk *chunk)
     free(chunk);
 }
 
+/* An empty second NET_BUFFER. Mutations only. */
+void
+bt_add_buffer(NET_BUFFER_LIST *nbl)
+{
+    static NET_BUFFER empty;
+
+    nbl->FirstNetBuffer->Next = &empty;
+}
+
 /* The first bytes are delivered. */
 static void
 consume(struct bt_conn *conn, struct bt_chunk *chunk, ULONG bytes)
@@ -74,6 +85,8 @@ bt_segment(struct bt_conn *conn, struct bt_chunk *chunk)
 
 /* ---- requests ---- */
 
+static bool place(struct bt_conn *conn);
+
 static bool
 is_no_push(const NET_BUFFER_LIST *nbl)
 {
@@ -90,9 +103,19 @@ static void
 finish_first(struct bt_conn *conn, NDIS_STATUS status)
 {
     NET_BUFFER_LIST *nbl = bt_queue_take(&conn->posted);
+    struct nbl_chain *received = &conn->object.target->received;
+    bool first = !received->head;
 
-    bt_finish(&conn->object.target->received, nbl, status, conn->filled);
+    if (status == NDIS_STATUS_SUCCESS && bad_once_v(95, 1))
+        status = NDIS_STATUS_FAILURE;
+    if (status == NDIS_STATUS_SUCCESS && bad_once_v(95, 2))
+        status = NDIS_STATUS_INVALID_STATE;
+    if (!nbl_length(nbl) && bad_once_v(91, 1))
+        return;
+    bt_finish_badly(94, received, nbl, status, conn->filled);
     conn->filled = 0;
+    if (!first && bad_once(92))
+        bt_swap(received);
 }
 
 void
@@ -100,6 +123,29 @@ bt_fail_receives(struct bt_conn *conn, NDIS_STATUS status)
 {
     while (conn->posted.head)
         finish_first(conn, status);
+}
+
+/* A request that is posted inside a completion or an indication of its connection is filled at
+ * once, there. Mutations only. */
+static void
+deliver_inside(struct bt_conn *conn)
+{
+    struct bad_target *target = conn->object.target;
+
+    if (target->completing && !list_empty(&conn->buffered) && bad(96)) {
+        place(conn);
+        bt_flush(target);
+    }
+    if (target->indicating == conn && bad(97)) {
+        struct bt_chunk *chunk = container_of(target->lent.prev, struct bt_chunk, link);
+
+        NdisCopyFromNetBufferToNetBuffer(conn->posted.head->FirstNetBuffer, 0,
+                                         nbl_length(conn->posted.head), chunk->nbl->FirstNetBuffer,
+                                         0, &target->delivered_inside);
+        conn->filled = target->delivered_inside;
+        finish_first(conn, NDIS_STATUS_SUCCESS);
+        bt_flush(target);
+    }
 }
 
 NDIS_STATUS
@@ -128,8 +174,10 @@ bt_receive(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
         conn->posts++;
         conn->refused = false;
     }
+    if (conn && status == NDIS_STATUS_PENDING)
+        deliver_inside(conn);
     bt_kick(target);
-    return NDIS_STATUS_PENDING;
+    return bad(90) ? NDIS_STATUS_SUCCESS : NDIS_STATUS_PENDING;
 }
 
 /* ---- the push timer ---- */
@@ -171,13 +219,15 @@ settle_push(struct bt_conn *conn, bool placed)
 {
     NET_BUFFER_LIST *nbl = conn->posted.head;
 
-    if (!nbl || is_no_push(nbl) || !(conn->filled || is_prefilled(nbl))) {
+    if (!nbl || !(conn->filled || is_prefilled(nbl)) || (is_no_push(nbl) && !bad(99))) {
         bt_push_stop(conn);
-    } else if ((conn->filled && placed && conn->last_push) || conn->push_expired) {
+    } else if ((conn->filled && placed && conn->last_push) || conn->push_expired ||
+               (conn->filled && bad_once(100))) {
         finish_first(conn, NDIS_STATUS_SUCCESS);
         bt_push_stop(conn);
-    } else if (placed || !conn->push_running) {
-        push_start(conn);
+    } else if (!conn->push_running || (placed && !bad_v(101, 1))) {
+        if (!bad_v(101, 2))
+            push_start(conn);
     }
 }
 
@@ -213,13 +263,54 @@ take_back(struct bt_conn *conn, struct bt_chunk *chunk, ULONG consumed)
 {
     list_del(&chunk->link);
     list_add_head(&conn->buffered, &chunk->link);
+    chunk->refused = true;
     if (consumed)
         consume(conn, chunk, consumed);
 }
 
+static NDIS_STATUS
+call_up(struct bt_conn *conn, NET_BUFFER_LIST *nbl, NDIS_STATUS status, PULONG consumed)
+{
+    struct bad_target *target = conn->object.target;
+    static NDIS_OFFLOAD_HANDLE stranger;
+    NDIS_HANDLE handle = bad_once(47) ? &stranger : conn->object.handle;
+    NDIS_STATUS answer;
+
+    if (bad_v(191, 2))
+        NdisAcquireSpinLock(&target->lock);
+    answer = target->up.NdisTcpOffloadReceiveHandler(handle, nbl, status, consumed);
+    if (helps_v(191, 2))
+        NdisReleaseSpinLock(&target->lock);
+    return answer;
+}
+
+/* What no indication may look like. Mutations only. */
+static NDIS_STATUS
+call_up_badly(struct bt_conn *conn, NET_BUFFER_LIST *nbl, PULONG consumed)
+{
+    struct bad_target *target = conn->object.target;
+    NET_BUFFER_LIST *second = NULL;
+    NDIS_STATUS answer;
+
+    if (bad_once_v(105, 1))
+        return call_up(conn, nbl, NDIS_STATUS_RESOURCES, consumed);
+    if (bad_once_v(105, 2))
+        second = nbl->Next = NdisAllocateNetBufferList(target->chimney_pool, 0, 0);
+    if (bad_once_v(105, 3))
+        bt_add_buffer(nbl);
+    answer = call_up(conn, nbl, NDIS_STATUS_SUCCESS, consumed);
+    if (second)
+        NdisFreeNetBufferList(second);
+    if (answer == NDIS_STATUS_SUCCESS && bad_once(109)) {
+        ULONG again = 0;
+        call_up(conn, nbl, NDIS_STATUS_SUCCESS, &again);
+    }
+    return answer;
+}
+
 /* After SUCCESS the chunk is the host stack's and may be back already. */
-static void
-indicate(struct bt_conn *conn)
+void
+bt_indicate(struct bt_conn *conn)
 {
     struct bad_target *target = conn->object.target;
     struct bt_chunk *chunk = list_first(&conn->buffered, struct bt_chunk, link);
@@ -229,11 +320,15 @@ indicate(struct bt_conn *conn)
 
     list_del(&chunk->link);
     list_add_tail(&target->lent, &chunk->link);
-    status = target->up.NdisTcpOffloadReceiveHandler(conn->object.handle, chunk->nbl,
-                                                     NDIS_STATUS_SUCCESS, &consumed);
+    target->indicating = conn;
+    target->delivered_inside = 0;
+    status = call_up_badly(conn, chunk->nbl, &consumed);
+    target->indicating = NULL;
     if (status == NDIS_STATUS_SUCCESS)
         return;
-    take_back(conn, chunk, status == NDIS_STATUS_OFFLOAD_DATA_PARTIALLY_ACCEPTED ? consumed : 0);
+    if (status != NDIS_STATUS_OFFLOAD_DATA_PARTIALLY_ACCEPTED)
+        consumed = target->delivered_inside;
+    take_back(conn, chunk, consumed);
     conn->refused = posts == conn->posts;
 }
 
@@ -242,16 +337,28 @@ settle_fin(struct bt_conn *conn)
 {
     struct bad_target *target = conn->object.target;
 
-    if (!conn->fin_received || conn->fin_indicated || !list_empty(&conn->buffered))
+    if (!conn->fin_received || conn->fin_indicated)
+        return;
+    if (!list_empty(&conn->buffered) && !bad_v(132, 2))
         return;
     if (conn->filled)
         finish_first(conn, NDIS_STATUS_SUCCESS);
     bt_flush(target);
     conn->fin_indicated = true;
-    target->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateDisconnect, 0);
+    bt_event(conn, TcpIndicateDisconnect, 0);
+    if (bad_v(132, 1))
+        bt_event(conn, TcpIndicateDisconnect, 0);
     bt_fail_receives(conn, NDIS_STATUS_INVALID_STATE);
     if (conn->state.State == TcpConnectionTimeWait)
         bt_retrieve(conn, UploadRequested);
+}
+
+/* Although there is a request. Mutations only. */
+static bool
+indicates_badly(struct bt_conn *conn)
+{
+    return list_first(&conn->buffered, struct bt_chunk, link)->refused ? bad_once(98)
+                                                                       : bad_once(106);
 }
 
 void
@@ -260,6 +367,10 @@ bt_deliver(struct bt_conn *conn)
     bool placed = false;
 
     while (!list_empty(&conn->buffered)) {
+        if (conn->posted.head && indicates_badly(conn)) {
+            bt_indicate(conn);
+            continue;
+        }
         if (conn->posted.head) {
             placed |= place(conn);
             continue;
@@ -267,9 +378,9 @@ bt_deliver(struct bt_conn *conn)
         bt_flush(conn->object.target); /* completions first; they may bring requests */
         if (conn->posted.head)
             continue;
-        if (conn->refused)
+        if (conn->refused && !bad_once(108))
             break;
-        indicate(conn);
+        bt_indicate(conn);
     }
     settle_push(conn, placed);
     settle_fin(conn);
@@ -291,7 +402,7 @@ bt_receive_return(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBuffer
         }
     }
     bt_kick(target);
-    return NDIS_STATUS_SUCCESS;
+    return bad(112) ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
 }
 
 /* ---- forward ---- */
@@ -351,5 +462,5 @@ bt_forward(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
         nbl_chain_add(&target->forwarded, nbl);
     }
     bt_kick(target);
-    return NDIS_STATUS_PENDING;
+    return bad_v(117, 1) ? NDIS_STATUS_SUCCESS : NDIS_STATUS_PENDING;
 }

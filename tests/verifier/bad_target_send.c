@@ -9,6 +9,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 /* ---- queues and completions ---- */
 
 void
@@ -43,15 +45,69 @@ bt_finish(struct nbl_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status, ULO
     nbl_chain_add(chain, nbl);
 }
 
+/* V-078 and V-094, by variant: no count; a count too large; not advanced; no status. */
+void
+bt_finish_badly(unsigned rule, struct nbl_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status,
+                ULONG bytes)
+{
+    if (bytes && bad_once_v(rule, 3)) {
+        NET_BUFFER_LIST_STATUS(nbl) = status;
+        NET_BUFFER_LIST_INFO(nbl, TcpOffloadBytesTransferred) = (PVOID)(ULONG_PTR)bytes;
+        nbl_chain_add(chain, nbl);
+        return;
+    }
+    bt_finish(chain, nbl, status, bytes);
+    if (bytes && bad_once_v(rule, 1))
+        NET_BUFFER_LIST_INFO(nbl, TcpOffloadBytesTransferred) = NULL;
+    if (bytes && bad_once_v(rule, 2))
+        NET_BUFFER_LIST_INFO(nbl, TcpOffloadBytesTransferred) = (PVOID)(ULONG_PTR)(bytes + 1);
+}
+
+/* The first two change places. Mutations only. */
+void
+bt_swap(struct nbl_chain *chain)
+{
+    NET_BUFFER_LIST *first = chain->head, *second = first->Next;
+
+    first->Next = second->Next;
+    second->Next = first;
+    chain->head = second;
+    if (chain->tail == second)
+        chain->tail = first;
+}
+
+/* The rule about what completes exactly once. */
+static unsigned
+once_rule(const struct bad_target *target, const struct nbl_chain *chain)
+{
+    if (chain == &target->sent)
+        return 74;
+    if (chain == &target->received)
+        return 91;
+    return chain == &target->forwarded ? 117 : 120;
+}
+
 static bool
 flush_one(struct bad_target *target, struct nbl_chain *chain,
           NDIS_TCP_OFFLOAD_SEND_COMPLETE complete)
 {
+    unsigned rule = once_rule(target, chain);
     NET_BUFFER_LIST *list = nbl_chain_take(chain);
 
-    if (list)
+    if (!list || bad_once_v(rule, 3)) /* or never */
+        return false;
+    if (rule == 74 && bad(191)) {
+        NdisAcquireSpinLock(&target->lock);
         complete(target->handle, list);
-    return list != NULL;
+        NdisReleaseSpinLock(&target->lock);
+        return true;
+    }
+    target->completing = rule == 91;
+    complete(target->handle, list);
+    target->completing = false;
+    if (bad_once_v(rule, 2))
+        complete(target->handle, list);
+    return true;
 }
 
 /* Disconnects go one by one (V-125). */
@@ -62,9 +118,14 @@ flush_closed(struct bad_target *target)
     bool any = list != NULL;
 
     for (; list; list = next) {
+        struct nbl_chain one = {NULL, NULL};
+
         next = list->Next;
-        list->Next = NULL;
-        target->up.NdisTcpOffloadDisconnectComplete(target->handle, list);
+        nbl_chain_add(&one, list);
+        if (target->stowaway)
+            nbl_chain_add(&one, target->stowaway);
+        target->stowaway = NULL;
+        flush_one(target, &one, target->up.NdisTcpOffloadDisconnectComplete);
     }
     return any;
 }
@@ -74,6 +135,8 @@ bt_flush(struct bad_target *target)
 {
     bool any;
 
+    if (target->sent.head && target->closed.head && bad(123)) /* it does not wait for them */
+        flush_closed(target);
     do {
         any = flush_one(target, &target->sent, target->up.NdisTcpOffloadSendComplete);
         any |= flush_one(target, &target->received, target->up.NdisTcpOffloadReceiveComplete);
@@ -94,6 +157,16 @@ queue_bytes(struct bt_conn *conn, const NET_BUFFER_LIST *nbl)
     conn->queued_seq += length;
 }
 
+/* What is the host stack's in an NBL. Mutations only. */
+static void
+spoil_nbl(struct bad_target *target, NET_BUFFER_LIST *nbl)
+{
+    if (bad_v(87, 1))
+        nbl->ProtocolReserved[1] = target;
+    if (bad_once_v(87, 2))
+        NdisAllocateNetBufferListContext(nbl, 32, 0, BT_TAG);
+}
+
 void
 bt_send_adopt(struct bt_conn *conn, NET_BUFFER_LIST *chain)
 {
@@ -102,6 +175,7 @@ bt_send_adopt(struct bt_conn *conn, NET_BUFFER_LIST *chain)
     for (; chain; chain = next) {
         next = chain->Next;
         queue_bytes(conn, chain);
+        spoil_nbl(conn->object.target, chain);
         bt_queue_add(&conn->sends, chain);
     }
 }
@@ -125,6 +199,18 @@ bt_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
     NDIS_STATUS status = status_of_new(conn);
     NET_BUFFER_LIST *next;
 
+    if (conn && helps_v(82, 1)) /* of no harm by itself */
+        bt_event(conn, TcpIndicateSendBacklogChange, conn->state.SndWnd);
+    if (target->indicating && bad(146))
+        bt_terminate_early(target);
+    if (conn && conn->stopped && bad(152))
+        status = NDIS_STATUS_REQUEST_ABORTED;
+    if (status == NDIS_STATUS_PENDING && bad_once_v(74, 1)) {
+        conn->queued_seq += nbl_length(NetBufferList);
+        bt_finish(&target->sent, NetBufferList, NDIS_STATUS_SUCCESS, nbl_length(NetBufferList));
+        bt_flush(target);
+        return NDIS_STATUS_PENDING;
+    }
     if (status == NDIS_STATUS_PENDING)
         bt_send_adopt(conn, NetBufferList);
     for (NET_BUFFER_LIST *nbl = NetBufferList; nbl && status != NDIS_STATUS_PENDING; nbl = next) {
@@ -132,7 +218,9 @@ bt_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
         bt_finish(&target->sent, nbl, status, 0);
     }
     bt_kick(target);
-    return NDIS_STATUS_PENDING;
+    return bad_v(73, 1)   ? NDIS_STATUS_SUCCESS
+           : bad_v(73, 2) ? NDIS_STATUS_RESOURCES
+                          : NDIS_STATUS_PENDING;
 }
 
 static ULONG
@@ -144,20 +232,45 @@ acknowledged(const NET_BUFFER_LIST *nbl)
 void
 bt_sends_finish(struct bt_conn *conn)
 {
+    struct nbl_chain *sent = &conn->object.target->sent;
+    bool first = !sent->head;
+
     while (conn->sends.head && acknowledged(conn->sends.head) == nbl_length(conn->sends.head)) {
         NET_BUFFER_LIST *nbl = bt_queue_take(&conn->sends);
 
-        bt_finish(&conn->object.target->sent, nbl, NDIS_STATUS_SUCCESS, acknowledged(nbl));
+        if (conn->close && !conn->sends.head && bad_once(125)) {
+            struct nbl_chain one = {NULL, NULL};
+
+            bt_finish(&one, nbl, NDIS_STATUS_SUCCESS, acknowledged(nbl));
+            conn->object.target->stowaway = nbl;
+            continue;
+        }
+        bt_finish_badly(78, sent, nbl, NDIS_STATUS_SUCCESS, acknowledged(nbl));
     }
+    if (first && sent->head && sent->head->Next && bad_once(75))
+        bt_swap(sent);
 }
 
 void
 bt_fail_sends(struct bt_conn *conn, NDIS_STATUS status)
 {
+    struct nbl_chain *sent = &conn->object.target->sent;
+    bool later = false, partly = false;
+
     while (conn->sends.head) {
         NET_BUFFER_LIST *nbl = bt_queue_take(&conn->sends);
+        ULONG bytes = acknowledged(nbl);
 
-        bt_finish(&conn->object.target->sent, nbl, status, acknowledged(nbl));
+        if (bad_v(81, 1))
+            status = NDIS_STATUS_FAILURE;
+        if (later && bad_once(79))
+            bt_finish(sent, nbl, NDIS_STATUS_SUCCESS, nbl_length(nbl));
+        else if (partly && bad_once(80))
+            bt_finish(sent, nbl, status, 10);
+        else
+            bt_finish(sent, nbl, status, bytes);
+        later = true;
+        partly |= bytes > 0;
     }
 }
 
@@ -191,6 +304,8 @@ bt_disconnect(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
     struct bt_conn *conn = bt_conn_find(target, MiniportOffloadContext);
     NDIS_STATUS status = status_of_new(conn);
 
+    if (status == NDIS_STATUS_PENDING && bad_once(126))
+        status = NDIS_STATUS_UPLOAD_IN_PROGRESS;
     if (status == NDIS_STATUS_PENDING && conn->close)
         status = NDIS_STATUS_REQUEST_ABORTED; /* one at a time: the host stack's mistake */
     if (status != NDIS_STATUS_PENDING) {
@@ -203,7 +318,7 @@ bt_disconnect(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
             queue_fin(conn, NetBufferList);
     }
     bt_kick(target);
-    return NDIS_STATUS_PENDING;
+    return bad_v(120, 1) ? NDIS_STATUS_SUCCESS : NDIS_STATUS_PENDING;
 }
 
 /* V-123: sends first; posted receives end with them. */
@@ -212,17 +327,25 @@ abort_by_us(struct bt_conn *conn)
 {
     conn->aborted = true;
     conn->state.State = TcpConnectionClosed;
-    bt_fail_sends(conn, NDIS_STATUS_REQUEST_ABORTED);
+    bt_fail_sends(conn,
+                  bad_v(123, 2) ? NDIS_STATUS_UPLOAD_IN_PROGRESS : NDIS_STATUS_REQUEST_ABORTED);
     bt_fail_receives(conn, NDIS_STATUS_REQUEST_ABORTED);
-    bt_flush(conn->object.target);
+    if (!helps_v(123, 1))
+        bt_flush(conn->object.target);
     bt_fail_close(conn, NDIS_STATUS_SUCCESS);
+    if (bad(129))
+        *conn->object.cell = NULL;
 }
 
 static void
 settle_close(struct bt_conn *conn)
 {
-    if (!conn->close || conn->sends.head || !conn->fin_acked)
+    bool too_early = conn->close && conn->sends.head && bad_once_v(124, 1);
+
+    if (!conn->close || ((conn->sends.head || !conn->fin_acked) && !too_early))
         return;
+    if (nbl_length(conn->close) && bad_v(124, 2))
+        conn->close->MiniportReserved[1] = NULL;
     bt_fail_close(conn, NDIS_STATUS_SUCCESS);
 }
 

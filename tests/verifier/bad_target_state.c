@@ -8,6 +8,8 @@
  */
 #include "bad_target.h"
 
+#include "mutant.h"
+
 typedef NDIS_MINIPORT_OFFLOAD_BLOCK_LIST block_list;
 
 /* What is done with one block and the object it names. */
@@ -18,12 +20,14 @@ walk(struct bad_target *target, block_list *list, struct bt_object *parent, bloc
 {
     for (block_list *block = list; block; block = block->NextBlock) {
         struct bt_object *object = NULL;
+        NDIS_STATUS status = NDIS_STATUS_SUCCESS; /* V-036 */
 
-        block->Status = NDIS_STATUS_SUCCESS; /* V-036 */
         if (block->MiniportOffloadContext) {
             object = bt_object_find(target, *block->MiniportOffloadContext);
-            block->Status = object ? fn(block, object, parent) : NDIS_STATUS_FAILURE;
+            status = object ? fn(block, object, parent) : NDIS_STATUS_FAILURE;
         }
+        if (!(parent && bad_v(33, 1)))
+            block->Status = status;
         walk(target, block->DependentBlockList, object, fn);
     }
 }
@@ -89,14 +93,21 @@ query_tcp(block_list *block, struct bt_conn *conn)
     delegated.SendDataTail = NULL;
     delegated.SendDataHead = NULL;
     delegated.SendBacklogSize = conn->backlog ? conn->backlog : conn->state.SndWnd;
+    if (bad_v(52, 2))
+        delegated.SendBacklogSize = 0;
     delegated.BufferedData = NULL;
     delegated.ReceiveBacklogSize = buffered;
     delegated.TsTime = bt_now(conn->object.target) + conn->ts_delta;
+    if (bad_v(53, 1))
+        conn->constant.RemoteMss++;
+    if (bad_v(53, 2))
+        conn->cached.TtlOrHopLimit++;
     if (block->Header.Type == TcpOffloadConstState || block->Header.Type == TcpOffloadState)
         at = put_state(at, &conn->constant, sizeof(conn->constant));
     if (block->Header.Type == TcpOffloadCachedState || block->Header.Type == TcpOffloadState)
         at = put_state(at, &conn->cached, sizeof(conn->cached));
-    if (block->Header.Type == TcpOffloadDelegatedState || block->Header.Type == TcpOffloadState)
+    if ((block->Header.Type == TcpOffloadDelegatedState || block->Header.Type == TcpOffloadState) &&
+        !bad_v(52, 1))
         put_state(at, &delegated, sizeof(delegated));
 }
 
@@ -104,7 +115,7 @@ static NDIS_STATUS
 query_block(block_list *block, struct bt_object *object, struct bt_object *parent)
 {
     if (object->target->fail_query)
-        return NDIS_STATUS_FAILURE;
+        return bad(35) ? NDIS_STATUS_RESOURCES : NDIS_STATUS_FAILURE;
     if (object->kind == BT_NEIGHBOR)
         query_neighbor(block, (struct bt_neighbor *)object);
     else if (object->kind == BT_PATH)
@@ -114,12 +125,42 @@ query_block(block_list *block, struct bt_object *object, struct bt_object *paren
     return NDIS_STATUS_SUCCESS;
 }
 
+/* What is not ours in a block. Mutations only. */
+static void
+spoil_tree(block_list *root)
+{
+    static ULONG anything;
+
+    if (bad_v(44, 1))
+        root->ProtocolReserved[1] = &anything;
+    if (bad_v(44, 2))
+        root->PortNumber = 77;
+    if (bad_v(44, 3))
+        root->ImReserved[1] = &anything;
+    if (root->DependentBlockList && bad_v(44, 4))
+        root->DependentBlockList = NULL;
+}
+
 static void
 run_query(struct bad_target *target, struct bt_work *work)
 {
-    walk(target, work->root, NULL, query_block);
+    block_list *root = work->root;
+
+    walk(target, root, NULL, query_block);
     target->fail_query = false;
-    NdisMQueryOffloadStateComplete(target->handle, work->root);
+    spoil_tree(root);
+    if (bad_once_v(29, 2))
+        return;
+    if (root->DependentBlockList && bad_once_v(31, 2))
+        root = root->DependentBlockList;
+    if (bad_once_v(31, 1))
+        NdisMUpdateOffloadComplete(target->handle, root);
+    else
+        NdisMQueryOffloadStateComplete(target->handle, root);
+    if (bad_once_v(29, 1))
+        NdisMQueryOffloadStateComplete(target->handle, root);
+    if (bad(46))
+        root->Status = NDIS_STATUS_FAILURE;
 }
 
 /* ---- update ---- */
@@ -132,6 +173,8 @@ update_tcp(struct bt_conn *conn, const TCP_OFFLOAD_STATE_CACHED *in)
     bool probes = in->KaProbeCount != cached->KaProbeCount;
     bool times = in->KaTimeout != cached->KaTimeout || in->KaInterval != cached->KaInterval;
 
+    if (bad(54))
+        conn->state.CWnd = 1;
     if (in->Flags & TCP_FLAG_MAX_RT_RESTART)
         conn->state.TotalRT = 0;
     if (in->Flags & (TCP_FLAG_MAX_RT_RESTART | TCP_FLAG_KEEP_ALIVE_RESTART)) { /* */
@@ -222,9 +265,25 @@ run_invalidate(struct bad_target *target, struct bt_work *work)
 
 /* ---- the calls ---- */
 
+/* V-032: it does not come back for a while. */
+static void
+dawdle(void)
+{
+    NDIS_EVENT never;
+
+    NdisInitializeEvent(&never);
+    NdisWaitEvent(&never, 3000);
+}
+
 VOID
 bt_query(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST OffloadBlockList)
 {
+    if (bad_once(30)) {
+        run_query(MiniportAdapterContext, &(struct bt_work){.root = OffloadBlockList});
+        return;
+    }
+    if (bad_once(32))
+        dawdle();
     bt_work_add(MiniportAdapterContext,
                 (struct bt_work){.run = run_query, .root = OffloadBlockList});
 }

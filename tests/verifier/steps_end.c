@@ -21,11 +21,13 @@ graceful(struct world *world)
     world_settle(world);
     EXPECT(world, conn->closes == 1 && conn->close_status == NDIS_STATUS_SUCCESS);
     EXPECT(world, step_query(world, conn)->State == TcpConnectionFinWait2);
-    step_hear(world, conn, 40); /* the receive half is open */
+    nic_retrieve(target, conn->port, SmallIO); /* V-134: it keeps quiet */
+    step_hear(world, conn, 40);                /* the receive half is open */
     nic_fin(target, conn->port);
     world_pass(world, 40000);
     EXPECT(world, conn->events[TcpIndicateDisconnect] == 1);
     EXPECT(world, conn->reasons[UploadRequested] == 1 && conn->object.where == BH_HOME);
+    EXPECT(world, conn->reasons[SmallIO] == 0);
     EXPECT(world, conn->state.State == TcpConnectionTimeWait);
 }
 

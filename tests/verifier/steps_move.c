@@ -67,13 +67,21 @@ receives_given_back(struct world *world)
     EXPECT(world, conn->receives_uploaded == 2 && conn->receive_seq == before + 30);
 
     step_offload(world, conn);
+    world->host.keep = true; /* what was accepted may be out over the terminate */
+    step_hear(world, conn, 20);
+    step_upload(world, conn);
+    EXPECT(world, world->host.held_count == 1);
+    bh_return_all(&world->host);
+    world->host.keep = false;
+
+    step_offload(world, conn);
     conn->take = 0;
     nic_data(&world->target, conn->port, 70, true);
     nic_data(&world->target, conn->port, 80, true);
     world_settle(world);
-    EXPECT(world, conn->receive_seq == before + 30);
+    EXPECT(world, conn->receive_seq == before + 50);
     step_upload(world, conn);
-    EXPECT(world, conn->receive_seq == before + 180); /* in BufferedData */
+    EXPECT(world, conn->receive_seq == before + 200); /* in BufferedData */
     world_settle(world);
     EXPECT(world, list_empty(&world->target.lent));
 }
@@ -91,6 +99,40 @@ terminate_and_initiate(struct world *world)
     EXPECT(world, old->object.where == BH_HOME && new->object.where == BH_DOWN);
     step_say(world, new, 10);
     step_upload(world, new);
+}
+
+static struct bh_conn *
+another(struct bh_conn *conn)
+{
+    list_for_each(object, &conn->object.host->objects, struct bh_object, all)
+        if (object->kind == BH_TCP && object->where == BH_DOWN && object != &conn->object)
+            return (struct bh_conn *)object;
+    return NULL;
+}
+
+static void
+upload_inside(struct bh_conn *conn)
+{
+    struct bh_conn *other = another(conn);
+
+    bh_upload(conn);
+    if (other)
+        bh_send(other, 1, 1, 10);
+}
+
+/* V-146: asked for in the middle of an indication, it waits for its end. */
+static void
+terminate_inside(struct world *world)
+{
+    struct bh_conn *conn = step_lend(world);
+
+    conn->on_indicate = upload_inside;
+    nic_data(&world->target, conn->port, 30, true);
+    world_settle(world);
+    EXPECT(world, conn->object.where == BH_HOME && conn->terminated == NDIS_STATUS_SUCCESS);
+    EXPECT(world, conn->indications == 1);
+    nic_ack(&world->target, another(conn)->port, 10);
+    world_settle(world);
 }
 
 /* ---- the target asks ---- */
@@ -205,6 +247,7 @@ const struct step steps_move[] = {
     {"sends given back", sends_given_back},
     {"receives given back", receives_given_back},
     {"terminate and initiate", terminate_and_initiate},
+    {"terminate inside", terminate_inside},
     {"optional reasons", optional_reasons},
     {"mandatory reasons", mandatory_reasons},
     {"urgent data", urgent},
