@@ -5,6 +5,8 @@
  */
 #include "bad_host.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 #define HEARTBEAT_MS 1000
@@ -34,7 +36,7 @@ has_to_go(const struct bh_object *object)
         return true;
     for (; object; object = object->parent)
         if (object->invalid)
-            return true;
+            return !bad(70);
     return false;
 }
 
@@ -74,15 +76,37 @@ take_all(struct bad_host *host)
 {
     if (host->upload_all && all_home(host))
         host->upload_all = false;
+    if (host->upload_all && bad_v(66, 1))
+        return;
+    if (host->pause && bad(64))
+        return;
+    if (host->power_wanted && (bad(157) || helps_v(156, 1)))
+        return;
     if (host->upload_all || host->pause || host->power_wanted)
         bh_upload_all(host);
+}
+
+/* A new connection although offloading is paused. Mutations only. */
+static void
+offload_anyway(struct bad_host *host)
+{
+    if (!(host->offload_paused && bad_once(65)) && !(host->upload_all && bad_once_v(66, 2)))
+        return;
+    list_for_each(object, &host->objects, struct bh_object, all) {
+        if (object->kind != BH_PATH || object->where != BH_DOWN)
+            continue;
+        bh_offload(bh_conn_create(host, (struct bh_path *)object, 900));
+        return;
+    }
 }
 
 /* V-157 */
 static void
 settle_power(struct bad_host *host)
 {
-    if (!host->power_wanted || !all_home(host) || host->out || host->request_out)
+    bool anyway = helps_v(157, 1) || helps_v(156, 1);
+
+    if (!host->power_wanted || host->request_out || ((!all_home(host) || host->out) && !anyway))
         return;
     host->power = host->power_wanted;
     host->power_wanted = NdisDeviceStateUnspecified;
@@ -101,17 +125,22 @@ settle_pause(struct bad_host *host)
 {
     PNET_PNP_EVENT_NOTIFICATION pause = host->pause;
 
-    if (!pause || !all_home(host) || host->out || host->nbls_out || host->frames_out ||
-        host->request_out)
+    if (!pause || ((!all_home(host) || host->out || host->nbls_out) && !helps_v(64, 1)))
+        return;
+    if ((host->frames_out && !bad_v(186, 1)) || (host->request_out && !bad_v(186, 2)))
         return;
     if (host->held_count)
         bh_return_all(host);
     host->pause = NULL;
+    if (bad_v(187, 5))
+        return;
     NdisCompleteNetPnPEvent(host->binding, pause, NDIS_STATUS_SUCCESS);
+    if (bad_v(187, 8))
+        NdisCompleteNetPnPEvent(host->binding, pause, NDIS_STATUS_SUCCESS);
 }
 
 static NDIS_STATUS
-open_adapter(struct bad_host *host)
+open_adapter_to(struct bad_host *host, PNDIS_HANDLE binding)
 {
     NDIS_MEDIUM medium = NdisMedium802_3;
     UINT selected = 0;
@@ -123,7 +152,17 @@ open_adapter(struct bad_host *host)
         .SelectedMediumIndex = &selected,
     };
 
-    return NdisOpenAdapterEx(host->protocol, host, &parameters, host->bind_context, &host->binding);
+    return NdisOpenAdapterEx(host->protocol, host, &parameters, host->bind_context, binding);
+}
+
+static NDIS_STATUS
+open_adapter(struct bad_host *host)
+{
+    NDIS_STATUS status = open_adapter_to(host, &host->binding);
+
+    if (status == NDIS_STATUS_SUCCESS && bad(184)) /* it is paused */
+        bh_frames_send(host, 1);
+    return status;
 }
 
 static void
@@ -144,6 +183,7 @@ work(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
     if (!host->binding)
         return;
     return_held(host);
+    offload_anyway(host);
     take_leavers(host);
     take_all(host);
     settle_power(host);
@@ -163,7 +203,11 @@ static VOID
 heartbeat(PVOID SystemSpecific1, PVOID FunctionContext, PVOID SystemSpecific2,
           PVOID SystemSpecific3)
 {
-    ((struct bad_host *)FunctionContext)->beats++;
+    struct bad_host *host = FunctionContext;
+
+    host->beats++;
+    if (bad_v(192, 3))
+        NdisCancelTimerObject(host->timer);
 }
 
 /* ---- bind and unbind ---- */
@@ -179,6 +223,11 @@ bind_adapter(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext,
         host->capabilities = *BindParameters->TcpConnectionOffloadCapabilities;
     host->bind_context = BindContext;
     host->offload_paused = host->upload_all = false;
+    if (bad_v(187, 6)) {
+        NDIS_STATUS status = open_adapter(host);
+        NdisCompleteBindAdapterEx(BindContext, status);
+        return status;
+    }
     if (!host->pend_bind)
         return open_adapter(host);
     bh_kick(host);
@@ -194,6 +243,8 @@ unbind_adapter(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
 
     host->binding = host->bind_context = NULL;
     NdisCloseAdapterEx(binding);
+    if (bad_v(185, 3))
+        NdisOidRequest(binding, &host->request);
     return NDIS_STATUS_SUCCESS;
 }
 
@@ -209,6 +260,20 @@ close_complete(NDIS_HANDLE ProtocolBindingContext)
 
 /* ---- PnP events ---- */
 
+static NDIS_STATUS register_tcp(NDIS_HANDLE NdisDriverHandle);
+
+/* What is not done in a restart. Mutations only. */
+static void
+restart_badly(struct bad_host *host)
+{
+    NDIS_HANDLE binding;
+
+    if (bad_v(2, 1))
+        register_tcp(host->protocol);
+    if (bad_v(185, 1))
+        open_adapter_to(host, &binding);
+}
+
 static NDIS_STATUS
 restart_binding(struct bad_host *host)
 {
@@ -217,9 +282,10 @@ restart_binding(struct bad_host *host)
     host->running = true;
     host->restarts++;
     NdisSetTimerObject(host->timer, due, HEARTBEAT_MS, host);
-    if (host->has_chimney)
+    restart_badly(host);
+    if (host->has_chimney && !bad_v(11, 1))
         bh_set_parameters(host); /* V-011 */
-    return NDIS_STATUS_SUCCESS;
+    return bad_v(188, 2) ? NDIS_STATUS_NOT_SUPPORTED : NDIS_STATUS_SUCCESS;
 }
 
 /* V-064: everything comes home first. */
@@ -228,6 +294,10 @@ pause_binding(struct bad_host *host, PNET_PNP_EVENT_NOTIFICATION event)
 {
     host->running = false;
     NdisCancelTimerObject(host->timer); /* V-192: at PASSIVE_LEVEL here */
+    if (bad_v(188, 1))
+        return NDIS_STATUS_FAILURE;
+    if (bad_v(185, 2))
+        NdisCloseAdapterEx(host->binding);
     host->pause = event;
     bh_kick(host);
     return NDIS_STATUS_PENDING;
@@ -240,6 +310,8 @@ pnp_event(NDIS_HANDLE ProtocolBindingContext, PNET_PNP_EVENT_NOTIFICATION NetPnP
 
     switch (NetPnPEventNotification->NetPnPEvent.NetEvent) {
     case NetEventRestart:
+        if (bad_v(187, 7))
+            NdisCompleteNetPnPEvent(host->binding, NetPnPEventNotification, NDIS_STATUS_SUCCESS);
         return restart_binding(host);
     case NetEventPause:
         return pause_binding(host, NetPnPEventNotification);
@@ -259,6 +331,7 @@ status_indicated(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION Sta
     switch (StatusIndication->StatusCode) {
     case NDIS_STATUS_OFFLOAD_PAUSE:
         host->offload_paused = true;
+        bh_kick(host);
         break;
     case NDIS_STATUS_UPLOAD_ALL:
         host->offload_paused = host->upload_all = true;
@@ -335,7 +408,6 @@ bh_set_parameters(struct bad_host *host)
                                      sizeof(parameters.Encapsulation)},
                           .IPv4 = {NDIS_OFFLOAD_SET_ON, NDIS_ENCAPSULATION_IEEE_802_3, 14},
                           .IPv6 = {NDIS_OFFLOAD_SET_ON, NDIS_ENCAPSULATION_IEEE_802_3, 14}},
-        .TicksPerSecond = 100,
         .TcpAckFrequency = 2,
         .TcpDelayedAckTicks = 10,
         .TcpMaximumRetransmissions = 5,
@@ -345,13 +417,14 @@ bh_set_parameters(struct bad_host *host)
         .NceStaleTicks = 1000,
     };
 
+    parameters.TicksPerSecond = bad_v(11, 2) ? 50 : 100;
     return bh_set_oid(host, OID_TCP_CONNECTION_OFFLOAD_PARAMETERS, &parameters, sizeof(parameters));
 }
 
 /* ---- entry and exit ---- */
 
 static NDIS_STATUS
-set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+register_generic(NDIS_HANDLE NdisDriverHandle)
 {
     NDIS_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS generic = {
         .Header = {NDIS_OBJECT_TYPE_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS,
@@ -363,6 +436,15 @@ set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .QueryOffloadCompleteHandler = bh_query_complete,
         .IndicateOffloadEventHandler = bh_offload_event,
     };
+
+    if (bad_v(4, 4))
+        generic.Flags = 1;
+    return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
+}
+
+static NDIS_STATUS
+register_tcp(NDIS_HANDLE NdisDriverHandle)
+{
     NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS tcp = {
         .Header = {NDIS_OBJECT_TYPE_CLIENT_CHIMNEY_OFFLOAD_CHARACTERISTICS,
                    NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS_REVISION_1, sizeof(tcp)},
@@ -374,11 +456,18 @@ set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .TcpOffloadEventHandler = bh_event,
         .TcpOffloadReceiveIndicateHandler = bh_indicate,
     };
-    NDIS_STATUS status = NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
 
-    if (status != NDIS_STATUS_SUCCESS)
-        return status;
+    if (bad_v(4, 5))
+        tcp.OffloadType = 0;
     return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&tcp);
+}
+
+static NDIS_STATUS
+set_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+{
+    NDIS_STATUS status = register_generic(NdisDriverHandle);
+
+    return status == NDIS_STATUS_SUCCESS ? register_tcp(NdisDriverHandle) : status;
 }
 
 static bool
@@ -415,7 +504,12 @@ static VOID
 unload(PDRIVER_OBJECT DriverObject)
 {
     struct bad_host *host = DriverObject->DriverExtension;
+    LARGE_INTEGER due = {.QuadPart = -10000000};
 
+    if (bad_v(192, 4))
+        NdisSetTimerObject(host->timer, due, HEARTBEAT_MS, host);
+    if (bad_v(190, 2))
+        NdisAllocateNetBufferList(host->pool, 0, 0);
     NdisFreeTimerObject(host->timer);
     NdisFreeIoWorkItem(host->work);
     host->work = NULL;

@@ -61,6 +61,7 @@ struct bh_data {
     struct bad_host *host;
     struct bh_conn *conn;
     NET_BUFFER_LIST *nbl;
+    NET_BUFFER *first;
     ULONG seq, length;
     bool at_home; /* a send that came back unsent: it goes with the next initiate */
     bool done;
@@ -122,6 +123,7 @@ struct bh_op {
     enum bh_operation operation;
     struct bh_block blocks[BH_BLOCKS];
     unsigned count;
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root;
     bool out, done;
     unsigned completions;
 };
@@ -139,9 +141,10 @@ struct bad_host {
     bool offload_paused, upload_all;
 
     struct list objects, operations;
-    unsigned out;        /* state operations */
-    unsigned nbls_out;   /* sends, posts, disconnects, forwards */
-    unsigned frames_out; /* regular sends */
+    struct bh_conn *sending, *posting; /* the call is on the stack */
+    unsigned out;                      /* state operations */
+    unsigned nbls_out;                 /* sends, posts, disconnects, forwards */
+    unsigned frames_out;               /* regular sends */
     NET_BUFFER_LIST *held[BH_HELD_MAX];
     unsigned held_count;
     bool keep; /* accepted NBLs are returned when the scenario says so, not at once */
@@ -183,6 +186,10 @@ struct bh_block *bh_op_add(struct bh_op *op, struct bh_block *parent, struct bh_
 struct bh_block *bh_op_add_type(struct bh_op *op, struct bh_block *parent, struct bh_object *object,
                                 UCHAR type);
 void bh_op_start(struct bh_op *op);
+/* Mutations only (bad_host_wrong.c): of a tree before it goes, and of one that is out. */
+void bh_spoil_op(struct bh_op *op);
+void bh_spoil_outstanding(struct bh_op *op);
+void bh_spoil_send(NET_BUFFER_LIST *nbl);
 /* Of a block that carries them. */
 PVOID bh_state(struct bh_block *block, unsigned index);
 

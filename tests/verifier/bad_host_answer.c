@@ -5,6 +5,8 @@
  */
 #include "bad_host.h"
 
+#include "mutant.h"
+
 typedef NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block_list;
 
 #define DELEGATED 2 /* index of that state */
@@ -109,7 +111,7 @@ answered(struct bh_op *op, struct bh_block *block)
 
     object->busy--;
     if (block->block.Status != NDIS_STATUS_SUCCESS)
-        object->leave = true;
+        object->leave = !bad_v(69, op->operation == BH_QUERY ? 1 : 2);
     else if (op->operation == BH_INVALIDATE)
         object->invalid = true;
 }
@@ -118,7 +120,7 @@ static struct bh_op *
 op_of(struct bad_host *host, block_list *root)
 {
     list_for_each(op, &host->operations, struct bh_op, link)
-        if (&op->blocks[0].block == root)
+        if (op->root == root)
             return op;
     host->wrong++;
     return NULL;
@@ -211,7 +213,8 @@ bh_offload_event(NDIS_HANDLE ProtocolBindingContext,
         if (object->kind != BH_NEIGHBOR || &object->handle != OffloadBlockList->OffloadHandle)
             continue;
         neighbor->queries++;
-        cached->HostReachabilityDelta = neighbor->age;
+        if (!bad(142))
+            cached->HostReachabilityDelta = neighbor->age;
     }
 }
 
@@ -232,7 +235,13 @@ bh_event(PVOID OffloadContext, ULONG EventType, ULONG EventSpecificInformation)
         conn->reasons[EventSpecificInformation]++;
     if (EventType == TcpIndicateSendBacklogChange)
         conn->backlog = EventSpecificInformation;
-    if (mandatory || EventType == TcpIndicateAbort)
-        conn->object.leave = true;
+    if (EventType == TcpIndicateAbort)
+        conn->object.leave = !bad_v(67, 1);
+    if (mandatory)
+        conn->object.leave = !(EventSpecificInformation != InvalidState && bad_v(67, 2));
+    if (conn->object.host->sending == conn && bad_once(82))
+        bh_send(conn, 1, 1, 10);
+    if (conn->object.host->posting == conn && bad_once_v(102, 2))
+        bh_post(conn, 10, false, 0);
     bh_kick(conn->object.host);
 }

@@ -9,6 +9,8 @@
  */
 #include "bad_host.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* ---- NBLs ---- */
@@ -57,7 +59,8 @@ bh_data_create(struct bh_conn *conn, struct bad_host *host, unsigned buffers, UL
     data->length = buffers * bytes;
     data->nbl = NdisAllocateNetBufferAndNetBufferList(
         host->pool, 0, 0, create_mdls(host, data->bytes, prefix + bytes), prefix, bytes);
-    last = &data->nbl->FirstNetBuffer->Next;
+    data->first = data->nbl->FirstNetBuffer;
+    last = &data->first->Next;
     for (unsigned i = 1; i < buffers; i++) {
         *last = NdisAllocateNetBuffer(
             host->nb_pool, create_mdls(host, data->bytes + prefix + i * bytes, bytes), 0, bytes);
@@ -74,10 +77,10 @@ bh_data_create(struct bh_conn *conn, struct bad_host *host, unsigned buffers, UL
 void
 bh_data_destroy(struct bh_data *data)
 {
-    NET_BUFFER *first = data->nbl->FirstNetBuffer, *next;
+    NET_BUFFER *first = data->first, *next;
 
     list_del(&data->link);
-    NdisFreeNetBufferListContext(data->nbl, sizeof(struct context));
+    NdisFreeNetBufferListContext(data->nbl, bad_v(190, 4) ? 64 : sizeof(struct context));
     for (NET_BUFFER *nb = first->Next; nb; nb = next) {
         next = nb->Next;
         free_mdls(nb);
@@ -113,6 +116,21 @@ create_send(struct bh_conn *conn, unsigned buffers, ULONG bytes)
     return data;
 }
 
+static void
+call_send(struct bh_conn *conn, NET_BUFFER_LIST *list)
+{
+    struct bad_host *host = conn->object.host;
+    bool locked = bad_v(191, 3);
+
+    if (locked)
+        NdisAcquireSpinLock(&host->lock);
+    host->sending = conn;
+    NdisOffloadTcpSend(&conn->object.handle, list);
+    host->sending = NULL;
+    if (locked)
+        NdisReleaseSpinLock(&host->lock);
+}
+
 void
 bh_send(struct bh_conn *conn, unsigned count, unsigned buffers, ULONG bytes)
 {
@@ -128,7 +146,12 @@ bh_send(struct bh_conn *conn, unsigned count, unsigned buffers, ULONG bytes)
         NdisReleaseSpinLock(&host->lock);
         nbl_chain_add(&chain, data->nbl);
     }
-    NdisOffloadTcpSend(&conn->object.handle, chain.head);
+    bh_spoil_send(chain.head);
+    call_send(conn, chain.head);
+    if (bad_v(85, 1))
+        chain.head->Status = NDIS_STATUS_FAILURE;
+    if (bad_v(85, 2))
+        chain.head->FirstNetBuffer->DataLength--;
 }
 
 void
@@ -246,8 +269,12 @@ bh_send_complete(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBufferL
 static struct bh_data *
 create_post(struct bh_conn *conn, ULONG bytes, bool no_push, ULONG prefilled)
 {
-    struct bh_data *data = bh_data_create(conn, conn->object.host, 1, bytes, prefilled);
+    bool two = bytes > 1 && !prefilled && bad_v(102, 1);
+    struct bh_data *data = bh_data_create(conn, conn->object.host, two ? 2 : 1,
+                                          two ? bytes / 2 : bytes, prefilled);
 
+    if (prefilled && bad(103))
+        no_push = false;
     data->consumed = prefilled;
     NET_BUFFER_LIST_INFO(data->nbl, TcpReceiveNoPush) = (PVOID)(ULONG_PTR)no_push;
     NET_BUFFER_LIST_INFO(data->nbl, TcpReceiveBytesTransferred) = (PVOID)(ULONG_PTR)prefilled;
@@ -261,7 +288,9 @@ bh_post(struct bh_conn *conn, ULONG bytes, bool no_push, ULONG prefilled)
 {
     struct bh_data *data = create_post(conn, bytes, no_push, prefilled);
 
+    conn->object.host->posting = conn;
     NdisOffloadTcpReceive(&conn->object.handle, data->nbl);
+    conn->object.host->posting = NULL;
     return data;
 }
 
@@ -335,6 +364,10 @@ answer(struct bh_conn *conn, NET_BUFFER_LIST *nbl, ULONG take, PULONG consumed)
     *consumed = 0;
     if (!take || (take >= length && !hold(host, nbl))) {
         conn->refusals++;
+        if (bad_v(110, 3))
+            *consumed = 5;
+        if (bad_v(111, 3))
+            hold(host, nbl);
         return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
     }
     if (take > length)
@@ -342,6 +375,10 @@ answer(struct bh_conn *conn, NET_BUFFER_LIST *nbl, ULONG take, PULONG consumed)
     host->wrong += nbl_wrong(nbl, take, conn->port, true, conn->receive_seq);
     conn->receive_seq += take;
     *consumed = take;
+    if (take == length && bad_v(110, 1))
+        *consumed = 0;
+    if (take < length && bad_v(110, 2))
+        *consumed = length;
     return take < length ? NDIS_STATUS_OFFLOAD_DATA_PARTIALLY_ACCEPTED : NDIS_STATUS_SUCCESS;
 }
 
@@ -372,8 +409,11 @@ bh_return_all(struct bad_host *host)
     for (unsigned i = 0; i < host->held_count; i++)
         nbl_chain_add(&chain, host->held[i]);
     host->held_count = 0;
-    if (chain.head)
-        NdisOffloadTcpReceiveReturn(host->binding, chain.head);
+    if (!chain.head || bad_v(111, 2))
+        return;
+    NdisOffloadTcpReceiveReturn(host->binding, chain.head);
+    if (bad_once_v(111, 1))
+        NdisOffloadTcpReceiveReturn(host->binding, chain.tail);
 }
 
 void
@@ -417,11 +457,18 @@ bh_buffered_free(struct bad_host *host, NET_BUFFER_LIST *list)
 void
 bh_disconnect(struct bh_conn *conn, ULONG bytes, ULONG flags)
 {
-    struct bh_data *data = create_send(conn, 1, bytes);
+    bool abortive = flags == TCP_DISCONNECT_ABORTIVE_CLOSE;
+    struct bh_data *data = create_send(conn, 1, abortive && bad_v(122, 1) ? 10 : bytes);
 
+    if (bad_v(122, 2))
+        flags = TCP_DISCONNECT_ABORTIVE_CLOSE | TCP_DISCONNECT_GRACEFUL_CLOSE;
+    if (bad_v(122, 3))
+        flags = 0;
     conn->close = data;
     conn->object.host->nbls_out++;
     NdisOffloadTcpDisconnect(&conn->object.handle, data->nbl, flags);
+    if (!abortive && bad_once_v(84, 2))
+        bh_send(conn, 1, 1, 10);
 }
 
 VOID
@@ -442,6 +489,8 @@ bh_disconnect_complete(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetB
                    transferred(NetBufferList) != data->length;
     host->nbls_out--;
     bh_data_destroy(data);
+    if (conn->close_status != NDIS_STATUS_SUCCESS && bad_once(127))
+        bh_disconnect(conn, 0, TCP_DISCONNECT_GRACEFUL_CLOSE);
     bh_kick(host);
 }
 
@@ -471,6 +520,10 @@ bh_forward(struct bh_conn *conn, ULONG bytes)
     struct bh_data *data = bh_data_create(conn, conn->object.host, 1, TCP_HEADER + bytes, 0);
 
     fill_segment(data->bytes, conn, bytes);
+    if (bad_v(118, 1))
+        data->first->DataLength = 10;
+    if (bad_v(118, 2))
+        NdisZeroMemory(data->bytes, TCP_HEADER);
     conn->object.host->nbls_out++;
     NdisOffloadTcpForward(&conn->object.handle, data->nbl);
 }
@@ -500,11 +553,13 @@ bh_frames_send(struct bad_host *host, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         struct bh_data *data = bh_data_create(NULL, host, 1, 60, 0);
 
-        data->nbl->SourceHandle = host->binding; /* V-184 */
+        data->nbl->SourceHandle = bad_v(184, 2) ? NULL : host->binding;
         nbl_chain_add(&chain, data->nbl);
         host->frames_out++;
     }
     NdisSendNetBufferLists(host->binding, chain.head, NDIS_DEFAULT_PORT_NUMBER, 0);
+    if (bad_v(184, 3))
+        chain.head->FirstNetBuffer->DataLength = 30;
 }
 
 VOID
@@ -530,7 +585,7 @@ bh_receive_frames(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBuffer
     struct bad_host *host = ProtocolBindingContext;
 
     host->frames += NumberOfNetBufferLists;
-    if (NDIS_TEST_RECEIVE_CANNOT_PEND(ReceiveFlags))
+    if (NDIS_TEST_RECEIVE_CANNOT_PEND(ReceiveFlags) || helps_v(183, 1))
         return;
     NdisReturnNetBufferLists(
         host->binding, NetBufferLists,

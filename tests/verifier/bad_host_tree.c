@@ -8,6 +8,8 @@
  */
 #include "bad_host.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 typedef NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block_list;
@@ -35,7 +37,9 @@ bh_neighbor_create(struct bad_host *host, UCHAR last)
     object_init(&neighbor->object, host, BH_NEIGHBOR, NULL);
     NdisMoveMemory(neighbor->cached.DlDestinationAddress, mac, sizeof(mac));
     neighbor->cached.HostReachabilityDelta = 5;
-    neighbor->delegated.NicReachabilityDelta = 5; /* V-072 */
+    neighbor->delegated.NicReachabilityDelta = bad(72) ? 9 : 5; /* V-072 */
+    if (bad(28))
+        neighbor->constant.DlSourceAddress[20] = 1;
     return neighbor;
 }
 
@@ -74,7 +78,7 @@ bh_conn_create(struct bad_host *host, struct bh_path *path, USHORT port)
                                                         TCP_FLAG_SACK_ENABLED,
                                                .RemotePort = 80,
                                                .LocalPort = port,
-                                               .SndWindScale = 7,
+                                               .SndWindScale = bad(27) ? 15 : 7,
                                                .RcvWindScale = 7,
                                                .RemoteMss = 1460};
     conn->cached = (TCP_OFFLOAD_STATE_CACHED){.InitialRcvWnd = 65535,
@@ -149,7 +153,7 @@ bh_state(struct bh_block *block, unsigned index)
 static void
 fill_path(struct bh_path *path, PATH_OFFLOAD_STATE_CONST *constant)
 {
-    constant->SourceAddress = path->source;
+    constant->SourceAddress = bad(22) ? NULL : path->source;
     constant->DestinationAddress = path->destination;
 }
 
@@ -176,7 +180,7 @@ put_state(struct bh_object *object, int class, PVOID at, bool values)
         NdisMoveMemory(at, from, size);
     else if (values && class == CLASS_CONST)
         fill_path((struct bh_path *)object, at);
-    *(OFFLOAD_STATE_HEADER *)at = (OFFLOAD_STATE_HEADER){.Length = size};
+    *(OFFLOAD_STATE_HEADER *)at = (OFFLOAD_STATE_HEADER){.Length = bad_once(21) ? size - 4 : size};
 }
 
 static void
@@ -221,10 +225,19 @@ default_type(enum bh_operation operation, const struct bh_object *object)
 {
     UCHAR type = whole_type(object);
     UCHAR first = object->kind == BH_TCP ? TcpOffloadConstState : (UCHAR)(type - CLASS_ALL);
+    bool fresh = operation == BH_INITIATE && object->where == BH_HOME;
 
     if (operation == BH_UPDATE)
-        return first + CLASS_CACHED;
+        return first + (bad_v(24, 1) ? CLASS_DELEGATED : bad_v(24, 2) ? CLASS_CONST : CLASS_CACHED);
     if (operation == BH_TERMINATE)
+        return object->kind == BH_TCP && bad(25) ? type : first + CLASS_DELEGATED;
+    if (operation == BH_INVALIDATE && bad(23))
+        return first + CLASS_DELEGATED;
+    if (operation == BH_INITIATE && !fresh && bad_v(14, 1))
+        return FilterReservedOffloadState;
+    if (fresh && object->kind == BH_TCP && bad_once_v(14, 2))
+        return TcpOffloadResourceState;
+    if (fresh && object->kind == BH_TCP && bad_once(20))
         return first + CLASS_DELEGATED;
     return type;
 }
@@ -236,6 +249,8 @@ link_block(struct bh_op *op, struct bh_block *parent, struct bh_block *block)
 
     if (block == &op->blocks[0])
         return;
+    if (op->operation == BH_QUERY && parent && bad(16))
+        at = &parent->block.NextBlock;
     while (*at)
         at = &(*at)->NextBlock;
     *at = &block->block;
@@ -264,6 +279,7 @@ bh_op_add_type(struct bh_op *op, struct bh_block *parent, struct bh_object *obje
 
     if (op->count > BH_BLOCKS)
         abort();
+    op->root = &op->blocks[0].block;
     block->object = object;
     block->layer = object ? object->kind : parent ? parent->layer + 1 : BH_NEIGHBOR;
     block->block.Header = (NDIS_OBJECT_HEADER){type, NDIS_OFFLOAD_BLOCK_LIST_REVISION_1,
@@ -308,6 +324,14 @@ attach_data(struct bh_block *block)
     state->BufferedData = block->buffered;
     if (state->SndUna != state->SndMax)
         state->Retransmit.TimeoutDelta = 20;
+    if (bad_v(58, 1))
+        state->State = TcpConnectionTimeWait;
+    if (bad_v(58, 2))
+        state->State = TcpConnectionSynSent;
+    if (bad_v(71, 1))
+        state->KeepAlive.TimeoutDelta = 0;
+    if (state->SndUna == state->SndMax && bad_v(71, 2))
+        state->Retransmit.TimeoutDelta = 5;
 }
 
 static void
@@ -325,21 +349,23 @@ depart(struct bh_op *op, struct bh_block *block)
         attach_data(block);
 }
 
+static VOID (*const calls[])(NDIS_HANDLE, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST) = {
+    [BH_INITIATE] = NdisInitiateOffload, [BH_TERMINATE] = NdisTerminateOffload,
+    [BH_UPDATE] = NdisUpdateOffload,     [BH_INVALIDATE] = NdisInvalidateOffload,
+    [BH_QUERY] = NdisQueryOffloadState,
+};
+
 void
 bh_op_start(struct bh_op *op)
 {
-    static VOID (*const calls[])(NDIS_HANDLE, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST) = {
-        [BH_INITIATE] = NdisInitiateOffload, [BH_TERMINATE] = NdisTerminateOffload,
-        [BH_UPDATE] = NdisUpdateOffload,     [BH_INVALIDATE] = NdisInvalidateOffload,
-        [BH_QUERY] = NdisQueryOffloadState,
-    };
-
+    bh_spoil_op(op);
     for (unsigned i = 0; i < op->count; i++)
         if (op->blocks[i].object)
             depart(op, &op->blocks[i]);
     op->out = true;
     op->host->out++;
-    calls[op->operation](op->host->binding, &op->blocks[0].block);
+    calls[op->operation](op->host->binding, op->root);
+    bh_spoil_outstanding(op);
 }
 
 /* ---- short forms ---- */
@@ -349,9 +375,13 @@ bh_offload(struct bh_conn *conn)
 {
     struct bh_op *op = bh_op_create(conn->object.host, BH_INITIATE);
     struct bh_block *neighbor = bh_op_add(op, NULL, conn->object.parent->parent);
-    struct bh_block *path = bh_op_add(op, neighbor, conn->object.parent);
+    bool down = conn->object.parent->where == BH_DOWN;
+    struct bh_block *path = bh_op_add(op, neighbor, down && bad(59) ? NULL : conn->object.parent);
 
-    bh_op_add(op, path, &conn->object);
+    if (!(down && bad(19)))
+        bh_op_add(op, path, &conn->object);
+    if (bad_once_v(84, 3)) /* not yet */
+        bh_send(conn, 1, 1, 10);
     bh_op_start(op);
     return op;
 }
@@ -361,7 +391,7 @@ bh_upload(struct bh_conn *conn)
 {
     struct bh_op *op = bh_op_create(conn->object.host, BH_TERMINATE);
     struct bh_block *neighbor = bh_op_add(op, NULL, NULL);
-    struct bh_block *path = bh_op_add(op, neighbor, NULL);
+    struct bh_block *path = bh_op_add(op, neighbor, bad_once(63) ? conn->object.parent : NULL);
 
     bh_op_add(op, path, &conn->object);
     bh_op_start(op);

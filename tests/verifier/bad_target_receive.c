@@ -157,6 +157,8 @@ bt_receive(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
     NDIS_STATUS status = NDIS_STATUS_PENDING;
     NET_BUFFER_LIST *next;
 
+    if (conn && helps_v(102, 2)) /* of no harm by itself */
+        bt_event(conn, TcpIndicateSendBacklogChange, conn->state.SndWnd);
     if (conn && conn->aborted)
         status = NDIS_STATUS_REQUEST_ABORTED;
     else if (!conn || conn->stopped || conn->terminating)
@@ -250,7 +252,8 @@ place(struct bt_conn *conn)
             consume(conn, chunk, copied);
             placed |= copied > 0;
         }
-        if (conn->filled == nbl_length(nbl)) {
+        /* It may hold less than it says: the host stack's mistake. */
+        if (conn->filled == nbl_length(nbl) || (room && !copied)) {
             finish_first(conn, NDIS_STATUS_SUCCESS);
             bt_push_stop(conn);
         }

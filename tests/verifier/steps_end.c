@@ -238,21 +238,14 @@ release(void *arg)
     nic_release(&((struct world *)arg)->target);
 }
 
-/* A pause of the binding waits for everything: objects, frames, requests. */
+/* A pause of the binding waits for everything. Afterwards the connection goes down once more. */
 static void
-rebind(struct world *world)
+unbind_and_bind(struct world *world, struct bh_conn *conn)
 {
     struct bad_host *host = &world->host;
-    struct bh_conn *conn = step_lend(world);
+    unsigned restarts = host->restarts, sets = world->target.parameters_set;
     struct world_alarm alarm;
-    TCP_OFFLOAD_STATS tcp;
 
-    bh_send(conn, 2, 1, 100);
-    bh_post(conn, 100, true, 0);
-    world->target.hold_frames = world->target.pend_oids = true;
-    bh_frames_send(host, 2);
-    EXPECT(world,
-           bh_query_oid(host, OID_TCP6_OFFLOAD_STATS, &tcp, sizeof(tcp)) == NDIS_STATUS_PENDING);
     world_alarm(world, &alarm, 1000, release);
     EXPECT(world, house_unbind(world->house, "host", world->top) == 0);
     world_alarm_end(&alarm);
@@ -261,11 +254,37 @@ rebind(struct world *world)
     EXPECT(world, list_empty(&world->target.objects));
 
     EXPECT(world, house_bind(world->house, "host", world->top, NULL) == 0);
-    EXPECT(world, host->restarts == 2 && world->target.parameters_set == 2);
+    EXPECT(world, host->restarts == restarts + 1);
+    EXPECT(world, world->target.parameters_set == sets + 1);
     step_offload(world, conn);
+}
+
+/* For objects, sends and frames. */
+static void
+rebind(struct world *world)
+{
+    struct bh_conn *conn = step_lend(world);
+
+    bh_send(conn, 2, 1, 100);
+    bh_post(conn, 100, true, 0);
+    world->target.hold_frames = true;
+    bh_frames_send(&world->host, 2);
+    unbind_and_bind(world, conn);
     nic_ack(&world->target, conn->port, 200);
     world_settle(world);
     EXPECT(world, conn->sent == 2);
+}
+
+/* For requests. */
+static void
+rebind_with_request(struct world *world)
+{
+    static TCP_OFFLOAD_STATS tcp;
+
+    world->target.pend_oids = true;
+    EXPECT(world, bh_query_oid(&world->host, OID_TCP6_OFFLOAD_STATS, &tcp, sizeof(tcp)) ==
+                      NDIS_STATUS_PENDING);
+    unbind_and_bind(world, step_lend(world));
 }
 
 /* The house goes down with a connection below, in the middle of everything. */
@@ -294,6 +313,7 @@ const struct step steps_end[] = {
     {"no memory between", no_memory_between},
     {"failing bind between", failing_bind_between},
     {"rebind", rebind},
+    {"rebind with a request", rebind_with_request},
     {"leave", leave},
     {NULL, NULL},
 };

@@ -20,6 +20,21 @@ offload(struct world *world)
     EXPECT(world, world->target.counts[BT_NEIGHBOR] == 1 && world->target.counts[BT_TCP] == 2);
 }
 
+/* R-50, P29: NDIS answers what it knows. */
+static void
+parameters(struct world *world)
+{
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities = {.TcpConnectionOffloadCapacity = 0};
+    NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS set = {.TicksPerSecond = 0};
+
+    EXPECT(world, bh_query_oid(&world->host, OID_TCP_CONNECTION_OFFLOAD_CURRENT_CONFIG,
+                               &capabilities, sizeof(capabilities)) == NDIS_STATUS_SUCCESS);
+    EXPECT(world, capabilities.TcpConnectionOffloadCapacity == BT_CAPACITY);
+    EXPECT(world, bh_query_oid(&world->host, OID_TCP_CONNECTION_OFFLOAD_PARAMETERS, &set,
+                               sizeof(set)) == NDIS_STATUS_SUCCESS);
+    EXPECT(world, set.TicksPerSecond == 100 && world->target.parameters_set == 1);
+}
+
 /* ---- query ---- */
 
 /* Behind the header. */
@@ -233,6 +248,7 @@ invalidate(struct world *world)
 
 const struct step steps_state[] = {
     {"offload", offload},
+    {"parameters", parameters},
     {"query", query_whole},
     {"overlapping queries", query_overlapping},
     {"update", update_cached},
