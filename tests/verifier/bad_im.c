@@ -5,6 +5,8 @@
  */
 #include "bad_im.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* ---- work ---- */
@@ -47,7 +49,11 @@ static VOID
 heartbeat(PVOID SystemSpecific1, PVOID FunctionContext, PVOID SystemSpecific2,
           PVOID SystemSpecific3)
 {
-    ((struct bi_floor *)FunctionContext)->im->beats++;
+    struct bi_floor *floor = FunctionContext;
+
+    floor->im->beats++;
+    if (bad_v(192, 5))
+        NdisCancelTimerObject(floor->timer);
 }
 
 /* ---- bind ---- */
@@ -150,7 +156,8 @@ bind_adapter(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext,
         status = NdisIMInitializeDeviceInstanceEx(im->miniport, &floor->instance, floor);
     if (status == NDIS_STATUS_SUCCESS && im->fail_binds) {
         im->cancelled++;
-        NdisIMCancelInitializeDeviceInstance(im->miniport, &floor->instance);
+        if (!bad_v(193, 2))
+            NdisIMCancelInitializeDeviceInstance(im->miniport, &floor->instance);
         status = NDIS_STATUS_RESOURCES;
     }
     if (status == NDIS_STATUS_SUCCESS)
@@ -187,13 +194,21 @@ close_complete(NDIS_HANDLE ProtocolBindingContext)
 {
 }
 
+static NDIS_STATUS register_client_tcp(NDIS_HANDLE NdisDriverHandle);
+
 static NDIS_STATUS
 restart_binding(struct bi_floor *floor)
 {
     LARGE_INTEGER second = {.QuadPart = -10000000};
 
+    NDIS_STRING other = NDIS_STRING_CONST(u"vy");
+
     floor->lower_running = true;
     NdisSetTimerObject(floor->timer, second, 1000, floor);
+    if (bad_v(2, 2))
+        register_client_tcp(floor->im->protocol);
+    if (bad_v(193, 1))
+        NdisIMInitializeDeviceInstanceEx(floor->im->miniport, &other, floor);
     return NDIS_STATUS_SUCCESS;
 }
 
@@ -317,7 +332,7 @@ cancel(NDIS_HANDLE MiniportAdapterContext, PVOID Id)
 /* ---- registration ---- */
 
 static NDIS_STATUS
-provider_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+register_provider_generic(NDIS_HANDLE NdisDriverHandle)
 {
     NDIS_PROVIDER_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS generic = {
         .Header = {NDIS_OBJECT_TYPE_PROVIDER_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS,
@@ -329,6 +344,15 @@ provider_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .InvalidateOffloadHandler = bi_invalidate,
         .QueryOffloadHandler = bi_query,
     };
+
+    if (bad_v(4, 7))
+        generic.Header.Revision = 0;
+    return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
+}
+
+static NDIS_STATUS
+register_provider_tcp(NDIS_HANDLE NdisDriverHandle)
+{
     NDIS_PROVIDER_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS tcp = {
         .Header = {NDIS_OBJECT_TYPE_PROVIDER_CHIMNEY_OFFLOAD_CHARACTERISTICS,
                    NDIS_PROVIDER_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS_REVISION_1, sizeof(tcp)},
@@ -339,15 +363,12 @@ provider_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .TcpOffloadForwardHandler = bi_forward,
         .TcpOffloadReceiveReturnHandler = bi_receive_return,
     };
-    NDIS_STATUS status = NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
 
-    if (status != NDIS_STATUS_SUCCESS)
-        return status;
     return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&tcp);
 }
 
 static NDIS_STATUS
-client_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+register_client_generic(NDIS_HANDLE NdisDriverHandle)
 {
     NDIS_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS generic = {
         .Header = {NDIS_OBJECT_TYPE_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS,
@@ -359,6 +380,13 @@ client_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .QueryOffloadCompleteHandler = bi_query_complete,
         .IndicateOffloadEventHandler = bi_offload_event,
     };
+
+    return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
+}
+
+static NDIS_STATUS
+register_client_tcp(NDIS_HANDLE NdisDriverHandle)
+{
     NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS tcp = {
         .Header = {NDIS_OBJECT_TYPE_CLIENT_CHIMNEY_OFFLOAD_CHARACTERISTICS,
                    NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS_REVISION_1, sizeof(tcp)},
@@ -370,11 +398,32 @@ client_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
         .TcpOffloadEventHandler = bi_event,
         .TcpOffloadReceiveIndicateHandler = bi_indicate,
     };
-    NDIS_STATUS status = NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&generic);
 
-    if (status != NDIS_STATUS_SUCCESS)
-        return status;
+    if (bad_v(4, 6))
+        tcp.Flags = 1;
     return NdisSetOptionalHandlers(NdisDriverHandle, (PVOID)&tcp);
+}
+
+/* V-003: both pairs. */
+static NDIS_STATUS
+provider_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+{
+    NDIS_STATUS status = register_provider_generic(NdisDriverHandle);
+
+    if (status != NDIS_STATUS_SUCCESS || bad_v(3, 2))
+        return status;
+    return register_provider_tcp(NdisDriverHandle);
+}
+
+static NDIS_STATUS
+client_options(NDIS_HANDLE NdisDriverHandle, NDIS_HANDLE DriverContext)
+{
+    NDIS_STATUS status;
+
+    if (bad_v(3, 1))
+        return NDIS_STATUS_SUCCESS;
+    status = register_client_generic(NdisDriverHandle);
+    return status == NDIS_STATUS_SUCCESS ? register_client_tcp(NdisDriverHandle) : status;
 }
 
 static VOID

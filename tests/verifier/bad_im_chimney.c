@@ -6,6 +6,8 @@
  */
 #include "bad_im.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 typedef NDIS_MINIPORT_OFFLOAD_BLOCK_LIST block_list;
@@ -91,8 +93,12 @@ complete_refused_trees(struct bi_floor *floor)
                                                  struct refused_tree, link);
 
         floor->calls--;
-        fail_tree(tree->root);
-        tree->complete(floor->upper, tree->root);
+        if (bad_v(166, 2))
+            tree->root->Status = NDIS_STATUS_FAILURE;
+        else
+            fail_tree(tree->root);
+        if (!bad_v(166, 1))
+            tree->complete(floor->upper, tree->root);
         free(tree);
     }
 }
@@ -147,6 +153,8 @@ tree_down(struct bi_floor *floor, block_list *root, bool offers)
 
         below->OffloadHandle = node->entry ? &node->entry->own : NULL;
         below->ImReserved[0] = call;
+        if (node->entry && !node->fresh && offers && bad_v(14, 3))
+            below->Header.Type = FilterReservedOffloadState;
     }
     return (PVOID)root;
 }
@@ -191,8 +199,24 @@ VOID
 bi_query(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST OffloadBlockList)
 {
     struct bi_floor *floor = MiniportAdapterContext;
+    NDIS_HANDLE handle = OffloadBlockList->NdisOffloadHandle;
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root;
+    NDIS_EVENT never;
 
-    NdisQueryOffloadState(floor->lower, tree_down(floor, OffloadBlockList, false));
+    if (bad_once_v(30, 2)) {
+        fail_tree(OffloadBlockList);
+        NdisMQueryOffloadStateComplete(floor->upper, OffloadBlockList);
+        return;
+    }
+    NdisInitializeEvent(&never);
+    if (bad_once_v(32, 2))
+        NdisWaitEvent(&never, 3000);
+    if (bad_v(15, 3))
+        OffloadBlockList->Header.Revision = 0;
+    root = tree_down(floor, OffloadBlockList, false);
+    if (bad_v(159, 2))
+        root->OffloadHandle = handle;
+    NdisQueryOffloadState(floor->lower, root);
 }
 
 /* ---- trees, up ---- */
@@ -208,9 +232,11 @@ tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
 
         above->MiniportOffloadContext = node->cell;
         above->NdisOffloadHandle = node->handle;
-        above->ImReserved[0] = node->reserved[0];
+        if (!bad_v(158, 1))
+            above->ImReserved[0] = node->reserved[0];
         above->ImReserved[1] = node->reserved[1];
-        above->SourceHandle = node->source;
+        if (!bad_v(158, 2))
+            above->SourceHandle = node->source;
         if (node->cell && !node->entry) /* it named nothing of ours */
             above->Status = NDIS_STATUS_FAILURE;
     }
@@ -243,8 +269,8 @@ bi_initiate_complete(NDIS_HANDLE ProtocolBindingContext,
 
         if (!node->fresh)
             continue;
-        if (succeeded(node->block->Status))
-            *node->cell = node->entry; /* V-161 */
+        if (succeeded(node->block->Status)) /* V-161 */
+            *node->cell = bad(161) ? node->entry->own.MiniportOffloadContext : node->entry;
         else
             bi_entry_free(node->entry);
     }
@@ -271,7 +297,14 @@ plain_up(struct bi_floor *floor, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root, complet
 {
     struct bi_call *call = tree_up(root);
 
-    complete(floor->upper, (PVOID)root);
+    if (complete == NdisMQueryOffloadStateComplete && bad_once_v(31, 3))
+        complete = NdisMUpdateOffloadComplete;
+    if (call->nodes[0].entry && bad_v(159, 1))
+        ((block_list *)(PVOID)root)->NdisOffloadHandle = &call->nodes[0].entry->own;
+    if (!bad_once_v(29, 4))
+        complete(floor->upper, (PVOID)root);
+    if (bad_once_v(29, 3))
+        complete(floor->upper, (PVOID)root);
     call_end(floor, call);
 }
 
@@ -293,7 +326,12 @@ VOID
 bi_query_complete(NDIS_HANDLE ProtocolBindingContext,
                   PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList)
 {
-    plain_up(ProtocolBindingContext, OffloadBlockList, NdisMQueryOffloadStateComplete);
+    struct bi_floor *floor = ProtocolBindingContext;
+
+    if (bad_once(160)) /* again */
+        NdisQueryOffloadState(floor->lower, OffloadBlockList);
+    else
+        plain_up(floor, OffloadBlockList, NdisMQueryOffloadStateComplete);
 }
 
 /* ---- data ---- */
@@ -310,10 +348,41 @@ refuse_sends(struct bi_floor *floor, NET_BUFFER_LIST *list)
         NET_BUFFER_LIST_STATUS(list) = status;
         NET_BUFFER_LIST_INFO(list, TcpOffloadBytesTransferred) = NULL;
         nbl_chain_add(&floor->refused_nbls, list);
-        status = NDIS_STATUS_UPLOAD_REQUESTED;
+        if (!bad_v(86, 1))
+            status = NDIS_STATUS_UPLOAD_REQUESTED;
     }
     floor->im->refused++;
     bi_kick(floor);
+}
+
+static NET_BUFFER_LIST *
+reverse(NET_BUFFER_LIST *list)
+{
+    NET_BUFFER_LIST *reversed = NULL, *next;
+
+    for (; list; list = next) {
+        next = list->Next;
+        list->Next = reversed;
+        reversed = list;
+    }
+    return reversed;
+}
+
+static NDIS_STATUS
+send_down(struct bi_entry *entry, NET_BUFFER_LIST *list)
+{
+    NDIS_STATUS status;
+    bool locked;
+
+    if (list->Next && bad_v(162, 2))
+        list = reverse(list);
+    locked = bad_v(191, 4);
+    if (locked)
+        NdisAcquireSpinLock(&entry->floor->lock);
+    status = NdisOffloadTcpSend(&entry->own, list);
+    if (locked)
+        NdisReleaseSpinLock(&entry->floor->lock);
+    return status;
 }
 
 NDIS_STATUS
@@ -324,7 +393,12 @@ bi_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
     struct bi_entry *entry = entry_find(floor, MiniportOffloadContext);
 
     if (entry && !floor->im->no_memory)
-        return NdisOffloadTcpSend(&entry->own, NetBufferList);
+        return send_down(entry, NetBufferList);
+    if (entry && NetBufferList->Next && bad_v(86, 2)) {
+        NET_BUFFER_LIST *rest = NetBufferList->Next;
+        NetBufferList->Next = NULL;
+        send_down(entry, rest);
+    }
     refuse_sends(floor, NetBufferList);
     return NDIS_STATUS_PENDING;
 }
@@ -349,6 +423,8 @@ bi_disconnect(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
         return NDIS_STATUS_PENDING;
     if (!bi_context_add(NetBufferList, floor))
         abort();
+    if (bad_v(162, 1))
+        Flags ^= TCP_DISCONNECT_ABORTIVE_CLOSE | TCP_DISCONNECT_GRACEFUL_CLOSE;
     return NdisOffloadTcpDisconnect(&entry->own, NetBufferList, Flags);
 }
 
@@ -391,7 +467,8 @@ bi_disconnect_complete(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetB
 {
     struct bi_floor *floor = ProtocolBindingContext;
 
-    bi_context_remove(NetBufferList);
+    if (!bad_v(163, 1))
+        bi_context_remove(NetBufferList);
     floor->up.NdisTcpOffloadDisconnectComplete(floor->upper, NetBufferList);
 }
 
@@ -408,9 +485,14 @@ bi_indicate(PVOID OffloadContext, PNET_BUFFER_LIST NetBufferList, NDIS_STATUS St
             PULONG BytesConsumed)
 {
     struct bi_entry *entry = entry_of(OffloadContext);
+    NDIS_STATUS status = entry->floor->up.NdisTcpOffloadReceiveHandler(entry->upper, NetBufferList,
+                                                                       Status, BytesConsumed);
 
-    return entry->floor->up.NdisTcpOffloadReceiveHandler(entry->upper, NetBufferList, Status,
-                                                         BytesConsumed);
+    if (*BytesConsumed && bad_v(164, 1))
+        *BytesConsumed -= 1;
+    if (status == NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED && bad_v(164, 2))
+        status = NDIS_STATUS_SUCCESS;
+    return status;
 }
 
 /* ---- events ---- */

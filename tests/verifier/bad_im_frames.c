@@ -6,6 +6,8 @@
  */
 #include "bad_im.h"
 
+#include "mutant.h"
+
 #include <stdlib.h>
 
 /* ---- contexts ---- */
@@ -34,7 +36,8 @@ bi_context_remove(NET_BUFFER_LIST *nbl)
     struct context *context = NET_BUFFER_LIST_CONTEXT_DATA_START(nbl);
 
     nbl->SourceHandle = context->source;
-    NdisFreeNetBufferListContext(nbl, sizeof(*context));
+    if (!bad_v(163, 2))
+        NdisFreeNetBufferListContext(nbl, bad_v(190, 3) ? 64 : sizeof(*context));
 }
 
 /* ---- the regular path (V-163) ---- */
@@ -151,8 +154,13 @@ NDIS_STATUS
 bi_oid(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
 {
     struct bi_floor *floor = MiniportAdapterContext;
+    NDIS_OID oid = OidRequest->DATA.SET_INFORMATION.Oid;
     NDIS_STATUS status;
 
+    if (oid == OID_TCP_CONNECTION_OFFLOAD_PARAMETERS && bad_v(12, 1))
+        return NDIS_STATUS_SUCCESS;
+    if (oid == 0x00010101 && bad_v(12, 2)) /* nobody knows it */
+        return NDIS_STATUS_SUCCESS;
     NdisZeroMemory(&floor->request, sizeof(floor->request));
     floor->request.Header = OidRequest->Header;
     floor->request.RequestType = OidRequest->RequestType;
@@ -172,6 +180,8 @@ bi_oid_complete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidRequest
     PNDIS_OID_REQUEST original = floor->original;
 
     NdisMOidRequestComplete(floor->upper, original, carry_back(floor, Status));
+    if (bad_v(187, 9))
+        NdisMOidRequestComplete(floor->upper, original, Status);
 }
 
 VOID

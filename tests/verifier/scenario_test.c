@@ -113,10 +113,70 @@ mutants_are_reached(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* ---- the tables ---- */
+
+#define RULES 194
+
+/* Of the table of rules: who is bound by which. */
+static void
+read_binds(char binds[RULES + 1][8])
+{
+    FILE *file = fopen(CONTRACT_RULES, "r");
+    char line[1024];
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file)) {
+        char floors[8] = "";
+        unsigned rule;
+
+        if (sscanf(line, "| V-%u | %7[HINT, ] |", &rule, floors) == 2 && rule <= RULES)
+            memcpy(binds[rule], floors, sizeof(floors));
+    }
+    fclose(file);
+}
+
+static void
+every_rule_is_accounted_for(void **state)
+{
+    unsigned mutants_of[RULES + 1] = {0}, immune[RULES + 1] = {0}, covered = 0;
+
+    for (size_t i = 0; i < mutant_count; i++)
+        mutants_of[mutants[i].rule]++;
+    for (size_t i = 0; i < immune_count; i++)
+        immune[immunes[i].rule]++;
+    for (unsigned rule = 1; rule <= RULES; rule++) {
+        if (!mutants_of[rule] != (immune[rule] == 1))
+            print_error("V-%03u: %u mutants, %u reasons for having none\n", rule, mutants_of[rule],
+                        immune[rule]);
+        assert_true(!mutants_of[rule] == (immune[rule] == 1));
+        covered += mutants_of[rule] != 0;
+    }
+    print_message("# %u rules have mutants, %zu in all\n", covered, mutant_count);
+    assert_true(covered >= 120);
+}
+
+static void
+mutants_are_of_floors_that_are_bound(void **state)
+{
+    char binds[RULES + 1][8] = {""};
+
+    read_binds(binds);
+    for (size_t i = 0; i < mutant_count; i++) {
+        const struct mutant *mutant = &mutants[i];
+
+        assert_non_null(strchr(binds[mutant->rule], mutant->floor));
+        assert_in_range(mutant->or_rule, 0, RULES);
+        for (size_t j = 0; j < i; j++)
+            assert_false(mutants[j].rule == mutant->rule && mutants[j].variant == mutant->variant);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rule_is_accounted_for),
+        cmocka_unit_test(mutants_are_of_floors_that_are_bound),
         cmocka_unit_test(good_drivers_alone),
         cmocka_unit_test(good_drivers_with_one_between),
         cmocka_unit_test(good_drivers_with_two_between),
