@@ -229,7 +229,7 @@ struct bh_data *bh_data_create(struct bh_conn *conn, struct bad_host *host, unsi
                                ULONG bytes, ULONG prefix);
 void bh_data_destroy(struct bh_data *data);
 /* The chain for an initiate: what came home unsent. */
-void bh_sends_take(struct bh_conn *conn, struct nbl_chain *chain);
+void bh_sends_take(struct bh_conn *conn, struct stream_chain *chain);
 /* A chain that came back from a terminate. */
 void bh_sends_back(struct bh_conn *conn, NET_BUFFER_LIST *chain);
 void bh_buffered_take(struct bh_conn *conn, NET_BUFFER_LIST *list);

@@ -135,7 +135,7 @@ void
 bh_send(struct bh_conn *conn, unsigned count, unsigned buffers, ULONG bytes)
 {
     struct bad_host *host = conn->object.host;
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     for (unsigned i = 0; i < count; i++) {
         struct bh_data *data = create_send(conn, buffers, bytes);
@@ -144,7 +144,7 @@ bh_send(struct bh_conn *conn, unsigned count, unsigned buffers, ULONG bytes)
         list_add_tail(&conn->sends, &data->link);
         host->nbls_out++;
         NdisReleaseSpinLock(&host->lock);
-        nbl_chain_add(&chain, data->nbl);
+        stream_chain_add(&chain, data->nbl);
     }
     bh_spoil_send(chain.head);
     call_send(conn, chain.head);
@@ -167,18 +167,18 @@ bh_prepare_sends(struct bh_conn *conn, unsigned count, ULONG bytes, ULONG in_fli
 }
 
 void
-bh_sends_take(struct bh_conn *conn, struct nbl_chain *chain)
+bh_sends_take(struct bh_conn *conn, struct stream_chain *chain)
 {
     list_for_each(data, &conn->sends, struct bh_data, link)
         if (data->at_home)
-            nbl_chain_add(chain, data->nbl);
+            stream_chain_add(chain, data->nbl);
 }
 
 static void
 come_home(struct bh_data *data)
 {
     data->at_home = true;
-    data->consumed = data->length - nbl_length(data->nbl);
+    data->consumed = data->length - stream_length(data->nbl);
     data->nbl->Next = NULL;
     data->host->nbls_out--;
 }
@@ -223,7 +223,7 @@ send_done(struct bh_data *data)
     ULONG bytes = transferred(nbl), before = data->length - data->consumed;
 
     conn->acked += bytes;
-    data->host->wrong += nbl_length(nbl) + bytes != before;
+    data->host->wrong += stream_length(nbl) + bytes != before;
     if (nbl->Status == NDIS_STATUS_UPLOAD_IN_PROGRESS) {
         conn->uploaded++;
         come_home(data);
@@ -297,10 +297,10 @@ bh_post(struct bh_conn *conn, ULONG bytes, bool no_push, ULONG prefilled)
 void
 bh_post_list(struct bh_conn *conn, unsigned count, ULONG bytes)
 {
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     for (unsigned i = 0; i < count; i++)
-        nbl_chain_add(&chain, create_post(conn, bytes, false, 0)->nbl);
+        stream_chain_add(&chain, create_post(conn, bytes, false, 0)->nbl);
     NdisOffloadTcpReceive(&conn->object.handle, chain.head);
 }
 
@@ -314,7 +314,7 @@ post_done(struct bh_data *data)
 
     data->host->nbls_out--;
     data->host->wrong += conn->posts.next != &data->link;
-    data->host->wrong += bytes > data->length || nbl_length(data->nbl) != data->length - bytes;
+    data->host->wrong += bytes > data->length || stream_length(data->nbl) != data->length - bytes;
     for (ULONG i = 0; i < bytes && bytes <= data->length; i++)
         data->host->wrong += data->bytes[data->consumed + i] !=
                              stream_byte(conn->port, true, conn->receive_seq++);
@@ -359,7 +359,7 @@ static NDIS_STATUS
 answer(struct bh_conn *conn, NET_BUFFER_LIST *nbl, ULONG take, PULONG consumed)
 {
     struct bad_host *host = conn->object.host;
-    ULONG length = nbl_length(nbl);
+    ULONG length = stream_length(nbl);
 
     *consumed = 0;
     if (!take || (take >= length && !hold(host, nbl))) {
@@ -372,7 +372,7 @@ answer(struct bh_conn *conn, NET_BUFFER_LIST *nbl, ULONG take, PULONG consumed)
     }
     if (take > length)
         take = length;
-    host->wrong += nbl_wrong(nbl, take, conn->port, true, conn->receive_seq);
+    host->wrong += stream_wrong(nbl, take, conn->port, true, conn->receive_seq);
     conn->receive_seq += take;
     *consumed = take;
     if (take == length && bad_v(110, 1))
@@ -404,10 +404,10 @@ bh_indicate(PVOID OffloadContext, PNET_BUFFER_LIST NetBufferList, NDIS_STATUS St
 void
 bh_return_all(struct bad_host *host)
 {
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     for (unsigned i = 0; i < host->held_count; i++)
-        nbl_chain_add(&chain, host->held[i]);
+        stream_chain_add(&chain, host->held[i]);
     host->held_count = 0;
     if (!chain.head || bad_v(111, 2))
         return;
@@ -423,10 +423,10 @@ bh_buffered_take(struct bh_conn *conn, NET_BUFFER_LIST *list)
     NET_BUFFER_LIST *next;
 
     for (; list; list = next) {
-        ULONG length = nbl_length(list);
+        ULONG length = stream_length(list);
 
         next = list->Next;
-        host->wrong += nbl_wrong(list, length, conn->port, true, conn->receive_seq);
+        host->wrong += stream_wrong(list, length, conn->port, true, conn->receive_seq);
         conn->receive_seq += length;
         host->wrong += !hold(host, list);
     }
@@ -503,10 +503,8 @@ fill_segment(UCHAR *segment, struct bh_conn *conn, ULONG bytes)
 {
     ULONG seq = conn->receive_seq;
 
-    segment[0] = (UCHAR)(conn->constant.RemotePort >> 8);
-    segment[1] = (UCHAR)conn->constant.RemotePort;
-    segment[2] = (UCHAR)(conn->port >> 8);
-    segment[3] = (UCHAR)conn->port;
+    NdisMoveMemory(segment, &conn->constant.RemotePort, 2);
+    NdisMoveMemory(segment + 2, &conn->constant.LocalPort, 2);
     for (int i = 0; i < 4; i++)
         segment[4 + i] = (UCHAR)(seq >> (24 - 8 * i));
     segment[12] = TCP_HEADER / 4 << 4;
@@ -548,13 +546,13 @@ bh_forward_complete(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBuff
 void
 bh_frames_send(struct bad_host *host, unsigned count)
 {
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     for (unsigned i = 0; i < count; i++) {
         struct bh_data *data = bh_data_create(NULL, host, 1, 60, 0);
 
         data->nbl->SourceHandle = bad_v(184, 2) ? NULL : host->binding;
-        nbl_chain_add(&chain, data->nbl);
+        stream_chain_add(&chain, data->nbl);
         host->frames_out++;
     }
     NdisSendNetBufferLists(host->binding, chain.head, NDIS_DEFAULT_PORT_NUMBER, 0);

@@ -76,8 +76,8 @@ bh_conn_create(struct bad_host *host, struct bh_path *path, USHORT port)
     conn->receive_seq = rcv;
     conn->constant = (TCP_OFFLOAD_STATE_CONST){.Flags = TCP_FLAG_WINDOW_SCALING_ENABLED |
                                                         TCP_FLAG_SACK_ENABLED,
-                                               .RemotePort = 80,
-                                               .LocalPort = port,
+                                               .RemotePort = stream_port(80),
+                                               .LocalPort = stream_port(port),
                                                .SndWindScale = bad(27) ? 15 : 7,
                                                .RcvWindScale = 7,
                                                .RemoteMss = 1460};
@@ -314,7 +314,7 @@ attach_data(struct bh_block *block)
 {
     struct bh_conn *conn = (struct bh_conn *)block->object;
     TCP_OFFLOAD_STATE_DELEGATED *state = bh_state(block, CLASS_DELEGATED);
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     bh_sends_take(conn, &chain);
     block->buffered = bh_buffered_make(conn);

@@ -50,8 +50,8 @@ struct bi_floor {
     NDIS_SPIN_LOCK lock;
     bool work_queued;
 
-    struct list refused;           /* trees that complete, failed, in the work item */
-    struct nbl_chain refused_nbls; /* sends */
+    struct list refused;              /* trees that complete, failed, in the work item */
+    struct stream_chain refused_nbls; /* sends */
 
     NDIS_OID_REQUEST request;
     PNDIS_OID_REQUEST original; /* NULL: none is below */

@@ -106,7 +106,7 @@ complete_refused_trees(struct bi_floor *floor)
 void
 bi_refused_complete(struct bi_floor *floor)
 {
-    NET_BUFFER_LIST *sends = nbl_chain_take(&floor->refused_nbls);
+    NET_BUFFER_LIST *sends = stream_chain_take(&floor->refused_nbls);
 
     complete_refused_trees(floor);
     if (sends)
@@ -347,7 +347,7 @@ refuse_sends(struct bi_floor *floor, NET_BUFFER_LIST *list)
         next = list->Next;
         NET_BUFFER_LIST_STATUS(list) = status;
         NET_BUFFER_LIST_INFO(list, TcpOffloadBytesTransferred) = NULL;
-        nbl_chain_add(&floor->refused_nbls, list);
+        stream_chain_add(&floor->refused_nbls, list);
         if (!bad_v(86, 1))
             status = NDIS_STATUS_UPLOAD_REQUESTED;
     }

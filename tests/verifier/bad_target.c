@@ -114,7 +114,7 @@ run_frames(struct bad_target *target)
 
     if (target->hold_frames)
         return;
-    frames = nbl_chain_take(&target->frames_down);
+    frames = stream_chain_take(&target->frames_down);
     if (frames)
         NdisMSendNetBufferListsComplete(target->handle, frames,
                                         NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL);

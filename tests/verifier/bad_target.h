@@ -71,6 +71,7 @@ struct bt_conn {
     TCP_OFFLOAD_STATE_CONST constant;
     TCP_OFFLOAD_STATE_CACHED cached;
     TCP_OFFLOAD_STATE_DELEGATED state;
+    USHORT port;
     ULONG ts_delta; /* host's timestamp minus ours */
 
     struct bt_queue sends;  /* MiniportReserved[1]: bytes acknowledged */
@@ -115,8 +116,8 @@ struct bad_target {
 
     struct list work; /* struct bt_work, in the order it came */
     struct list objects;
-    unsigned counts[3];                                 /* live objects of each kind */
-    struct nbl_chain sent, received, forwarded, closed; /* to be completed */
+    unsigned counts[3];                                    /* live objects of each kind */
+    struct stream_chain sent, received, forwarded, closed; /* to be completed */
     struct list lent;
     NET_BUFFER_LIST *stowaway;  /* a send that goes up with the next disconnect: V-125's mutation */
     struct bt_conn *indicating; /* on the stack; what was delivered meanwhile: V-097's mutation */
@@ -127,8 +128,8 @@ struct bad_target {
     NDIS_OID_REQUEST *later;  /* answered by the next dpc */
     TCP_OFFLOAD_STATS tcp[2]; /* IPv4, IPv6 */
     IP_OFFLOAD_STATS ip[2];
-    unsigned frames_up;           /* indicated, not returned */
-    struct nbl_chain frames_down; /* regular sends to be completed */
+    unsigned frames_up;              /* indicated, not returned */
+    struct stream_chain frames_down; /* regular sends to be completed */
 
     /* ---- the scenario's orders ---- */
     bool hold_operations; /* state operations wait */
@@ -203,10 +204,10 @@ void bt_queue_add(struct bt_queue *queue, NET_BUFFER_LIST *nbl);
 NET_BUFFER_LIST *bt_queue_take(struct bt_queue *queue);
 
 /* Sets status and count, advances, and puts it on the list of what is completed next. */
-void bt_finish(struct nbl_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status, ULONG bytes);
-void bt_finish_badly(unsigned rule, struct nbl_chain *chain, NET_BUFFER_LIST *nbl,
+void bt_finish(struct stream_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status, ULONG bytes);
+void bt_finish_badly(unsigned rule, struct stream_chain *chain, NET_BUFFER_LIST *nbl,
                      NDIS_STATUS status, ULONG bytes);
-void bt_swap(struct nbl_chain *chain);
+void bt_swap(struct stream_chain *chain);
 /* Completes what is finished. */
 void bt_flush(struct bad_target *target);
 /* Everything that a connection can do now. */

@@ -141,7 +141,7 @@ bt_send_frames(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferLis
     for (NET_BUFFER_LIST *nbl = NetBufferList; nbl; nbl = next) {
         next = nbl->Next;
         NET_BUFFER_LIST_STATUS(nbl) = target->running ? NDIS_STATUS_SUCCESS : NDIS_STATUS_PAUSED;
-        nbl_chain_add(&target->frames_down, nbl);
+        stream_chain_add(&target->frames_down, nbl);
     }
     bt_kick(target);
 }
@@ -155,7 +155,7 @@ struct frame {
 void
 bt_frames_up(struct bad_target *target, unsigned count)
 {
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     if (!target->running || !count)
         return;
@@ -170,7 +170,7 @@ bt_frames_up(struct bad_target *target, unsigned count)
                                                     sizeof(frame->bytes));
         nbl->MiniportReserved[0] = frame;
         nbl->SourceHandle = target->handle;
-        nbl_chain_add(&chain, nbl);
+        stream_chain_add(&chain, nbl);
     }
     target->frames_up += count;
     NdisMIndicateReceiveNetBufferLists(target->handle, chain.head, NDIS_DEFAULT_PORT_NUMBER, count,

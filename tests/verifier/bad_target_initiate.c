@@ -215,7 +215,7 @@ static bool
 adopt_buffered(struct bt_conn *conn, NET_BUFFER_LIST *chain)
 {
     for (NET_BUFFER_LIST *nbl = chain; nbl; nbl = nbl->Next) {
-        ULONG length = nbl_length(nbl), copied;
+        ULONG length = stream_length(nbl), copied;
         struct bt_chunk *chunk = bt_chunk_create(conn->object.target, length);
 
         if (!chunk)
@@ -255,6 +255,7 @@ create_conn(struct bad_target *target, block_list *block, struct bt_object *pare
     if (!conn)
         return NULL;
     conn->constant = *constant;
+    conn->port = stream_port(constant->LocalPort);
     conn->cached = *cached;
     conn->cached.Flags &= (USHORT) ~(TCP_FLAG_KEEP_ALIVE_RESTART | TCP_FLAG_MAX_RT_RESTART |
                                      TCP_FLAG_UPDATE_RCV_WND);

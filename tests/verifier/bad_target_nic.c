@@ -141,8 +141,7 @@ struct bt_conn *
 nic_find(struct bad_target *target, USHORT port)
 {
     list_for_each(object, &target->objects, struct bt_object, all)
-        if (object->kind == BT_TCP && bt_conn_of(object)->constant.LocalPort == port &&
-            !object->dead)
+        if (object->kind == BT_TCP && bt_conn_of(object)->port == port && !object->dead)
             return bt_conn_of(object);
     return NULL;
 }
@@ -164,7 +163,7 @@ run_ack(struct bad_target *target, struct bt_work *work)
         neighbor->nic_seen = bt_now(target);
     for (NET_BUFFER_LIST *nbl = conn->sends.head; nbl; nbl = nbl->MiniportReserved[0]) {
         ULONG have = (ULONG)(ULONG_PTR)nbl->MiniportReserved[1];
-        ULONG more = nbl_length(nbl) - have < bytes ? nbl_length(nbl) - have : bytes;
+        ULONG more = stream_length(nbl) - have < bytes ? stream_length(nbl) - have : bytes;
 
         nbl->MiniportReserved[1] = (PVOID)(ULONG_PTR)(have + more);
         bytes -= more;
@@ -199,7 +198,7 @@ create_data(struct bt_conn *conn, ULONG bytes)
     struct bad_target *target = conn->object.target;
     struct bt_chunk *chunk = bt_chunk_create(target, bytes);
 
-    stream_fill(chunk->bytes, bytes, conn->constant.LocalPort, true, conn->state.RcvNxt);
+    stream_fill(chunk->bytes, bytes, conn->port, true, conn->state.RcvNxt);
     if (conn->object.parent)
         target->tcp[((struct bt_path *)conn->object.parent)->ipv6].InSegments++;
     return chunk;

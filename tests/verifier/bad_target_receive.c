@@ -64,8 +64,8 @@ bt_add_buffer(NET_BUFFER_LIST *nbl)
 static void
 consume(struct bt_conn *conn, struct bt_chunk *chunk, ULONG bytes)
 {
-    nbl_advance(chunk->nbl, bytes);
-    if (nbl_length(chunk->nbl))
+    stream_advance(chunk->nbl, bytes);
+    if (stream_length(chunk->nbl))
         return;
     conn->last_push = chunk->push;
     bt_chunk_destroy(chunk);
@@ -79,7 +79,7 @@ bt_segment(struct bt_conn *conn, struct bt_chunk *chunk)
         conn->held++;
         return;
     }
-    conn->state.RcvNxt += nbl_length(chunk->nbl);
+    conn->state.RcvNxt += stream_length(chunk->nbl);
     list_add_tail(&conn->buffered, &chunk->link);
 }
 
@@ -103,14 +103,14 @@ static void
 finish_first(struct bt_conn *conn, NDIS_STATUS status)
 {
     NET_BUFFER_LIST *nbl = bt_queue_take(&conn->posted);
-    struct nbl_chain *received = &conn->object.target->received;
+    struct stream_chain *received = &conn->object.target->received;
     bool first = !received->head;
 
     if (status == NDIS_STATUS_SUCCESS && bad_once_v(95, 1))
         status = NDIS_STATUS_FAILURE;
     if (status == NDIS_STATUS_SUCCESS && bad_once_v(95, 2))
         status = NDIS_STATUS_INVALID_STATE;
-    if (!nbl_length(nbl) && bad_once_v(91, 1))
+    if (!stream_length(nbl) && bad_once_v(91, 1))
         return;
     bt_finish_badly(94, received, nbl, status, conn->filled);
     conn->filled = 0;
@@ -140,8 +140,8 @@ deliver_inside(struct bt_conn *conn)
         struct bt_chunk *chunk = container_of(target->lent.prev, struct bt_chunk, link);
 
         NdisCopyFromNetBufferToNetBuffer(conn->posted.head->FirstNetBuffer, 0,
-                                         nbl_length(conn->posted.head), chunk->nbl->FirstNetBuffer,
-                                         0, &target->delivered_inside);
+                                         stream_length(conn->posted.head),
+                                         chunk->nbl->FirstNetBuffer, 0, &target->delivered_inside);
         conn->filled = target->delivered_inside;
         finish_first(conn, NDIS_STATUS_SUCCESS);
         bt_flush(target);
@@ -243,7 +243,7 @@ place(struct bt_conn *conn)
     while (conn->posted.head && !list_empty(&conn->buffered)) {
         NET_BUFFER_LIST *nbl = conn->posted.head;
         struct bt_chunk *chunk = list_first(&conn->buffered, struct bt_chunk, link);
-        ULONG room = nbl_length(nbl) - conn->filled, copied = 0;
+        ULONG room = stream_length(nbl) - conn->filled, copied = 0;
 
         if (room) {
             NdisCopyFromNetBufferToNetBuffer(nbl->FirstNetBuffer, conn->filled, room,
@@ -253,7 +253,7 @@ place(struct bt_conn *conn)
             placed |= copied > 0;
         }
         /* It may hold less than it says: the host stack's mistake. */
-        if (conn->filled == nbl_length(nbl) || (room && !copied)) {
+        if (conn->filled == stream_length(nbl) || (room && !copied)) {
             finish_first(conn, NDIS_STATUS_SUCCESS);
             bt_push_stop(conn);
         }
@@ -462,7 +462,7 @@ bt_forward(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
             take_segment(conn, nbl);
             target->forwards++;
         }
-        nbl_chain_add(&target->forwarded, nbl);
+        stream_chain_add(&target->forwarded, nbl);
     }
     bt_kick(target);
     return bad_v(117, 1) ? NDIS_STATUS_SUCCESS : NDIS_STATUS_PENDING;

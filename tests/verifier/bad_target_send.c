@@ -37,23 +37,23 @@ bt_queue_take(struct bt_queue *queue)
 }
 
 void
-bt_finish(struct nbl_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status, ULONG bytes)
+bt_finish(struct stream_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status, ULONG bytes)
 {
     NET_BUFFER_LIST_STATUS(nbl) = status;
     NET_BUFFER_LIST_INFO(nbl, TcpOffloadBytesTransferred) = (PVOID)(ULONG_PTR)bytes;
-    nbl_advance(nbl, bytes);
-    nbl_chain_add(chain, nbl);
+    stream_advance(nbl, bytes);
+    stream_chain_add(chain, nbl);
 }
 
 /* V-078 and V-094, by variant: no count; a count too large; not advanced; no status. */
 void
-bt_finish_badly(unsigned rule, struct nbl_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status,
+bt_finish_badly(unsigned rule, struct stream_chain *chain, NET_BUFFER_LIST *nbl, NDIS_STATUS status,
                 ULONG bytes)
 {
     if (bytes && bad_once_v(rule, 3)) {
         NET_BUFFER_LIST_STATUS(nbl) = status;
         NET_BUFFER_LIST_INFO(nbl, TcpOffloadBytesTransferred) = (PVOID)(ULONG_PTR)bytes;
-        nbl_chain_add(chain, nbl);
+        stream_chain_add(chain, nbl);
         return;
     }
     bt_finish(chain, nbl, status, bytes);
@@ -65,7 +65,7 @@ bt_finish_badly(unsigned rule, struct nbl_chain *chain, NET_BUFFER_LIST *nbl, ND
 
 /* The first two change places. Mutations only. */
 void
-bt_swap(struct nbl_chain *chain)
+bt_swap(struct stream_chain *chain)
 {
     NET_BUFFER_LIST *first = chain->head, *second = first->Next;
 
@@ -78,7 +78,7 @@ bt_swap(struct nbl_chain *chain)
 
 /* The rule about what completes exactly once. */
 static unsigned
-once_rule(const struct bad_target *target, const struct nbl_chain *chain)
+once_rule(const struct bad_target *target, const struct stream_chain *chain)
 {
     if (chain == &target->sent)
         return 74;
@@ -88,11 +88,11 @@ once_rule(const struct bad_target *target, const struct nbl_chain *chain)
 }
 
 static bool
-flush_one(struct bad_target *target, struct nbl_chain *chain,
+flush_one(struct bad_target *target, struct stream_chain *chain,
           NDIS_TCP_OFFLOAD_SEND_COMPLETE complete)
 {
     unsigned rule = once_rule(target, chain);
-    NET_BUFFER_LIST *list = nbl_chain_take(chain);
+    NET_BUFFER_LIST *list = stream_chain_take(chain);
 
     if (!list || bad_once_v(rule, 3)) /* or never */
         return false;
@@ -114,16 +114,16 @@ flush_one(struct bad_target *target, struct nbl_chain *chain,
 static bool
 flush_closed(struct bad_target *target)
 {
-    NET_BUFFER_LIST *next, *list = nbl_chain_take(&target->closed);
+    NET_BUFFER_LIST *next, *list = stream_chain_take(&target->closed);
     bool any = list != NULL;
 
     for (; list; list = next) {
-        struct nbl_chain one = {NULL, NULL};
+        struct stream_chain one = {NULL, NULL};
 
         next = list->Next;
-        nbl_chain_add(&one, list);
+        stream_chain_add(&one, list);
         if (target->stowaway)
-            nbl_chain_add(&one, target->stowaway);
+            stream_chain_add(&one, target->stowaway);
         target->stowaway = NULL;
         flush_one(target, &one, target->up.NdisTcpOffloadDisconnectComplete);
     }
@@ -151,9 +151,9 @@ static void
 queue_bytes(struct bt_conn *conn, const NET_BUFFER_LIST *nbl)
 {
     struct bad_target *target = conn->object.target;
-    ULONG length = nbl_length(nbl);
+    ULONG length = stream_length(nbl);
 
-    target->wrong += nbl_wrong(nbl, length, conn->constant.LocalPort, false, conn->queued_seq);
+    target->wrong += stream_wrong(nbl, length, conn->port, false, conn->queued_seq);
     conn->queued_seq += length;
 }
 
@@ -206,8 +206,8 @@ bt_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
     if (conn && conn->stopped && bad(152))
         status = NDIS_STATUS_REQUEST_ABORTED;
     if (status == NDIS_STATUS_PENDING && bad_once_v(74, 1)) {
-        conn->queued_seq += nbl_length(NetBufferList);
-        bt_finish(&target->sent, NetBufferList, NDIS_STATUS_SUCCESS, nbl_length(NetBufferList));
+        conn->queued_seq += stream_length(NetBufferList);
+        bt_finish(&target->sent, NetBufferList, NDIS_STATUS_SUCCESS, stream_length(NetBufferList));
         bt_flush(target);
         return NDIS_STATUS_PENDING;
     }
@@ -232,14 +232,14 @@ acknowledged(const NET_BUFFER_LIST *nbl)
 void
 bt_sends_finish(struct bt_conn *conn)
 {
-    struct nbl_chain *sent = &conn->object.target->sent;
+    struct stream_chain *sent = &conn->object.target->sent;
     bool first = !sent->head;
 
-    while (conn->sends.head && acknowledged(conn->sends.head) == nbl_length(conn->sends.head)) {
+    while (conn->sends.head && acknowledged(conn->sends.head) == stream_length(conn->sends.head)) {
         NET_BUFFER_LIST *nbl = bt_queue_take(&conn->sends);
 
         if (conn->close && !conn->sends.head && bad_once(125)) {
-            struct nbl_chain one = {NULL, NULL};
+            struct stream_chain one = {NULL, NULL};
 
             bt_finish(&one, nbl, NDIS_STATUS_SUCCESS, acknowledged(nbl));
             conn->object.target->stowaway = nbl;
@@ -254,7 +254,7 @@ bt_sends_finish(struct bt_conn *conn)
 void
 bt_fail_sends(struct bt_conn *conn, NDIS_STATUS status)
 {
-    struct nbl_chain *sent = &conn->object.target->sent;
+    struct stream_chain *sent = &conn->object.target->sent;
     bool later = false, partly = false;
 
     while (conn->sends.head) {
@@ -264,7 +264,7 @@ bt_fail_sends(struct bt_conn *conn, NDIS_STATUS status)
         if (bad_v(81, 1))
             status = NDIS_STATUS_FAILURE;
         if (later && bad_once(79))
-            bt_finish(sent, nbl, NDIS_STATUS_SUCCESS, nbl_length(nbl));
+            bt_finish(sent, nbl, NDIS_STATUS_SUCCESS, stream_length(nbl));
         else if (partly && bad_once(80))
             bt_finish(sent, nbl, status, 10);
         else
@@ -344,7 +344,7 @@ settle_close(struct bt_conn *conn)
 
     if (!conn->close || ((conn->sends.head || !conn->fin_acked) && !too_early))
         return;
-    if (nbl_length(conn->close) && bad_v(124, 2))
+    if (stream_length(conn->close) && bad_v(124, 2))
         conn->close->MiniportReserved[1] = NULL;
     bt_fail_close(conn, NDIS_STATUS_SUCCESS);
 }

@@ -89,7 +89,7 @@ query_tcp(block_list *block, struct bt_conn *conn)
     ULONG buffered = 0;
 
     list_for_each(chunk, &conn->buffered, struct bt_chunk, link)
-        buffered += nbl_length(chunk->nbl);
+        buffered += stream_length(chunk->nbl);
     delegated.SendDataTail = NULL;
     delegated.SendDataHead = NULL;
     delegated.SendBacklogSize = conn->backlog ? conn->backlog : conn->state.SndWnd;

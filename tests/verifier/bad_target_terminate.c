@@ -41,17 +41,17 @@ acknowledged(const NET_BUFFER_LIST *nbl)
 
 /* The first NBL's first byte becomes SndUna. */
 static void
-return_sends(struct bt_conn *conn, unsigned count, struct nbl_chain *chain)
+return_sends(struct bt_conn *conn, unsigned count, struct stream_chain *chain)
 {
     while (count-- && conn->sends.head) {
         NET_BUFFER_LIST *nbl = bt_queue_take(&conn->sends);
 
-        nbl_advance(nbl, acknowledged(nbl));
+        stream_advance(nbl, acknowledged(nbl));
         if (!chain->head && bad_once_v(147, 3)) { /* both ways */
             bt_finish(&conn->object.target->sent, nbl, NDIS_STATUS_UPLOAD_IN_PROGRESS, 0);
             bt_flush(conn->object.target);
         }
-        nbl_chain_add(chain, nbl);
+        stream_chain_add(chain, nbl);
     }
     if (chain->head && chain->head->Next && bad_v(147, 1))
         bt_swap(chain);
@@ -69,7 +69,7 @@ complete_sends(struct bt_conn *conn)
 }
 
 static void
-give_sends(struct bt_conn *conn, struct nbl_chain *chain)
+give_sends(struct bt_conn *conn, struct stream_chain *chain)
 {
     unsigned count = 0;
 
@@ -89,7 +89,7 @@ give_sends(struct bt_conn *conn, struct nbl_chain *chain)
 static NET_BUFFER_LIST *
 give_buffered(struct bt_conn *conn)
 {
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     while (!list_empty(&conn->buffered)) {
         struct bt_chunk *chunk = list_first(&conn->buffered, struct bt_chunk, link);
@@ -98,7 +98,7 @@ give_buffered(struct bt_conn *conn)
         list_add_tail(&conn->object.target->lent, &chunk->link);
         if (bad_v(9, 1))
             bt_add_buffer(chunk->nbl);
-        nbl_chain_add(&chain, chunk->nbl);
+        stream_chain_add(&chain, chunk->nbl);
     }
     if (!list_empty(&conn->object.target->lent) && !chain.head && bad_v(148, 1)) /* it is out */
         return list_first(&conn->object.target->lent, struct bt_chunk, link)->nbl;
@@ -140,7 +140,7 @@ spoil_state(struct bt_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *state)
 }
 
 static void
-fill_state(struct bt_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *out, const struct nbl_chain *chain,
+fill_state(struct bt_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *out, const struct stream_chain *chain,
            NET_BUFFER_LIST *buffered)
 {
     TCP_OFFLOAD_STATE_DELEGATED state = conn->state;
@@ -158,7 +158,7 @@ fill_state(struct bt_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *out, const struct 
 static NDIS_STATUS
 terminate_tcp(struct bt_conn *conn, block_list *block)
 {
-    struct nbl_chain chain = {NULL, NULL};
+    struct stream_chain chain = {NULL, NULL};
 
     bt_service(conn);
     if (!(conn->posted.head && bad_v(145, 1)))

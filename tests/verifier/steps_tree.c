@@ -166,7 +166,7 @@ failure_with_chain(struct world *world)
     if (!EXPECT(world, conn->object.where == BH_HOME && conn->sent == 0 && conn->aborted == 0))
         return; /* first may be gone */
     EXPECT(world, first->nbl->Status == NDIS_STATUS_NOT_ACCEPTED && first->at_home);
-    EXPECT(world, nbl_length(first->nbl) == 100);
+    EXPECT(world, stream_length(first->nbl) == 100);
 }
 
 /* V-040: the root does not get in, its sibling is not tried; V-048: for its source address. */

@@ -9,7 +9,7 @@ stream_fill(UCHAR *bytes, ULONG length, ULONG port, bool from_peer, ULONG seq)
 }
 
 ULONG
-nbl_length(const NET_BUFFER_LIST *nbl)
+stream_length(const NET_BUFFER_LIST *nbl)
 {
     ULONG length = 0;
 
@@ -36,7 +36,7 @@ nb_wrong(const NET_BUFFER *nb, ULONG *left, ULONG port, bool from_peer, ULONG *s
 }
 
 ULONG
-nbl_wrong(const NET_BUFFER_LIST *nbl, ULONG length, ULONG port, bool from_peer, ULONG seq)
+stream_wrong(const NET_BUFFER_LIST *nbl, ULONG length, ULONG port, bool from_peer, ULONG seq)
 {
     ULONG wrong = 0;
 
@@ -46,7 +46,7 @@ nbl_wrong(const NET_BUFFER_LIST *nbl, ULONG length, ULONG port, bool from_peer, 
 }
 
 void
-nbl_advance(NET_BUFFER_LIST *nbl, ULONG bytes)
+stream_advance(NET_BUFFER_LIST *nbl, ULONG bytes)
 {
     for (NET_BUFFER *nb = nbl->FirstNetBuffer; nb && bytes; nb = nb->Next) {
         ULONG part = bytes < nb->DataLength ? bytes : nb->DataLength;
@@ -57,7 +57,7 @@ nbl_advance(NET_BUFFER_LIST *nbl, ULONG bytes)
 }
 
 void
-nbl_chain_add(struct nbl_chain *chain, NET_BUFFER_LIST *nbl)
+stream_chain_add(struct stream_chain *chain, NET_BUFFER_LIST *nbl)
 {
     nbl->Next = NULL;
     if (chain->head)
@@ -68,7 +68,7 @@ nbl_chain_add(struct nbl_chain *chain, NET_BUFFER_LIST *nbl)
 }
 
 NET_BUFFER_LIST *
-nbl_chain_take(struct nbl_chain *chain)
+stream_chain_take(struct stream_chain *chain)
 {
     NET_BUFFER_LIST *list = chain->head;
 
