@@ -149,8 +149,8 @@ bh_send(struct bh_conn *conn, unsigned count, unsigned buffers, ULONG bytes)
     bh_spoil_send(chain.head);
     call_send(conn, chain.head);
     if (bad_v(85, 1))
-        chain.head->Status = NDIS_STATUS_FAILURE;
-    if (bad_v(85, 2))
+        data_of(chain.head)->bytes[0] ^= 1;
+    if (count == 1 && bad_v(85, 2))
         chain.head->FirstNetBuffer->DataLength--;
 }
 

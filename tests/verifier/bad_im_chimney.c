@@ -423,8 +423,8 @@ bi_disconnect(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
         return NDIS_STATUS_PENDING;
     if (!bi_context_add(NetBufferList, floor))
         abort();
-    if (bad_v(162, 1))
-        Flags ^= TCP_DISCONNECT_ABORTIVE_CLOSE | TCP_DISCONNECT_GRACEFUL_CLOSE;
+    if (Flags == TCP_DISCONNECT_ABORTIVE_CLOSE && bad_v(162, 1))
+        Flags = TCP_DISCONNECT_GRACEFUL_CLOSE;
     return NdisOffloadTcpDisconnect(&entry->own, NetBufferList, Flags);
 }
 

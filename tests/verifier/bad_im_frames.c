@@ -1,8 +1,7 @@
 /*
  * What goes through the intermediate driver and is not chimney: frames, requests, status. Each
  * crossing of a frame has its own handle in SourceHandle; the one that was there waits in an NBL
- * context. Sources: W:oid requests of MUX drivers,
- * G:querying-and-setting-an-intermediate-driver-s…; V-012, V-163.
+ * context. Source: G:querying-and-setting-an-intermediate-driver-s…; V-012, V-163.
  */
 #include "bad_im.h"
 
@@ -36,8 +35,7 @@ bi_context_remove(NET_BUFFER_LIST *nbl)
     struct context *context = NET_BUFFER_LIST_CONTEXT_DATA_START(nbl);
 
     nbl->SourceHandle = context->source;
-    if (!bad_v(163, 2))
-        NdisFreeNetBufferListContext(nbl, bad_v(190, 3) ? 64 : sizeof(*context));
+    NdisFreeNetBufferListContext(nbl, bad_v(190, 3) ? 64 : sizeof(*context));
 }
 
 /* ---- the regular path (V-163) ---- */
@@ -48,7 +46,8 @@ come_home(NET_BUFFER_LIST *list)
     unsigned count = 0;
 
     for (; list; list = list->Next, count++)
-        bi_context_remove(list);
+        if (!bad_v(163, 2))
+            bi_context_remove(list);
     return count;
 }
 

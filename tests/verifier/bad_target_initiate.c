@@ -301,6 +301,8 @@ adopt_tcp(struct bad_target *target, block_list *block, struct bt_object *parent
         nic_segment(conn, 10);
         bt_indicate(conn);
     }
+    if (bad_once_v(137, 1))
+        bt_event(conn, TcpIndicateSendBacklogChange, 1000);
     return bad_v(34, 2) ? NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS : NDIS_STATUS_SUCCESS;
 }
 
@@ -361,7 +363,8 @@ spoil_chain(struct bad_target *target, block_list *block)
     if (bad_v(51, 1))
         block->NetBufferListChain->Status = NDIS_STATUS_FAILURE;
     if (bad_v(51, 2))
-        bt_finish(&target->sent, block->NetBufferListChain, NDIS_STATUS_REQUEST_ABORTED, 0);
+        bt_finish(&target->sent, block->NetBufferListChain, NDIS_STATUS_SUCCESS,
+                  stream_length(block->NetBufferListChain));
     bt_flush(target);
 }
 
@@ -480,7 +483,7 @@ run_initiate(struct bad_target *target, struct bt_work *work)
 {
     block_list *root = work->root;
 
-    if (bt_any_conn(target) && bad_once(137))
+    if (bt_any_conn(target) && bad_once_v(137, 2))
         bt_event(bt_any_conn(target), TcpIndicateSendBacklogChange, 1000);
     initiate_list(target, root, root_kind(target, root), NULL, true);
     NdisMInitiateOffloadComplete(target->handle, root);

@@ -270,7 +270,7 @@ spoil_events(struct bt_conn *conn)
     struct bad_target *target = conn->object.target;
 
     for (ULONG i = 0; i < 100 && bad(136); i++)
-        bt_event(conn, TcpIndicateSendBacklogChange, conn->backlog + i % 2);
+        bt_event(conn, TcpIndicateSendBacklogChange, conn->backlog + i);
     if (conn->object.parent && bad_v(131, 3))
         target->up.NdisTcpOffloadEventHandler(conn->object.parent->handle,
                                               TcpIndicateSendBacklogChange, conn->backlog);

@@ -163,7 +163,7 @@ spoil_nbl(struct bad_target *target, NET_BUFFER_LIST *nbl)
 {
     if (bad_v(87, 1))
         nbl->ProtocolReserved[1] = target;
-    if (bad_once_v(87, 2))
+    if (bad_v(87, 2))
         NdisAllocateNetBufferListContext(nbl, 32, 0, BT_TAG);
 }
 
@@ -203,7 +203,7 @@ bt_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
         bt_event(conn, TcpIndicateSendBacklogChange, conn->state.SndWnd);
     if (target->indicating && bad(146))
         bt_terminate_early(target);
-    if (conn && conn->stopped && bad(152))
+    if (conn && conn->stopped && !conn->sends.head && bad(152))
         status = NDIS_STATUS_REQUEST_ABORTED;
     if (status == NDIS_STATUS_PENDING && bad_once_v(74, 1)) {
         conn->queued_seq += stream_length(NetBufferList);

@@ -244,11 +244,10 @@ unbind_and_bind(struct world *world, struct bh_conn *conn)
 {
     struct bad_host *host = &world->host;
     unsigned restarts = host->restarts, sets = world->target.parameters_set;
-    struct world_alarm alarm;
 
-    world_alarm(world, &alarm, 1000, release);
+    world_alarm(world, 1000, release);
     EXPECT(world, house_unbind(world->house, "host", world->top) == 0);
-    world_alarm_end(&alarm);
+    world_alarm_end(world);
     EXPECT(world, !host->binding && host->frames_out == 0 && !host->request_out);
     EXPECT(world, conn->object.where == BH_HOME && world->p4->object.where == BH_HOME);
     EXPECT(world, list_empty(&world->target.objects));

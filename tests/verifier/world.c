@@ -34,6 +34,7 @@ world_open(struct world *world, unsigned floors, struct observer *observer)
 void
 world_close(struct world *world)
 {
+    world_alarm_end(world);
     house_destroy(world->house);
     sys_loop_destroy(world->loop);
     world->house = NULL;
@@ -72,29 +73,34 @@ world_pass(struct world *world, unsigned ms)
 }
 
 void
-world_alarm(struct world *world, struct world_alarm *alarm, unsigned ms, void (*fn)(void *world))
+world_alarm(struct world *world, unsigned ms, void (*fn)(void *world))
 {
-    if (!sys_timer_init(&alarm->timer, world->loop, fn, world))
-        sys_timer_set(&alarm->timer, sys_loop_now_us(world->loop) + ms * 1000ull);
+    if (world->alarmed || sys_timer_init(&world->alarm, world->loop, fn, world))
+        return;
+    world->alarmed = true;
+    sys_timer_set(&world->alarm, sys_loop_now_us(world->loop) + ms * 1000ull);
 }
 
 void
-world_alarm_end(struct world_alarm *alarm)
+world_alarm_end(struct world *world)
 {
-    sys_timer_fini(&alarm->timer);
+    if (world->alarmed)
+        sys_timer_fini(&world->alarm);
+    world->alarmed = false;
 }
 
 /* ---- checks ---- */
 
-bool
+void
 world_expect(struct world *world, bool ok, const char *what, const char *file, int line)
 {
     const char *name = strrchr(file, '/');
 
     if (ok)
-        return true;
+        return;
     if (!world->failures++)
         snprintf(world->first, sizeof(world->first), "%s (%s:%d): %s",
                  world->step ? world->step : "?", name ? name + 1 : file, line, what);
-    return false;
+    if (world->stepping)
+        longjmp(world->out, 1);
 }

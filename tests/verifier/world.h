@@ -3,8 +3,8 @@
  *
  *   host ── im × floors ── target ── the scenario plays the NIC and the peer
  *
- * and soft checks: a failed one is written down, and the run ends after its step, because with a
- * mutation in force anything may happen.
+ * and soft checks: a failed one is written down and ends the run there, because with a mutation in
+ * force anything may happen.
  */
 #ifndef TESTS_VERIFIER_WORLD_H
 #define TESTS_VERIFIER_WORLD_H
@@ -15,6 +15,8 @@
 #include "chimney/house.h"
 #include "chimney/observer.h"
 #include "sys/loop.h"
+
+#include <setjmp.h>
 
 #define WORLD_FLOORS_MAX 2
 
@@ -33,6 +35,11 @@ struct world {
     struct bh_conn *a, *b;
     USHORT last_port;
 
+    struct sys_timer alarm;
+    bool alarmed;
+
+    jmp_buf out; /* of the step */
+    bool stepping;
     const char *step;
     unsigned failures;
     char first[256];     /* the first failure */
@@ -49,16 +56,12 @@ void world_close(struct world *world);
 /* Turns the loop until nothing is due at this moment. */
 void world_settle(struct world *world);
 void world_pass(struct world *world, unsigned ms);
-/* Calls fn once, so much later. */
-struct world_alarm {
-    struct sys_timer timer;
-};
-void world_alarm(struct world *world, struct world_alarm *alarm, unsigned ms,
-                 void (*fn)(void *world));
-void world_alarm_end(struct world_alarm *alarm);
+/* Calls fn once, so much later. One at a time. */
+void world_alarm(struct world *world, unsigned ms, void (*fn)(void *world));
+void world_alarm_end(struct world *world);
 
-/* Writes a failure down; returns what it was given. */
-bool world_expect(struct world *world, bool ok, const char *what, const char *file, int line);
+/* Writes a failure down; within a step it does not come back then. */
+void world_expect(struct world *world, bool ok, const char *what, const char *file, int line);
 #define EXPECT(world, condition) world_expect((world), (condition), #condition, __FILE__, __LINE__)
 
 #endif
