@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct observer;
 struct sys_loop;
 
 /* One move, as it ends. */
@@ -33,7 +34,8 @@ struct script_story_options {
     uint32_t delay_us;        /* (100) one way */
     uint32_t loss_ppm, reorder_ppm;
     uint64_t seed;
-    uint64_t limit_us; /* (600 s) of the loop's time; then the story has failed */
+    uint64_t limit_us;         /* (600 s) of the loop's time; then the story has failed */
+    struct observer *observer; /* of the house, to the end of the call; NULL: none */
     void (*on_move)(void *arg, const struct script_story_move *move);
     void (*on_progress)(void *arg, uint64_t bytes,
                         bool with_target); /* about four times a second */

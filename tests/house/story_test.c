@@ -1,5 +1,9 @@
-/* The demo's story, in virtual time: told quickly, over a bad wire, and one that cannot end. */
+/*
+ * The demo's story, in virtual time: told quickly, over a bad wire, and one that cannot end. The
+ * verifier watches.
+ */
 #include "chimney/story.h"
+#include "chimney/verifier.h"
 #include "sys/loop.h"
 
 #include <errno.h>
@@ -32,17 +36,31 @@ on_progress(void *arg, uint64_t bytes, bool with_target)
     ((struct told *)arg)->progress++;
 }
 
+static void
+on_report(void *arg, const struct verifier_report *report)
+{
+    print_error("V-%03u %s at %s: %s\n", report->rule, report->driver, report->call, report->seen);
+}
+
 static int
 tell(struct script_story_options options, struct script_story_totals *totals, struct told *told)
 {
     struct sys_loop *loop = sys_loop_create();
+    struct verifier *verifier = verifier_create(&(struct verifier_options){.on_report = on_report});
+    struct verifier_counts counts;
 
     *told = (struct told){0};
     options.on_move = on_move;
     options.on_progress = on_progress;
     options.arg = told;
+    options.observer = verifier_observer(verifier);
     int error = script_story_run(loop, &options, totals);
     sys_loop_destroy(loop);
+    verifier_finish(verifier);
+    verifier_read_counts(verifier, &counts);
+    verifier_destroy(verifier);
+    assert_int_equal(counts.errors + counts.warnings + counts.consequential, 0);
+    assert_true(error || counts.crossings > 100);
     return error;
 }
 

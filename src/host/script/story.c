@@ -7,6 +7,7 @@
 #include "chimney/story.h"
 #include "base/hash.h"
 #include "chimney/house.h"
+#include "chimney/observer.h"
 #include "chimney/wire.h"
 #include "host/script/script.h"
 
@@ -193,6 +194,8 @@ build_house(struct story *story)
     static const char *const adapters[2] = {"a0", "b0"};
     int error = house_create(story->loop, &story->house);
 
+    if (!error && story->options.observer)
+        house_attach_observer(story->house, story->options.observer);
     if (!error)
         error = house_load(story->house, "soft", soft_target_entry, NULL);
     for (unsigned i = 0; i < 2 && !error; i++) {
