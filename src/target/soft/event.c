@@ -8,7 +8,8 @@
  *   gave up                     Retrieve(TimeoutExpiration)
  *   both FINs are done          Retrieve(UploadRequested): TIME_WAIT is the host stack's business
  *   window or cwnd moved        SendBacklogChange; small increases are throttled (V-136), a
- * decrease never is: who bounds a sender by it must not let it run past the peer's window
+ * decrease never is: who bounds a sender by it must not let it run past the peer's window. It waits
+ * for initiates in progress (V-137)
  *
  * After a mandatory Retrieve the connection is STOPPED: nothing is sent, nothing acknowledged;
  * frames that still come are held and go up the regular path after the terminate. The FIN event is
@@ -86,6 +87,10 @@ indicate_backlog(struct soft_conn *conn)
 
     if (backlog == last)
         return;
+    if (adapter->initiates) { /* V-137 */
+        soft_dirty(conn);
+        return;
+    }
     if (backlog > last && backlog - last <= last / 4 && now_us - conn->backlog_us < BACKLOG_SLOW_US)
         return;
     conn->backlog = backlog;

@@ -325,6 +325,7 @@ soft_initiate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *ro
 {
     initiate_list(adapter, root, root_kind(root), NULL, true, arrived_us);
     log_debug("soft %s: initiate, root 0x%08x", wire_name(adapter->wire), (unsigned)root->Status);
+    adapter->initiates--;
     NdisMInitiateOffloadComplete(adapter->handle, root);
     open_adopted(adapter);
 }
@@ -333,5 +334,6 @@ VOID
 SoftInitiateOffload(NDIS_HANDLE MiniportAdapterContext,
                     NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *OffloadBlockList)
 {
+    ((struct soft_adapter *)MiniportAdapterContext)->initiates++;
     soft_operation_queue(MiniportAdapterContext, SOFT_INITIATE, OffloadBlockList);
 }

@@ -152,6 +152,7 @@ struct soft_adapter {
     struct list leftover;   /* frames that go up the regular path behind the completion */
     struct list operations; /* roots of block lists, by MiniportReserved */
     struct sys_task operate;
+    unsigned initiates;  /* asked for, not completed: what can wait is not indicated (V-137) */
     struct list adopted; /* connections whose initiate is not completed */
     struct list dirty;   /* connections to be serviced */
     struct list blocked; /* connections that wait for the wire */
