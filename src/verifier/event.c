@@ -4,8 +4,8 @@
  * A handle that NDIS does not know (V-130) never crosses a landing; NDIS reports it, report.c finds
  * out whose it was. The state of a connection is followed only as far as calls show it: FIN_WAIT_2
  * is certain when a graceful close has succeeded, CLOSE_WAIT when the peer's end was indicated.
- * V-135 and V-140 are looked at where the I/O completes (nbls.c, send.c). V-137 is read as: of the
- * object whose initiate is outstanding, everything else goes on.
+ * V-135 and V-140 are looked at where the I/O completes (nbls.c, send.c). V-137 is read as: no
+ * event of the connection that is on its way, and none that could wait of any other (R-53).
  *
  * A RST, a limit, urgent data need the frames: V-133 in part, V-138, V-139.
  */
@@ -21,6 +21,13 @@ static bool
 is_optional(ULONG reason)
 {
     return reason > UploadRequested && reason <= SmallIO;
+}
+
+static bool
+can_wait(const struct call *call)
+{
+    return call->crossing->code == TcpIndicateSendBacklogChange ||
+           (call->crossing->code == TcpIndicateRetrieve && is_optional(call->crossing->info));
 }
 
 static void
@@ -81,8 +88,9 @@ check_backlog(struct call *call, struct shadow_object *object)
     bool at_once = object->backlog_us && call->started_us - object->backlog_us < PAUSE_US;
     bool small = now >= last && now - last <= last / 4;
 
-    object->small_steps = at_once && small ? object->small_steps + 1 : 0;
-    if (object->small_steps == SMALL_STEPS)
+    if (!at_once)
+        object->small_steps = 0;
+    else if (small && ++object->small_steps == SMALL_STEPS)
         report(call, 136, BLAME_CALLER, object->handle, "%u small steps without a pause, now %u",
                SMALL_STEPS, now);
 }
@@ -100,6 +108,8 @@ event(struct verifier *verifier, struct call *call)
     if (object->life == SHADOW_INITIATING || !object->announced)
         report(call, 137, BLAME_CALLER, object->handle,
                "the initiate's completion has not returned");
+    else if (object->adapter->initiates && can_wait(call))
+        report(call, 137, BLAME_CALLER, object->handle, "an initiate is in progress");
     if (call->crossing->code == TcpIndicateDisconnect)
         check_disconnect(call, object);
     else if (call->crossing->code == TcpIndicateRetrieve)

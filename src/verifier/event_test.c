@@ -141,11 +141,32 @@ not_before_the_initiate_is_over(void **state)
     scene_open(&scene);
     kit_conn_init(&other);
     kit_initiate(&scene.kit, &scene.kit.landing, &other);
-    event(&scene, TcpIndicateSendBacklogChange, 20000); /* of another one */
+    event(&scene, TcpIndicateRetrieve, UploadRequested); /* of another one */
     kit_assert_none(&scene.kit);
-    kit_event(&scene.kit, &scene.kit.landing, &other.tcp, TcpIndicateSendBacklogChange, 20000);
+    kit_event(&scene.kit, &scene.kit.landing, &other.tcp, TcpIndicateRetrieve, UploadRequested);
     kit_assert(&scene.kit, 137, "target");
     scene_close(&scene);
+}
+
+static void
+what_can_wait_waits_for_the_initiate(void **state)
+{
+    static const ULONG events[][2] = {{TcpIndicateSendBacklogChange, 20000},
+                                      {TcpIndicateRetrieve, SmallIO}};
+
+    for (int i = 0; i < 2; i++) {
+        struct scene scene;
+        struct kit_conn other;
+
+        scene_open(&scene);
+        kit_conn_init(&other);
+        kit_initiate(&scene.kit, &scene.kit.landing, &other);
+        event(&scene, events[i][0], events[i][1]);
+        kit_assert(&scene.kit, 137, "target");
+        kit_initiate_complete(&scene.kit, &scene.kit.landing, &other);
+        event(&scene, events[i][0], events[i][1]);
+        scene_close(&scene);
+    }
 }
 
 /* ---- V-132, V-133, V-134 ---- */
@@ -489,6 +510,7 @@ main(void)
         cmocka_unit_test(known_events_only),
         cmocka_unit_test(of_connections_only),
         cmocka_unit_test(not_before_the_initiate_is_over),
+        cmocka_unit_test(what_can_wait_waits_for_the_initiate),
         cmocka_unit_test(the_end_comes_once),
         cmocka_unit_test(the_end_comes_behind_the_data),
         cmocka_unit_test(after_an_abort),
