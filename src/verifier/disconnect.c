@@ -30,6 +30,7 @@ disconnected(struct verifier *verifier, struct call *call, struct shadow_nbl *nb
 }
 
 static const struct nbl_rules rules = {.kind = SHADOW_DISCONNECT,
+                                       .early = 57,
                                        .shape = 120,
                                        .answer = 120,
                                        .once = 120,
@@ -38,14 +39,17 @@ static const struct nbl_rules rules = {.kind = SHADOW_DISCONNECT,
                                        .status = 126,
                                        .more = disconnected};
 
+/* Where its owner makes it: what becomes of the flags on the way is V-162's. */
 static void
 check_flags(struct call *call, ULONG flags)
 {
+    if (table_find(&call->verifier->nbls, call->nbl))
+        return;
     if (flags != TCP_DISCONNECT_ABORTIVE_CLOSE && flags != TCP_DISCONNECT_GRACEFUL_CLOSE)
         report(call, 122, BLAME_CALLER, call->crossing->object, "flags 0x%x", flags);
-    else if (flags == TCP_DISCONNECT_ABORTIVE_CLOSE && nbl_length(call->nbl))
+    else if (flags == TCP_DISCONNECT_ABORTIVE_CLOSE && nbl_data_length(call->nbl))
         report(call, 122, BLAME_CALLER, call->crossing->object, "an abortive close with %u bytes",
-               nbl_length(call->nbl));
+               nbl_data_length(call->nbl));
 }
 
 static void
@@ -78,7 +82,26 @@ disconnect_complete(struct verifier *verifier, struct call *call)
     nbls_complete(verifier, call, &rules);
 }
 
-/* V-129 */
+/* ---- V-129 ---- */
+
+/* Its context is gone, and with it the connection. */
+static void
+terminate(struct verifier *verifier, struct call *call)
+{
+    struct shadow_node *node = call->tree ? call->tree->first : NULL;
+
+    for (; node; node = node->next) {
+        const struct shadow_object *object = node->object;
+
+        if (!object || !object->disconnected ||
+            object->handle->MiniportOffloadContext == object->context)
+            continue;
+        report(call, 129, BLAME_CALLEE, object->handle,
+               "it disconnected, and its context has changed since");
+        call->crossing->veto = CROSSING_REFUSE;
+    }
+}
+
 static void
 terminate_complete(struct verifier *verifier, struct call *call)
 {
@@ -103,6 +126,7 @@ finish(struct verifier *verifier)
 const struct family disconnect_family = {
     .before = {[CROSSING_TCP_DISCONNECT] = disconnect,
                [CROSSING_TCP_DISCONNECT_COMPLETE] = disconnect_complete,
+               [CROSSING_TERMINATE] = terminate,
                [CROSSING_TERMINATE_COMPLETE] = terminate_complete},
     .after = {[CROSSING_TCP_DISCONNECT] = disconnect_returned},
     .finish = finish,

@@ -312,6 +312,20 @@ resources_stay(void **state)
     }
 }
 
+static void
+the_context_stays(void **state)
+{
+    struct scene scene;
+
+    scene_open(&scene, 0);
+    disconnect(&scene, ABORTIVE);
+    done(&scene, NDIS_STATUS_SUCCESS, 0);
+    scene.conn.tcp.MiniportOffloadContext = NULL;
+    kit_terminate(&scene.kit, &scene.kit.landing, &scene.conn);
+    kit_assert(&scene.kit, 129, "target");
+    scene_close(&scene);
+}
+
 int
 main(void)
 {
@@ -330,6 +344,7 @@ main(void)
         cmocka_unit_test(fails_for_a_reason),
         cmocka_unit_test(is_not_repeated),
         cmocka_unit_test(resources_stay),
+        cmocka_unit_test(the_context_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,12 +35,20 @@ check_form(struct verifier *verifier, struct call *call)
 
 /* ---- the moment ---- */
 
+/*
+ * One of no bytes cannot be asked whether it should have come first until it completes: that it
+ * never does is another breach (V-091), and receive.c tells them apart.
+ */
 static bool
 is_posted(const struct shadow_object *object)
 {
-    list_for_each(nbl, &object->nbls[SHADOW_RECEIVE], struct shadow_nbl, link)
-        if (!nbl->refused && nbl->thread == call_thread())
+    list_for_each(nbl, &object->nbls[SHADOW_RECEIVE], struct shadow_nbl, link) {
+        if (nbl->refused || nbl->thread != call_thread())
+            continue;
+        if (nbl->length)
             return true;
+        nbl->passed_over = true;
+    }
     return false;
 }
 

@@ -149,6 +149,24 @@ not_while_requests_are_posted(void **state)
     scene_close(&scene);
 }
 
+/* One of no bytes goes first, too; that it never completes would be another breach. */
+static void
+a_request_of_no_bytes_is_passed_over(void **state)
+{
+    struct scene scene;
+    struct kit_nbl request;
+
+    scene_open(&scene);
+    kit_nbl_init(&request, 0, 0);
+    post(&scene, &request);
+    indicate(&scene, 0, ALL, LENGTH);
+    kit_assert_none(&scene.kit);
+    kit_finish(&scene.kit, &scene.kit.landing, CROSSING_TCP_RECEIVE_COMPLETE, &request,
+               NDIS_STATUS_SUCCESS, 0);
+    kit_assert(&scene.kit, 106, "target");
+    scene_close(&scene);
+}
+
 static void
 not_before_the_initiate_is_over(void **state)
 {
@@ -470,6 +488,7 @@ main(void)
         cmocka_unit_test(returned_inside_the_indication),
         cmocka_unit_test(one_nbl_with_one_buffer),
         cmocka_unit_test(not_while_requests_are_posted),
+        cmocka_unit_test(a_request_of_no_bytes_is_passed_over),
         cmocka_unit_test(not_before_the_initiate_is_over),
         cmocka_unit_test(refused_data_waits),
         cmocka_unit_test(posted_while_it_is_refused),

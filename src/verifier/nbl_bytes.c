@@ -118,7 +118,7 @@ nbl_transferred(const NET_BUFFER_LIST *nbl)
 }
 
 ULONG
-nbl_length(const NET_BUFFER_LIST *nbl)
+nbl_data_length(const NET_BUFFER_LIST *nbl)
 {
     ULONG bytes = 0;
 

@@ -17,9 +17,9 @@
 
 /* ---- going down ---- */
 
-/* Brent: a list that runs into itself would never end, for anybody. */
-static bool
-ends(const NET_BUFFER_LIST *nbl)
+/* Brent. */
+bool
+nbl_chain_ends(const NET_BUFFER_LIST *nbl)
 {
     const NET_BUFFER_LIST *mark = nbl;
     size_t steps = 0, limit = 2;
@@ -55,11 +55,14 @@ under_way(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
 bool
 nbls_post(struct verifier *verifier, struct call *call, const struct nbl_rules *rules)
 {
-    if (!ends(call->nbl)) {
+    if (!nbl_chain_ends(call->nbl)) {
         report(call, rules->shape, BLAME_CALLER, call->nbl, "the list runs into itself");
         call->crossing->veto = CROSSING_DROP;
         return false;
     }
+    if (call->object && call->object->life == SHADOW_INITIATING && rules->early)
+        report(call, rules->early, BLAME_CALLER, call->crossing->object,
+               "its initiate is outstanding");
     for (const NET_BUFFER_LIST *nbl = call->nbl; nbl; nbl = nbl->Next) {
         if (under_way(verifier, nbl, call->binding)) {
             report(call, 85, BLAME_CALLER, nbl, "NBL %p is under way already", (const void *)nbl);
@@ -174,6 +177,19 @@ came_too_late(const struct shadow_nbl *nbl)
            (object->host_closed_at && nbl->posting > object->host_closed_at);
 }
 
+/* Posted when the target had stopped already. */
+static bool
+came_after_stop(const struct shadow_nbl *nbl)
+{
+    return nbl->object->stopped_at && nbl->number > nbl->object->stopped_at;
+}
+
+static unsigned
+stopped_rule(const struct shadow_nbl *nbl)
+{
+    return nbl->kind == SHADOW_SEND ? 152 : 135;
+}
+
 static unsigned
 upload_rule(const struct shadow_object *object, unsigned rule)
 {
@@ -186,21 +202,39 @@ upload_rule(const struct shadow_object *object, unsigned rule)
     return object->retrieve_reason ? 135 : rule;
 }
 
+static bool
+is_known(NDIS_STATUS status)
+{
+    switch (status) {
+    case NDIS_STATUS_SUCCESS:
+    case NDIS_STATUS_UPLOAD_IN_PROGRESS:
+    case NDIS_STATUS_REQUEST_ABORTED:
+    case NDIS_STATUS_INVALID_STATE:
+    case NDIS_STATUS_REQUEST_UPLOAD:
+    case NDIS_STATUS_UPLOAD_REQUESTED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* 0: it is a proper answer; otherwise the rule that it breaks. */
 static unsigned
 status_rule(const struct shadow_nbl *nbl, NDIS_STATUS status, unsigned rule)
 {
     const struct shadow_object *object = nbl->object;
 
+    if (object->life == SHADOW_INITIATING && status != NDIS_STATUS_SUCCESS)
+        return 51; /* it will not get in */
     switch (status) {
-    case NDIS_STATUS_SUCCESS: /* of sends V-152 speaks */
-        return nbl->kind != SHADOW_SEND && object->stopped_at && nbl->number > object->stopped_at
-                   ? 135
-                   : 0;
+    case NDIS_STATUS_SUCCESS:
+        return came_after_stop(nbl) ? stopped_rule(nbl) : 0;
     case NDIS_STATUS_UPLOAD_IN_PROGRESS:
         return upload_rule(object, rule);
     case NDIS_STATUS_REQUEST_ABORTED:
-        return object_reset(object) || came_too_late(nbl) ? 0 : rule;
+        if (object_reset(object) || came_too_late(nbl))
+            return 0;
+        return came_after_stop(nbl) ? stopped_rule(nbl) : rule;
     case NDIS_STATUS_INVALID_STATE:
         return nbl->kind == SHADOW_RECEIVE && object_peer_finished(object) ? 0 : rule;
     case NDIS_STATUS_REQUEST_UPLOAD: /* V-086 */
@@ -262,73 +296,128 @@ check_order(struct call *call, const struct nbl_rules *rules, const struct shado
            (void *)nbl->nbl, first ? (void *)first->nbl : NULL);
 }
 
-/* What was advanced of one NET_BUFFER; ULONG_MAX: something else was done to it. */
-static ULONG
-advanced(const NET_BUFFER *nb, const struct shadow_buffer *before)
-{
-    ULONG bytes = before->length - NET_BUFFER_DATA_LENGTH(nb);
+static const char end_has_moved[] = "its data ends elsewhere than before";
 
-    if (NET_BUFFER_FIRST_MDL(nb) != before->chain || NET_BUFFER_DATA_LENGTH(nb) > before->length ||
-        NET_BUFFER_DATA_OFFSET(nb) != before->offset + bytes || !nb_fits(nb))
-        return UINT32_MAX;
-    return bytes;
-}
-
-/* NULL: the NET_BUFFERs have been advanced by so many bytes, the first ones first. */
+/* NULL: the NET_BUFFERs have been advanced by so many bytes, the first ones first. An advance moves
+ * the start of the data, never its end. */
 static const char *
 look_at_buffers(const struct shadow_nbl *nbl, ULONG bytes)
 {
     const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl->nbl);
+    const char *wrong = NULL;
 
     for (size_t i = 0; i < nbl->buffer_count; i++, nb = NET_BUFFER_NEXT_NB(nb)) {
-        ULONG step = bytes < nbl->buffers[i].length ? bytes : nbl->buffers[i].length;
+        const struct shadow_buffer *before = &nbl->buffers[i];
+        ULONG step = bytes < before->length ? bytes : before->length;
 
         if (!nb)
             return "NET_BUFFERs are missing";
-        if (NET_BUFFER_FIRST_MDL(nb) != nbl->buffers[i].chain)
+        if (NET_BUFFER_FIRST_MDL(nb) != before->chain)
             return "MDLs are missing";
-        if (advanced(nb, &nbl->buffers[i]) != step)
+        if (NET_BUFFER_DATA_OFFSET(nb) != before->offset + step)
             return "a NET_BUFFER was not advanced by what was transferred";
+        if (NET_BUFFER_DATA_LENGTH(nb) != before->length - step)
+            wrong = end_has_moved;
+        else if (!nb_fits(nb))
+            return "a NET_BUFFER's current MDL is not where its data is";
         bytes -= step;
     }
-    return nb ? "there are more NET_BUFFERs than before" : NULL;
+    return nb ? "there are more NET_BUFFERs than before" : wrong;
 }
 
-/* false: the bytes are not where they were, nobody should look at them. */
-static bool
-check_result(struct call *call, const struct nbl_rules *rules, const struct shadow_nbl *nbl)
+static const char *
+look_at_result(const struct shadow_nbl *nbl)
 {
     ULONG_PTR count = (ULONG_PTR)nbl->nbl->NetBufferListInfo[TcpOffloadBytesTransferred];
-    const char *wrong = NULL;
+    const char *wrong;
 
     if (nbl->kind == SHADOW_FORWARD)
-        return look_at_buffers(nbl, 0) == NULL;
+        return NULL;
     if (!nbl->with_initiate && count == (ULONG_PTR)(LONG_PTR)SHADOW_POISON)
-        wrong = "the count of bytes was not written";
-    else if (count > nbl->length)
-        wrong = "more bytes than there were";
-    else if (nbl->kind != SHADOW_RECEIVE && nbl->nbl->Status == NDIS_STATUS_SUCCESS &&
-             count != nbl->length)
-        wrong = "SUCCESS, but not of every byte";
-    else
-        wrong = look_at_buffers(nbl, (ULONG)count);
-    if (wrong)
-        report(call, result_rule(rules, nbl), BLAME_CALLER, nbl->nbl, "%s (%lu of %u)", wrong,
-               (unsigned long)count, nbl->length);
+        return "the count of bytes was not written";
+    if (count > nbl->length)
+        return "more bytes than there were";
+    wrong = look_at_buffers(nbl, (ULONG)count);
+    if (!wrong && nbl->kind != SHADOW_RECEIVE && nbl->nbl->Status == NDIS_STATUS_SUCCESS &&
+        count != nbl->length)
+        return "SUCCESS, but not of every byte";
+    return wrong;
+}
+
+/* Also of one that a terminate returns. */
+bool
+nbl_was_changed(const struct shadow_nbl *nbl)
+{
+    const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl->nbl);
+
+    if (!nbl->hashed)
+        return false;
+    for (size_t i = 0; i < nbl->buffer_count; i++, nb = NET_BUFFER_NEXT_NB(nb)) {
+        const struct shadow_buffer *before = &nbl->buffers[i];
+
+        if (!nb || NET_BUFFER_FIRST_MDL(nb) != before->chain)
+            return false; /* not done by its owner */
+        if ((uint64_t)NET_BUFFER_DATA_OFFSET(nb) + NET_BUFFER_DATA_LENGTH(nb) !=
+            (uint64_t)before->offset + before->length)
+            return true;
+    }
+    return nbl_hash(nbl) != nbl->hash;
+}
+
+/* The target had settled it, and now it says what no target does. */
+static bool
+status_was_changed(const struct shadow_nbl *nbl)
+{
+    return (nbl->settled == NDIS_STATUS_UPLOAD_IN_PROGRESS ||
+            nbl->settled == NDIS_STATUS_REQUEST_ABORTED) &&
+           nbl->nbl->Status != nbl->settled && !is_known(nbl->nbl->Status);
+}
+
+/*
+ * What a target never does, its owner has done: writing Status once more, moving the end of the
+ * data, changing the data. Where its owner is not the one above, the landing there will tell.
+ */
+static bool
+check_owner(struct call *call, const struct shadow_nbl *nbl)
+{
+    const char *wrong = NULL;
+
+    if (nbl->kind == SHADOW_RECEIVE)
+        return true;
+    if (status_was_changed(nbl))
+        wrong = "Status was written once more";
+    else if (look_at_result(nbl) == end_has_moved)
+        wrong = end_has_moved;
+    else if (!look_at_result(nbl) && nbl_was_changed(nbl))
+        wrong = "its data has changed";
+    if (wrong && nbl->hashed)
+        report(call, 85, BLAME_CALLEE, nbl->nbl, "NBL %p was out, but %s", (void *)nbl->nbl, wrong);
     return !wrong;
 }
 
 static void
-check_members(struct call *call, const struct shadow_nbl *nbl, bool bytes_are_there)
+check_result(struct call *call, const struct nbl_rules *rules, const struct shadow_nbl *nbl)
+{
+    const char *wrong = look_at_result(nbl);
+
+    if (wrong)
+        report(call, result_rule(rules, nbl), BLAME_CALLER, nbl->nbl, "%s (%u of %u)", wrong,
+               nbl_transferred(nbl->nbl), nbl->length);
+}
+
+/* A context that an intermediate driver has forgotten is V-163's. */
+void
+nbl_check_members(struct call *call, const struct shadow_nbl *nbl)
 {
     const NET_BUFFER_LIST *now = nbl->nbl;
+    USHORT offset = now->Context ? now->Context->Offset : 0;
 
-    if (now->Context != nbl->context ||
-        memcmp(now->ProtocolReserved, nbl->protocol_reserved, sizeof(nbl->protocol_reserved)))
-        report(call, 87, BLAME_CALLER, now, "Context or ProtocolReserved of NBL %p has changed",
+    if (now->Context != nbl->context || offset != nbl->context_offset)
+        report(call, nbl->adapter->is_im ? 163 : 87, BLAME_CALLER, now,
+               "NBL %p has another context than before", (const void *)now);
+    if (memcmp(now->ProtocolReserved, nbl->protocol_reserved, sizeof(nbl->protocol_reserved)))
+        report(call, 87, BLAME_CALLER, now, "ProtocolReserved of NBL %p has changed",
                (const void *)now);
-    if (bytes_are_there && nbl->hashed && nbl_hash(nbl) != nbl->hash)
-        report(call, 85, BLAME_CALLEE, now, "its data has changed since it was posted");
 }
 
 static void
@@ -354,9 +443,12 @@ check_one(struct verifier *verifier, struct call *call, const struct nbl_rules *
 {
     if (call_with_id(call, nbl->posting))
         report(call, rules->stack, BLAME_CALLER, nbl->nbl, "inside the call that posted it");
-    check_order(call, rules, nbl);
+    if (!check_owner(call, nbl))
+        return;
     check_status(call, rules, nbl);
-    check_members(call, nbl, check_result(call, rules, nbl));
+    check_order(call, rules, nbl);
+    check_result(call, rules, nbl);
+    nbl_check_members(call, nbl);
     if (rules->more)
         rules->more(verifier, call, nbl);
 }

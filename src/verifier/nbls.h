@@ -10,6 +10,7 @@
 /* Which rule is broken by what. */
 struct nbl_rules {
     enum shadow_kind kind;
+    unsigned early;  /* posting before the initiate is over; 0: the family looks at that */
     unsigned shape;  /* a list that nobody could work with (the caller's) */
     unsigned answer; /* another answer than PENDING */
     unsigned once;   /* completing what is not under way, or never completing it */
@@ -30,10 +31,18 @@ void nbls_complete(struct verifier *verifier, struct call *call, const struct nb
 /* The house is gone: what never came back. */
 void nbls_finish(struct verifier *verifier, const struct nbl_rules *rules);
 
+/* What is not the target's in one that comes back is as it was (V-087, V-163). */
+void nbl_check_members(struct call *call, const struct shadow_nbl *nbl);
+/* Somebody has kept writing to it, and it can only have been its owner (V-085). */
+bool nbl_was_changed(const struct shadow_nbl *nbl);
+
 /* It is under way now. data: it has some, which nobody but its owner may change. */
 void nbl_note_posted(struct verifier *verifier, struct shadow_nbl *nbl, bool data);
 /* NDIS keeps it: it comes back from there. */
 void nbl_note_refused(struct verifier *verifier, struct shadow_nbl *nbl);
+
+/* It does not run into itself. */
+bool nbl_chain_ends(const NET_BUFFER_LIST *nbl);
 
 /* ---- what is known of a connection ---- */
 
@@ -66,7 +75,7 @@ uint64_t nbl_hash(const struct shadow_nbl *nbl);
 /* Copies so many bytes; how many there were. */
 ULONG nbl_read(const NET_BUFFER *nb, UCHAR *to, ULONG length);
 ULONG nbl_transferred(const NET_BUFFER_LIST *nbl);
-ULONG nbl_length(const NET_BUFFER_LIST *nbl);
+ULONG nbl_data_length(const NET_BUFFER_LIST *nbl);
 
 /* ---- received bytes that are owed ---- */
 

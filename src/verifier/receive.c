@@ -60,6 +60,9 @@ received(struct verifier *verifier, struct call *call, struct shadow_nbl *nbl)
     ULONG bytes = nbl_transferred(nbl->nbl);
 
     check_bytes(call, nbl);
+    if (nbl->passed_over)
+        report(call, 106, BLAME_CALLER, object->handle,
+               "data was indicated while a request of no bytes was posted");
     if (nbl->nbl->Status != NDIS_STATUS_SUCCESS)
         return;
     if (object->peer_closed_at && nbl->number > object->peer_closed_at)
@@ -72,6 +75,7 @@ received(struct verifier *verifier, struct call *call, struct shadow_nbl *nbl)
 }
 
 static const struct nbl_rules rules = {.kind = SHADOW_RECEIVE,
+                                       .early = 57,
                                        .shape = 102,
                                        .answer = 90,
                                        .once = 91,

@@ -1,4 +1,7 @@
-/* A driver in between: every breach is seen at two landings, and it is one driver's. V-086. */
+/*
+ * A driver in between: every breach is seen at two landings, and it is one driver's. What it does
+ * wrong itself: V-086, V-163.
+ */
 #include "verifier/test_kit.h"
 
 #define LENGTH 100u
@@ -184,6 +187,51 @@ the_driver_between_has_no_memory(void **state)
     }
 }
 
+/* V-086: the first is refused, and the second has gone down by itself. */
+static void
+a_part_of_a_list_goes_down(void **state)
+{
+    struct stack stack;
+    struct crossing upper, lower;
+
+    stack_open(&stack);
+    upper = kit_crossing(&stack.kit.upper, CROSSING_TCP_SEND, false);
+    lower = kit_crossing(&stack.kit.landing, CROSSING_TCP_SEND, false);
+    upper.object = &stack.upper.tcp;
+    lower.object = &stack.lower.tcp;
+    upper.nbls = &stack.nbls[0].nbl;
+    lower.nbls = &stack.nbls[1].nbl;
+    kit_before(&stack.kit, &upper);
+    stack.nbls[0].nbl.Next = NULL;
+    kit_before(&stack.kit, &lower);
+    kit_after(&stack.kit, &lower, NDIS_STATUS_PENDING);
+    kit_after(&stack.kit, &upper, NDIS_STATUS_PENDING);
+    kit_finish(&stack.kit, &stack.kit.upper, CROSSING_TCP_SEND_COMPLETE, &stack.nbls[0],
+               NDIS_STATUS_REQUEST_UPLOAD, 0);
+    kit_assert(&stack.kit, 86, "im");
+    stack_close(&stack);
+}
+
+/* V-163: what it has put in front and not taken away. */
+static void
+a_context_is_left(void **state)
+{
+    static NET_BUFFER_LIST_CONTEXT context;
+    struct stack stack;
+
+    stack_open(&stack);
+    stack.nbls[0].nbl.Next = NULL;
+    send_through(&stack, false);
+    stack.nbls[0].nbl.Context = NULL;
+    kit_nbl_settle(&stack.nbls[0], NDIS_STATUS_SUCCESS, LENGTH);
+    kit_complete(&stack.kit, &stack.kit.landing, CROSSING_TCP_SEND_COMPLETE, &stack.nbls[0]);
+    kit_assert_none(&stack.kit);
+    stack.nbls[0].nbl.Context = &context;
+    kit_complete(&stack.kit, &stack.kit.upper, CROSSING_TCP_SEND_COMPLETE, &stack.nbls[0]);
+    kit_assert(&stack.kit, 163, "im");
+    stack_close(&stack);
+}
+
 /* At the end: who had it last. */
 static void
 never_completed(void **state)
@@ -208,6 +256,8 @@ main(void)
         cmocka_unit_test(whose_data_it_is),
         cmocka_unit_test(ndis_has_no_memory),
         cmocka_unit_test(the_driver_between_has_no_memory),
+        cmocka_unit_test(a_part_of_a_list_goes_down),
+        cmocka_unit_test(a_context_is_left),
         cmocka_unit_test(never_completed),
     };
 

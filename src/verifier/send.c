@@ -11,17 +11,29 @@
  */
 #include "verifier/nbls.h"
 
+/* Of its list, NULL: none. */
+static const struct shadow_nbl *
+gone_down(const struct shadow_nbl *of)
+{
+    list_for_each(nbl, &of->object->nbls[SHADOW_SEND], struct shadow_nbl, link)
+        if (nbl->posting == of->posting && nbl->went_down)
+            return nbl;
+    return NULL;
+}
+
 /* Their status says that an intermediate driver had no memory: then it passed nothing on. */
 static void
 check_no_memory(struct call *call, const struct shadow_nbl *nbl)
 {
     NDIS_STATUS status = nbl->nbl->Status;
+    const struct shadow_nbl *down;
 
     if (status != NDIS_STATUS_REQUEST_UPLOAD && status != NDIS_STATUS_UPLOAD_REQUESTED)
         return;
-    if (nbl->went_down)
-        report(call, 86, BLAME_CALLER, nbl->nbl, "status 0x%08x, but NBL %p went down",
-               (unsigned)status, (void *)nbl->nbl);
+    down = gone_down(nbl);
+    if (down)
+        report(call, 86, BLAME_CALLER, nbl->nbl, "status 0x%08x, but NBL %p of its list went down",
+               (unsigned)status, (void *)down->nbl);
     else if (nbl->first != (status == NDIS_STATUS_REQUEST_UPLOAD))
         report(call, 86, BLAME_CALLER, nbl->nbl, "status 0x%08x on the %s NBL of its list",
                (unsigned)status, nbl->first ? "first" : "second or later");
@@ -68,6 +80,7 @@ sent(struct verifier *verifier, struct call *call, struct shadow_nbl *nbl)
 }
 
 static const struct nbl_rules rules = {.kind = SHADOW_SEND,
+                                       .early = 57,
                                        .shape = 83,
                                        .answer = 73,
                                        .once = 74,
@@ -81,8 +94,6 @@ static const struct nbl_rules rules = {.kind = SHADOW_SEND,
 static const char *
 not_now(const struct shadow_object *object)
 {
-    if (object->life == SHADOW_INITIATING)
-        return "its initiate is outstanding";
     if (object->life == SHADOW_TERMINATING)
         return "it was asked to terminate";
     if (object->host_closed || object_host_finished(object))
@@ -117,6 +128,40 @@ static void
 send_complete(struct verifier *verifier, struct call *call)
 {
     nbls_complete(verifier, call, &rules);
+}
+
+/* ---- the chain of a terminate ---- */
+
+static void
+check_returned(struct verifier *verifier, struct call *call, const struct shadow_node *node)
+{
+    NET_BUFFER_LIST *nbl = node->block->NetBufferListChain;
+
+    if (nbl &&
+        (node->object->aborted || node->object->disconnected & TCP_DISCONNECT_ABORTIVE_CLOSE))
+        report(call, node->object->aborted ? 133 : 123, BLAME_CALLER, node->object->handle,
+               "sends are returned, but it was %s",
+               node->object->aborted ? "aborted" : "disconnected abortively");
+    for (; nbl; nbl = nbl->Next) {
+        const struct shadow_nbl *found = shadow_nbl_find(verifier, nbl, SHADOW_SEND, call->binding);
+
+        if (!found)
+            continue; /* V-147 */
+        if (nbl_was_changed(found))
+            report(call, 85, BLAME_CALLEE, nbl, "NBL %p was out, but it has changed", (void *)nbl);
+        nbl_check_members(call, found);
+    }
+}
+
+static void
+terminate_complete(struct verifier *verifier, struct call *call)
+{
+    struct shadow_node *node = call->tree && !call->by_ndis ? call->tree->first : NULL;
+
+    for (; node; node = node->next)
+        if (node->object && node->object->layer == SHADOW_TCP &&
+            nbl_chain_ends(node->block->NetBufferListChain))
+            check_returned(verifier, call, node);
 }
 
 /* ---- the chain of an initiate ---- */
@@ -164,6 +209,7 @@ finish(struct verifier *verifier)
 
 const struct family send_family = {
     .before = {[CROSSING_INITIATE] = initiate,
+               [CROSSING_TERMINATE_COMPLETE] = terminate_complete,
                [CROSSING_TCP_SEND] = send,
                [CROSSING_TCP_SEND_COMPLETE] = send_complete},
     .after = {[CROSSING_TCP_SEND] = send_returned},

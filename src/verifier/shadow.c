@@ -206,10 +206,9 @@ shadow_object_drop(struct verifier *verifier, struct shadow_object *object)
         drop_nbls(verifier, object, kind);
         list_del(&object->completing[kind]);
     }
-    if (object->life != SHADOW_INITIATING)
-        bury(verifier->object_graves, &verifier->object_graves_at,
-             (struct shadow_grave){object->handle, 153, object->adapter->driver,
-                                   object->binding->driver});
+    bury(verifier->object_graves, &verifier->object_graves_at,
+         (struct shadow_grave){object->handle, object->life == SHADOW_INITIATING ? 0 : 153,
+                               object->adapter->driver, object->binding->driver});
     free(object->owed.bytes);
     if (object->dependents)
         forget_parent(object);
@@ -251,6 +250,8 @@ shadow_nbl_add(struct verifier *verifier, const struct call *call, NET_BUFFER_LI
     shadow->number = ++verifier->numbers;
     shadow->thread = call_thread();
     shadow->context = nbl->Context;
+    shadow->context_offset = nbl->Context ? nbl->Context->Offset : 0;
+    shadow->settled = SHADOW_POISON;
     memcpy(shadow->protocol_reserved, nbl->ProtocolReserved, sizeof(shadow->protocol_reserved));
     shadow->buffer_count = count;
     for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl); nb; nb = NET_BUFFER_NEXT_NB(nb)) {

@@ -226,17 +226,20 @@ struct shadow_nbl {
     const void *thread;         /* that posted it */
     ULONG flags;                /* disconnect */
     bool no_push, with_initiate;
-    bool first;     /* of its list */
-    bool refused;   /* by NDIS: it comes back from there */
-    bool went_down; /* the intermediate driver that has it passed it on */
-    bool done;      /* it is in the completion that is being looked at */
-    bool hashed, breached;
-    uint64_t hash;   /* of its data, where its owner posted it */
-    unsigned again;  /* rule that another completion of it breaks; 0: its kind's */
-    ULONG prefilled; /* TcpReceiveBytesTransferred */
-    ULONG length;    /* of all its buffers */
-    ULONG end_seq;   /* sends: behind its last byte */
+    bool first;            /* of its list */
+    bool refused;          /* by NDIS: it comes back from there */
+    bool went_down;        /* the intermediate driver that has it passed it on */
+    bool passed_over;      /* a request of no bytes: data was indicated before it completed */
+    bool done;             /* it is in the completion that is being looked at */
+    bool hashed, breached; /* hashed: at the landing where its owner posted it */
+    uint64_t hash;         /* of its data, where its owner posted it */
+    unsigned again;        /* rule that another completion of it breaks; 0: its kind's */
+    ULONG prefilled;       /* TcpReceiveBytesTransferred */
+    ULONG length;          /* of all its buffers */
+    ULONG end_seq;          /* sends: behind its last byte */
     PVOID context, protocol_reserved[4], info0;
+    USHORT context_offset;
+    NDIS_STATUS settled; /* what was written while it was posted; SHADOW_POISON: nothing */
     size_t buffer_count;
     struct shadow_buffer buffers[]; /* as posted */
 };

@@ -50,17 +50,6 @@ nbls_posted(struct verifier *verifier, struct call *call)
 }
 
 static void
-post_refused(struct verifier *verifier, const struct call *call, struct shadow_object *object,
-             enum shadow_kind kind)
-{
-    list_for_each(nbl, &object->nbls[kind], struct shadow_nbl, link) {
-        if (nbl->posting != call->id)
-            continue;
-        nbl_note_refused(verifier, nbl);
-    }
-}
-
-static void
 post_returned(struct verifier *verifier, struct call *call)
 {
     bool completion;
@@ -70,8 +59,13 @@ post_returned(struct verifier *verifier, struct call *call)
     if (!object || object != call->object) /* it went during the call */
         return;
     object->calls[kind]--;
-    if (call->crossing->refused)
-        post_refused(verifier, call, object, kind);
+    list_for_each(nbl, &object->nbls[kind], struct shadow_nbl, link) {
+        if (nbl->posting != call->id)
+            continue;
+        nbl->settled = nbl->nbl->Status;
+        if (call->crossing->refused)
+            nbl_note_refused(verifier, nbl);
+    }
 }
 
 /* This call completes something of object, until it has returned. */
