@@ -79,7 +79,7 @@ ndis_home_pop(NET_BUFFER_LIST *nbl)
 }
 
 void
-ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls)
+ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, unsigned rule)
 {
     size_t strangers = 0;
 
@@ -90,8 +90,8 @@ ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls)
             strangers++;
     }
     if (strangers)
-        ndis_breach(binding->head.house, 147, binding->adapter->miniport->driver->name,
-                    "adapter %s returned %zu NBLs that were not posted through this binding",
+        ndis_breach(binding->head.house, rule, binding->adapter->miniport->driver->name,
+                    "adapter %s returned %zu NBLs that are not under way through this binding",
                     binding->adapter->name, strangers);
 }
 

@@ -128,7 +128,7 @@ release(struct ndis_landing *landing)
 
         if (!object)
             continue;
-        ndis_home_forget(landing->binding, block->NetBufferListChain);
+        ndis_home_forget(landing->binding, block->NetBufferListChain, 51);
         ndis_object_detach(object);
     }
 }
@@ -193,7 +193,7 @@ settle(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
         ndis_breach(landing->house, 43, landing->adapter->miniport->driver->name,
                     "%s: adapter %s left a context for an object it did not offload",
                     landing->operation->name, landing->adapter->name);
-    ndis_home_forget(landing->binding, block->NetBufferListChain);
+    ndis_home_forget(landing->binding, block->NetBufferListChain, 51);
     ndis_object_detach(object);
 }
 

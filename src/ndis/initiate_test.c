@@ -212,6 +212,27 @@ a_failed_object_leaves_nothing(void **state)
 }
 
 static void
+a_failed_object_whose_chain_was_completed(void **state)
+{
+    struct stage *stage = *state;
+    struct fake_target *target = &stage->target;
+    struct test_block b = {.handle.NdisReserved[0] = NULL};
+    NDIS_HANDLE pool = test_pool(stage);
+    NET_BUFFER_LIST *nbl = test_nbls(pool, 1);
+
+    target->object_status = NDIS_STATUS_OFFLOAD_TCP_ENTRIES;
+    test_block_init(&b, TcpOffloadState);
+    b.block.NetBufferListChain = nbl;
+    NdisInitiateOffload(stage->host.binding, &b.block);
+    target->up.NdisTcpOffloadSendComplete(target->adapter, nbl);
+    stage_settle(stage);
+    assert_int_equal(b.block.Status, NDIS_STATUS_OFFLOAD_TCP_ENTRIES);
+    assert_true(stage_logged(stage, "V-051"));
+    NdisFreeNetBufferList(nbl);
+    NdisFreeNetBufferListPool(pool);
+}
+
+static void
 breaches_of_the_target_are_logged(void **state)
 {
     struct stage *stage = *state;
@@ -481,6 +502,7 @@ main(void)
         BOUND(a_deep_tree),
         BOUND(placeholders_and_linkers),
         BOUND(a_failed_object_leaves_nothing),
+        BOUND(a_failed_object_whose_chain_was_completed),
         BOUND(breaches_of_the_target_are_logged),
         EMPTY(refused_without_capabilities),
         EMPTY(refused_without_handlers_below),

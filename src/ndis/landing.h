@@ -140,8 +140,9 @@ void ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE h
 bool ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
 /* NULL: it has no home. */
 struct ndis_binding *ndis_home_pop(NET_BUFFER_LIST *nbl);
-/* Takes the last level off every NBL of a list that does not come home by a completion. */
-void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
+/* Takes the last level off every NBL of a list that does not come home by a completion. One that is
+ * not under way breaks rule V-<rule>: it has come home by a completion. */
+void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, unsigned rule);
 /*
  * Cuts the leading run of NBLs with the same home off *nbls (P25) and returns it; NULL: no more.
  * NBLs without a home are dropped: adapter completes, by that call, what is not under way, which

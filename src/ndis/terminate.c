@@ -59,7 +59,7 @@ NdisMTerminateOffloadComplete(NDIS_HANDLE NdisMiniportHandle,
                                          : NULL;
 
         if (object && object->state == NDIS_OBJECT_TERMINATING) {
-            ndis_home_forget(landing.binding, block->NetBufferListChain);
+            ndis_home_forget(landing.binding, block->NetBufferListChain, 147);
             ndis_object_detach(object);
         }
         ndis_block_raise(block);
