@@ -2,11 +2,11 @@
  * What all data calls have in common: a list of NBLs goes down, the answer is PENDING, and each NBL
  * comes back once, on nobody's stack, with what was done to it written in it.
  *
- * A completion is judged by what the shadow remembers of the posting: the poison that track.c wrote
- * tells whether a status was set at all, the lengths and MDLs tell what was advanced, a hash of the
- * data tells whether its owner kept away from it. A list is judged NBL by NBL, and the first may
- * change what holds for the second (the order, V-075); so shadow_nbl.done, and what send.c and
- * receive.c note on the connection, are written here and not by track.c.
+ * A completion is judged by what the shadow remembers of the posting: the poison that track_data.c
+ * wrote tells whether a status was set at all, the lengths and MDLs tell what was advanced, a hash
+ * of the data tells whether its owner kept away from it. A list is judged NBL by NBL, and the first
+ * may change what holds for the second (the order, V-075); so shadow_nbl.done, and what send.c and
+ * receive.c note on the connection, are written here and not by track_data.c.
  *
  * What NDIS refused comes back from NDIS; drivers answer for nothing in it, also not the one that
  * passes it up.
