@@ -7,6 +7,9 @@
  * Connections are pairs of actors. An actor sends a stream that both sides can compute, and
  * compares every byte that it receives. The verifier watches. Closing the stage asserts that
  * nothing was breached, damaged or left behind.
+ *
+ * HOUSE_TARGET and HOUSE_FLOOR in the environment are paths of drivers that stand in for soft at a0
+ * and for passthru: every test is then one of a driver from outside the tree.
  */
 #ifndef TESTS_HOUSE_STAGE_H
 #define TESTS_HOUSE_STAGE_H
@@ -36,6 +39,7 @@ struct stage_options {
     const struct house_option *target; /* of a0 */
     struct observer *observer;
     bool late; /* NDIS answers opens and closes later */
+    const char *left_file; /* a protocol driver that is bound on the left instead of a script */
 };
 
 struct stage_watch {
@@ -50,8 +54,8 @@ struct stage {
     struct verifier *verifier;
     struct wire *ends[2];
     struct stage_watch watches[2];
-    struct script *hosts[2];
-    const char *top; /* adapter that the left host is bound to */
+    struct script *hosts[2]; /* NULL: a driver from a file */
+    const char *top;         /* adapter that the left host is bound to */
     unsigned pairs;
     /* Changes what the verifier is told of a frame; reports are then not complaints: the first
      * rule is in breach. NULL: the truth. */
@@ -60,6 +64,9 @@ struct stage {
     unsigned complaints; /* lines of level WARN or worse: closing asserts that there were none */
 };
 
+/* Before the tests run: leaves those out that are about what only soft has to have, IPv6, when
+ * another target stands in. */
+void stage_choose_tests(void);
 void stage_open(struct stage *stage, const struct stage_options *options);
 void stage_close(struct stage *stage);
 /* The second half of it: what is left when the house is gone. */

@@ -314,5 +314,6 @@ main(void)
         cmocka_unit_test(echo_across_moves),
     };
 
+    stage_choose_tests();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
