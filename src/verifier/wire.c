@@ -166,15 +166,19 @@ match_adapter(void *arg, struct table_entry *entry)
         find->adapter = adapter;
 }
 
-static struct shadow_object *
-owner(struct verifier *verifier, const struct segment *segment)
+static struct shadow_adapter *
+find_adapter(struct verifier *verifier, const char *name)
 {
-    struct find find = {.name = segment->frame->adapter};
+    struct find find = {.name = name};
 
     table_each(&verifier->adapters, match_adapter, &find);
-    if (!find.adapter)
-        return NULL;
-    list_for_each(object, &find.adapter->objects, struct shadow_object, link)
+    return find.adapter;
+}
+
+static struct shadow_object *
+owner(struct shadow_adapter *adapter, const struct segment *segment)
+{
+    list_for_each(object, &adapter->objects, struct shadow_object, link)
         if (object->layer == SHADOW_TCP && object->life == SHADOW_OFFLOADED &&
             belongs(object, segment))
             return object;
@@ -280,7 +284,7 @@ sent(const struct segment *segment, struct shadow_object *object)
 /* ---- what comes ---- */
 
 static void
-received(const struct segment *segment, struct shadow_object *object)
+acknowledged(const struct segment *segment, struct shadow_object *object)
 {
     const TCP_OFFLOAD_STATE_CONST *tcp = &object->fixed.tcp_state;
     uint32_t edge;
@@ -303,24 +307,36 @@ received(const struct segment *segment, struct shadow_object *object)
         object->wire_edge = edge;
 }
 
+/* Also by objects on their way down: the segment is the host stack's, who forwards it, and what the
+ * peer says in it is so for the target as well. */
+static void
+received(const struct segment *segment, struct shadow_adapter *adapter)
+{
+    list_for_each(object, &adapter->objects, struct shadow_object, link)
+        if (object->layer == SHADOW_TCP && belongs(object, segment))
+            acknowledged(segment, object);
+}
+
 void
 verifier_frame(struct verifier *verifier, const struct verifier_frame *frame)
 {
     struct segment segment = {.verifier = verifier};
+    struct shadow_adapter *adapter;
     struct shadow_object *object;
 
     if (!read_segment(&segment, frame))
         return;
     mtx_lock(&verifier->lock);
-    object = owner(verifier, &segment);
+    adapter = find_adapter(verifier, frame->adapter);
+    object = adapter ? owner(adapter, &segment) : NULL;
     if (object) {
         verifier->counts.frames++;
         object->wire_seen = true;
         if (frame->out)
             sent(&segment, object);
-        else
-            received(&segment, object);
     }
+    if (adapter && !frame->out)
+        received(&segment, adapter);
     mtx_unlock(&verifier->lock);
 }
 
