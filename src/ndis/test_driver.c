@@ -132,7 +132,7 @@ DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
     NDIS_STATUS result = register_protocol();
 
-    if (DriverObject->DriverExtension || protocol == NULL)
+    if (DriverObject->DriverExtension || result != NDIS_STATUS_SUCCESS)
         return NDIS_STATUS_FAILURE;
     DriverObject->DriverUnload = unload;
 #if defined(BROKEN)
