@@ -204,11 +204,23 @@ fill_constant(const struct live_conn *conn, TCP_OFFLOAD_STATE_CONST *constant)
     constant->RemoteMss = (USHORT)snap->mss_clamp;
 }
 
+/* Otherwise the target alone would hold bytes that the peer believes delivered, and the kernel
+ * could not carry on without us. */
+static bool
+acknowledges_late(const struct host_binding *binding)
+{
+    const NDIS_TCP_CONNECTION_OFFLOAD *offers = host_binding_capabilities(binding);
+
+    return !offers || offers->Flags & NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED;
+}
+
 static int
 initiate(struct live_conn *conn)
 {
     struct host_initiate what = {.route = conn->route};
 
+    if (!acknowledges_late(conn->port->binding))
+        return -EPROTONOSUPPORT;
     fill_constant(conn, &what.constant);
     fill_cached(conn);
     what.cached = conn->cached;
@@ -227,13 +239,17 @@ initiate(struct live_conn *conn)
 }
 
 static enum hoststack_reason
-initiate_refusal(int error)
+initiate_refusal(const struct live_conn *conn, int error)
 {
     switch (error) {
     case -EAGAIN:
         return HOSTSTACK_PAUSED;
     case -EOPNOTSUPP:
         return HOSTSTACK_NO_STACK;
+    case -EPROTONOSUPPORT:
+        log_info("%s: no offloads, its target acknowledges what nobody has taken",
+                 conn->port->ifname);
+        return HOSTSTACK_TARGET_REFUSED;
     case -ENOMEM:
         return HOSTSTACK_NO_MEMORY;
     default:
@@ -253,7 +269,7 @@ try_initiate(struct live_conn *conn)
         error = initiate(conn);
     }
     if (error) {
-        live_back_out(conn, initiate_refusal(error));
+        live_back_out(conn, initiate_refusal(conn, error));
         return;
     }
     live_set_phase(conn, LIVE_INITIATE, "both sides agree");

@@ -2,6 +2,7 @@
  * What may come between the wish to go down and the initiate: frames while both directions are
  * held, resets among them, no memory, the end of the daemon.
  */
+#include "host/edge.h"
 #include "host/linux/test_rig.h"
 
 #include <setjmp.h>
@@ -291,6 +292,23 @@ shutting_down_in_the_hold(void **state)
     assert_int_equal(rig.move_count, 1);
 }
 
+/* It would hold bytes that nobody else has: nothing goes down, and what was held goes on. */
+static void
+a_target_that_acknowledges_early(void **state)
+{
+    hold();
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .len = SEGMENT});
+    settle_socket();
+    rig.socket.snd_nxt = rig.socket.write_seq = RIG_SND + SEGMENT;
+    rig.conn->port->binding->capabilities.Flags = 0;
+    rig_pass(100);
+    rig_expect_to_peer(RIG_SND + SEGMENT, 0, 0); /* the acknowledgement that was owed */
+    rig_expect_to_peer(RIG_SND, SEGMENT, 0);
+    rig_expect_silence();
+    assert_int_equal(fake.call_count, 0);
+    expect_refused(HOSTSTACK_TARGET_REFUSED);
+}
+
 int
 main(void)
 {
@@ -310,6 +328,7 @@ main(void)
         ADOPT_TEST(a_window_update_while_the_target_is_asked),
         ADOPT_TEST(no_memory_for_a_copy),
         ADOPT_TEST(shutting_down_in_the_bridge),
+        ADOPT_TEST(a_target_that_acknowledges_early),
         ADOPT_TEST(shutting_down_in_the_hold),
     };
 
