@@ -76,6 +76,18 @@ def inside(ns):
         os.close(there)
 
 
+def outside(script):
+    """What a shell script says that knows $EXAMPLES, the built drivers of examples/, and can build others like them."""
+    options = json.loads(run("meson", "introspect", "--buildoptions", BUILD).stdout)
+    kind = next(option["value"] for option in options if option["name"] == "b_sanitize")
+    place = os.path.join(ROOT, "tests", "drivers", "run")
+    done = run(place, BUILD, ROOT, "cc", kind, "--", "/bin/sh", "-ec", script, check=False)
+    if "# SKIP" in done.stdout:
+        raise Skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
 class Net:
     """near (the offloading host) and far (an unmodified peer), joined by a veth pair, or by two with a relay between."""
 

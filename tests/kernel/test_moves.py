@@ -30,10 +30,10 @@ def move_until(daemon, pair, condition, between_s=0.0):
         time.sleep(between_s / 4)
 
 
-def idle(stack, v6):
+def idle(stack, v6, options=()):
     with Net() as net:
         net.warm(v6)
-        with Daemon(net, stack=stack) as daemon:
+        with Daemon(net, stack=stack, options=options) as daemon:
             net.count_rst()
             pair = Pair(net, v6=v6)
             echo(pair, b"before")
@@ -70,10 +70,11 @@ def nothing_leaked(daemon):
     return status
 
 
-def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_frames=False, least=3, between_s=0.02):
+def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_frames=False, least=3, between_s=0.02,
+           options=()):
     with Net(relay=relay, mtu_frames=mtu_frames) as net:
         net.warm(v6)
-        with Daemon(net, stack=stack) as daemon:
+        with Daemon(net, stack=stack, options=options) as daemon:
             net.count_rst()
             pair = Pair(net, v6=v6)
             source, sink = (pair.far, pair.near) if upwards else (pair.near, pair.far)
