@@ -21,8 +21,8 @@ static void
 set_init(struct stage *stage, struct set *set)
 {
     set->pool = test_pool(stage);
-    for (UCHAR i = 0; i < sizeof(set->bytes); i++)
-        set->bytes[i] = i;
+    for (size_t i = 0; i < sizeof(set->bytes); i++)
+        set->bytes[i] = (UCHAR)i;
     set->mdl = NdisAllocateMdl(NULL, set->bytes, sizeof(set->bytes));
     set->nbl = NdisAllocateNetBufferAndNetBufferList(set->pool, 0, 0, set->mdl, 2, 8);
     assert_non_null(set->nbl);
