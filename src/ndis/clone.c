@@ -70,6 +70,19 @@ mdls_over(const NET_BUFFER *nb, MDL **chain)
 
 /* ---- pools of the house ---- */
 
+/* made, or what another thread has put there meanwhile. */
+static NDIS_HANDLE
+settle(_Atomic NDIS_HANDLE *place, NDIS_HANDLE made, VOID (*unmake)(NDIS_HANDLE pool))
+{
+    NDIS_HANDLE there = NULL;
+
+    if (atomic_compare_exchange_strong(place, &there, made))
+        return made;
+    if (made)
+        unmake(made);
+    return there;
+}
+
 static NDIS_HANDLE
 list_pool(struct house *house)
 {
@@ -79,9 +92,10 @@ list_pool(struct house *house)
         .fAllocateNetBuffer = TRUE,
     };
 
-    if (!house->clone_lists)
-        house->clone_lists = NdisAllocateNetBufferListPool(NULL, &parameters);
-    return house->clone_lists;
+    if (house->clone_lists)
+        return house->clone_lists;
+    return settle(&house->clone_lists, NdisAllocateNetBufferListPool(NULL, &parameters),
+                  NdisFreeNetBufferListPool);
 }
 
 static NDIS_HANDLE
@@ -92,9 +106,10 @@ buffer_pool(struct house *house)
                    sizeof(parameters)},
     };
 
-    if (!house->clone_buffers)
-        house->clone_buffers = NdisAllocateNetBufferPool(NULL, &parameters);
-    return house->clone_buffers;
+    if (house->clone_buffers)
+        return house->clone_buffers;
+    return settle(&house->clone_buffers, NdisAllocateNetBufferPool(NULL, &parameters),
+                  NdisFreeNetBufferPool);
 }
 
 void
@@ -104,7 +119,8 @@ ndis_clones_fini(struct house *house)
         NdisFreeNetBufferListPool(house->clone_lists);
     if (house->clone_buffers)
         NdisFreeNetBufferPool(house->clone_buffers);
-    house->clone_lists = house->clone_buffers = NULL;
+    house->clone_lists = NULL;
+    house->clone_buffers = NULL;
 }
 
 /* ---- clones ---- */

@@ -213,21 +213,23 @@ static struct parameter *
 read_parameter(struct configuration *configuration, const char *name, NDIS_PARAMETER_TYPE type,
                NDIS_STATUS *status)
 {
-    const char *value = ndis_keys_get(configuration->keys, name);
-    struct parameter *parameter;
+    int error;
+    char *value = ndis_keys_get(configuration->keys, name, &error);
+    struct parameter *parameter = NULL;
+    bool fits = value && strlen(value) <= UINT16_MAX / sizeof(WCHAR) - 2;
 
-    *status = NDIS_STATUS_FAILURE;
-    if (!value || strlen(value) > UINT16_MAX / sizeof(WCHAR) - 2)
-        return NULL;
-    parameter = calloc(1, sizeof(*parameter) + (strlen(value) + 2) * sizeof(WCHAR));
-    if (!parameter) {
-        *status = NDIS_STATUS_RESOURCES;
-        return NULL;
+    if (fits) {
+        parameter = calloc(1, sizeof(*parameter) + (strlen(value) + 2) * sizeof(WCHAR));
+        error = parameter ? 0 : -1;
     }
-    if (!parse(parameter, value, type)) {
+    *status = error ? NDIS_STATUS_RESOURCES : NDIS_STATUS_FAILURE;
+    if (parameter && !parse(parameter, value, type)) {
         free(parameter);
-        return NULL;
+        parameter = NULL;
     }
+    free(value);
+    if (!parameter)
+        return NULL;
     parameter->next = configuration->parameters;
     configuration->parameters = parameter;
     *status = NDIS_STATUS_SUCCESS;

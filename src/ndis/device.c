@@ -15,16 +15,15 @@
 
 /* ---- hang and reset ---- */
 
+/* The one that ended it. */
 static void
 reset_over(struct ndis_adapter *adapter, NDIS_STATUS status, BOOLEAN addressing)
 {
-    adapter->resetting = false;
     log_warn("adapter %s: reset ended with 0x%08x", adapter->name, (unsigned)status);
     ndis_status_tell(adapter, NDIS_STATUS_RESET_END);
     if (addressing && status == NDIS_STATUS_SUCCESS)
         ndis_oid_restore(adapter);
-    if (!list_empty(&adapter->oids))
-        sys_loop_defer(adapter->head.house->loop, &adapter->oid_task);
+    sys_loop_post(adapter->head.house->loop, &adapter->oid_task);
 }
 
 static void
@@ -46,7 +45,7 @@ reset(struct ndis_adapter *adapter)
     level = ndis_level_enter(DISPATCH_LEVEL);
     status = adapter->miniport->handlers.ResetHandlerEx(adapter->context, &addressing);
     ndis_level_leave(&level, "reset handler");
-    if (status != NDIS_STATUS_PENDING)
+    if (status != NDIS_STATUS_PENDING && atomic_exchange(&adapter->resetting, false))
         reset_over(adapter, status, addressing);
 }
 
@@ -60,7 +59,7 @@ NdisMResetComplete(NDIS_HANDLE MiniportAdapterHandle, NDIS_STATUS Status, BOOLEA
                   DISPATCH_LEVEL);
     if (!adapter)
         return;
-    if (!adapter->resetting) {
+    if (!atomic_exchange(&adapter->resetting, false)) {
         log_error("NdisMResetComplete: no reset of adapter %s is in progress (V-187)",
                   adapter->name);
         return;

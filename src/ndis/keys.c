@@ -33,6 +33,7 @@ begins(const char *name, const char *start, size_t length)
 void
 ndis_keys_init(struct ndis_keys *keys)
 {
+    keys->lock = (struct sys_lock){false};
     list_init(&keys->list);
 }
 
@@ -46,6 +47,7 @@ ndis_keys_fini(struct ndis_keys *keys)
     }
 }
 
+/* Under the lock. */
 static struct key *
 find(const struct ndis_keys *keys, const char *name)
 {
@@ -55,45 +57,95 @@ find(const struct ndis_keys *keys, const char *name)
     return NULL;
 }
 
-const char *
-ndis_keys_get(const struct ndis_keys *keys, const char *name)
+/* How long the value is, with its end; 0: there is none. What fits in a copy of that size goes
+ * there. */
+static size_t
+copy(struct ndis_keys *keys, const char *name, char *to, size_t room)
 {
-    struct key *key = find(keys, name);
+    size_t size = 0;
+    struct key *key;
 
-    return key ? key->value : NULL;
+    sys_lock_take(&keys->lock);
+    key = find(keys, name);
+    if (key) {
+        size = strlen(key->value) + 1;
+        if (size <= room)
+            memcpy(to, key->value, size);
+    }
+    sys_lock_give(&keys->lock);
+    return size;
+}
+
+char *
+ndis_keys_get(struct ndis_keys *keys, const char *name, int *error)
+{
+    size_t room = 0, size;
+    char *value = NULL;
+
+    *error = 0;
+    /* It may be set to something longer meanwhile. */
+    while ((size = copy(keys, name, value, room)) > room) {
+        free(value);
+        value = malloc(size);
+        room = size;
+        if (!value) {
+            *error = -ENOMEM;
+            return NULL;
+        }
+    }
+    if (size)
+        return value;
+    free(value);
+    return NULL;
 }
 
 bool
-ndis_keys_below(const struct ndis_keys *keys, const char *sub_key)
+ndis_keys_below(struct ndis_keys *keys, const char *sub_key)
 {
     size_t length = strlen(sub_key);
+    bool found = false;
 
+    sys_lock_take(&keys->lock);
     list_for_each(key, &keys->list, struct key, link)
-        if (strlen(key->name) > length && begins(key->name, sub_key, length) &&
-            key->name[length] == '\\')
-            return true;
-    return false;
+        found |= strlen(key->name) > length && begins(key->name, sub_key, length) &&
+                 key->name[length] == '\\';
+    sys_lock_give(&keys->lock);
+    return found;
+}
+
+static struct key *
+key_new(const char *name, const char *value)
+{
+    struct key *key = calloc(1, sizeof(*key) + strlen(name) + 1);
+
+    if (!key)
+        return NULL;
+    list_init(&key->link);
+    memcpy(key->name, name, strlen(name));
+    key->value = strdup(value);
+    if (key->value)
+        return key;
+    free(key);
+    return NULL;
 }
 
 int
 ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value)
 {
-    struct key *key = find(keys, name);
-    char *copy = strdup(value);
+    struct key *key = key_new(name, value), *old;
 
-    if (!copy)
+    if (!key)
         return -ENOMEM;
-    if (!key) {
-        key = calloc(1, sizeof(*key) + strlen(name) + 1);
-        if (!key) {
-            free(copy);
-            return -ENOMEM;
-        }
-        memcpy(key->name, name, strlen(name));
-        list_add_tail(&keys->list, &key->link);
+    sys_lock_take(&keys->lock);
+    old = find(keys, name);
+    if (old)
+        list_del(&old->link);
+    list_add_tail(&keys->list, &key->link);
+    sys_lock_give(&keys->lock);
+    if (old) {
+        free(old->value);
+        free(old);
     }
-    free(key->value);
-    key->value = copy;
     return 0;
 }
 

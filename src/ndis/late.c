@@ -34,7 +34,7 @@ answer(struct ndis_binding *binding, void (*later)(void *arg))
         return NDIS_STATUS_SUCCESS;
     binding->late = true;
     sys_task_init(&binding->late_answer, later, binding);
-    sys_loop_defer(binding->head.house->loop, &binding->late_answer);
+    sys_loop_post(binding->head.house->loop, &binding->late_answer);
     return NDIS_STATUS_PENDING;
 }
 

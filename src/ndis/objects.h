@@ -59,6 +59,7 @@ struct ndis_head {
 
 /* Keywords and values (keys.c). */
 struct ndis_keys {
+    struct sys_lock lock;
     struct list list;
 };
 
@@ -224,7 +225,7 @@ struct ndis_binding {
     PNET_PNP_EVENT_NOTIFICATION event; /* in progress */
     _Atomic bool event_answered;
     NDIS_STATUS event_answer;
-    bool unbind_wanted; /* by the driver itself */
+    _Atomic bool unbind_wanted; /* by the driver itself */
     struct sys_task unbind;
     bool late; /* an open or a close has still to be answered */
     struct sys_task late_answer;
@@ -287,9 +288,9 @@ struct house {
     struct sys_lock lock;              /* for the lists below, and those of bindings */
     struct ndis_object *free_objects;
     struct list pools, graves;
-    struct list callbacks;                  /* heads of timers and work items */
-    NDIS_HANDLE clone_lists, clone_buffers; /* pools of clones that name none */
-    bool late;                              /* house_set_late */
+    struct list callbacks;                          /* heads of timers and work items */
+    _Atomic NDIS_HANDLE clone_lists, clone_buffers; /* pools of clones that name none */
+    bool late;                                      /* house_set_late */
 };
 
 /* This thread is the loop's, and works for this house; the house is about to go. */
@@ -549,10 +550,10 @@ void ndis_clones_fini(struct house *house);
 /* ---- keywords (keys.c) ---- */
 void ndis_keys_init(struct ndis_keys *keys);
 void ndis_keys_fini(struct ndis_keys *keys);
-/* NULL: there is none. */
-const char *ndis_keys_get(const struct ndis_keys *keys, const char *name);
+/* NULL: there is none, or no memory (*error). Owner: the copy is the caller's, to be freed. */
+char *ndis_keys_get(struct ndis_keys *keys, const char *name, int *error);
 /* Something is below this sub key. */
-bool ndis_keys_below(const struct ndis_keys *keys, const char *sub_key);
+bool ndis_keys_below(struct ndis_keys *keys, const char *sub_key);
 /* Both are copied; 0 or -ENOMEM. */
 int ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value);
 int ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options);

@@ -4,7 +4,7 @@
  * house_bind leaves a wish behind, which stays when the driver lets go (NdisUnbindAdapter) or does
  * not bind at all, and which NdisReEnumerateProtocolBindings tries to fulfil again; what stood on a
  * virtual adapter that comes back with it, too. Both happen at a later turn of the loop: a driver
- * calls from inside one of its own callbacks.
+ * calls from inside one of its own callbacks, or from a thread of its own.
  */
 #include "ndis/landing.h"
 
@@ -82,17 +82,21 @@ ndis_wish_remember(struct house *house, const char *protocol, const char *adapte
 void
 ndis_unbind_due(struct ndis_binding *binding)
 {
-    if (binding->unbind_wanted &&
-        (binding->state == NDIS_BINDING_RUNNING || binding->state == NDIS_BINDING_PAUSED))
-        sys_loop_defer(binding->head.house->loop, &binding->unbind);
+    if (binding->unbind_wanted)
+        sys_loop_post(binding->head.house->loop, &binding->unbind);
 }
 
+/* In the middle of a bind it is too early: the bind asks again when it is over. */
 void
 ndis_unbind_run(void *arg)
 {
-    struct ndis_level level = ndis_level_enter(PASSIVE_LEVEL);
+    struct ndis_binding *binding = arg;
+    struct ndis_level level;
 
-    ndis_binding_unbind(arg);
+    if (binding->state != NDIS_BINDING_RUNNING && binding->state != NDIS_BINDING_PAUSED)
+        return;
+    level = ndis_level_enter(PASSIVE_LEVEL);
+    ndis_binding_unbind(binding);
     ndis_level_leave(&level, "unbind");
 }
 
@@ -103,12 +107,11 @@ NdisUnbindAdapter(NDIS_HANDLE NdisBindingHandle)
 
     if (!binding)
         return NDIS_STATUS_INVALID_PARAMETER;
-    if (binding->unbind_wanted || binding->state == NDIS_BINDING_CLOSING) {
+    if (binding->state == NDIS_BINDING_CLOSING || atomic_exchange(&binding->unbind_wanted, true)) {
         log_error("NdisUnbindAdapter: %s is leaving %s already", binding->protocol->driver->name,
                   binding->adapter->name);
         return NDIS_STATUS_FAILURE;
     }
-    binding->unbind_wanted = true;
     ndis_unbind_due(binding);
     return NDIS_STATUS_SUCCESS;
 }
@@ -168,5 +171,5 @@ NdisReEnumerateProtocolBindings(NDIS_HANDLE NdisProtocolHandle)
 
     ndis_at_most(PASSIVE_LEVEL, "NdisReEnumerateProtocolBindings");
     if (protocol)
-        sys_loop_defer(protocol->head.house->loop, &protocol->rebind);
+        sys_loop_post(protocol->head.house->loop, &protocol->rebind);
 }

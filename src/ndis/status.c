@@ -84,9 +84,13 @@ ndis_status_tell(struct ndis_adapter *adapter, NDIS_STATUS code)
         .SourceHandle = adapter,
         .StatusCode = code,
     };
+    struct ndis_binding *binding;
+    size_t at = 0;
 
-    list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link)
+    while ((binding = ndis_binding_hold(adapter, &at, false)) != NULL) {
         deliver(binding, &indication);
+        ndis_binding_release(binding);
+    }
 }
 
 void

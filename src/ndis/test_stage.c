@@ -2,6 +2,7 @@
 #include "ndis/test_fakes.h"
 
 #include "base/log.h"
+#include "sys/lock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,18 @@ stage_trace(struct stage *stage, const char *word)
     snprintf(stage->trace + used, sizeof(stage->trace) - used, "%s%s", used ? " " : "", word);
 }
 
+/* From any thread. */
 static void
 on_log(enum log_level level, const char *line, void *arg)
 {
+    static struct sys_lock lock;
     struct stage *stage = arg;
-    size_t used = strlen(stage->log);
+    size_t used;
 
+    sys_lock_take(&lock);
+    used = strlen(stage->log);
     snprintf(stage->log + used, sizeof(stage->log) - used, "%s\n", line);
+    sys_lock_give(&lock);
 }
 
 bool
