@@ -2,9 +2,10 @@
  * The house: builds a stack of drivers on one event loop and takes it down again. This is the part
  * that a plug and play manager and the registry play elsewhere; drivers never see it.
  *
- * Threads: one, the loop's, and never from inside a driver's callback. Calls that must wait for a
- * driver (bind, pause, unbind) turn the loop until it has answered. Errors: 0 or a negative errno;
- * what was refused and why goes to the log.
+ * Threads: one, the loop's, and never from inside a driver's callback. Drivers may call NDIS from
+ * any thread, but for what they call while they are bound, unbound, initialised and halted. Calls
+ * that must wait for a driver (bind, pause, unbind) turn the loop until it has answered. Errors: 0
+ * or a negative errno; what was refused and why goes to the log.
  */
 #ifndef CHIMNEY_HOUSE_H
 #define CHIMNEY_HOUSE_H

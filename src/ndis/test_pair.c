@@ -282,7 +282,7 @@ host_unload(PDRIVER_OBJECT DriverObject)
     NdisDeregisterProtocolDriver(pair->lower_edge);
 }
 
-static NDIS_STATUS
+NDIS_STATUS
 pair_host_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
     struct pair *pair = DriverObject->DriverExtension;

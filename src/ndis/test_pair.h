@@ -37,4 +37,8 @@ void pair_init(struct pair *pair);
 bool pair_open(struct pair *pair, house_driver_entry middle, unsigned floors);
 void pair_close(struct pair *pair);
 
+/* Entry of the host alone, for more of them over the same adapter; its context is a pair of which
+ * only the host's half counts. */
+DRIVER_INITIALIZE pair_host_entry;
+
 #endif
