@@ -99,30 +99,19 @@ NET_BUFFER_LIST *
 ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
               const struct ndis_adapter *adapter, const char *call, unsigned rule)
 {
-    NET_BUFFER_LIST *first = NULL, *last = NULL;
+    NET_BUFFER_LIST *first = *nbls, *last, *next;
 
-    for (NET_BUFFER_LIST *nbl = *nbls; nbl; nbl = *nbls) {
-        struct ndis_binding *home = home_peek(nbl);
-
-        if (NDIS_UNLIKELY(!home)) {
-            ndis_breach_of(adapter->head.house, rule, adapter->miniport->driver->name, nbl,
-                           "%s: NBL %p is not on its way anywhere (completed twice?)", call,
-                           (void *)nbl);
-            *nbls = nbl->Next;
-            continue;
-        }
-        if (first && home != *binding)
-            break;
-        ndis_home_pop(nbl);
-        *binding = home;
-        *nbls = nbl->Next;
-        if (first)
-            last->Next = nbl;
-        else
-            first = nbl;
-        last = nbl;
-    }
-    if (last)
-        last->Next = NULL;
+    for (; first && NDIS_UNLIKELY(!home_peek(first)); first = first->Next)
+        ndis_breach_of(adapter->head.house, rule, adapter->miniport->driver->name, first,
+                       "%s: NBL %p is not on its way anywhere (completed twice?)", call,
+                       (void *)first);
+    *nbls = NULL;
+    if (!first)
+        return NULL;
+    *binding = ndis_home_pop(first);
+    for (last = first; (next = last->Next) && home_peek(next) == *binding; last = next)
+        ndis_home_pop(next);
+    *nbls = next;
+    last->Next = NULL;
     return first;
 }

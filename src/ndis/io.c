@@ -94,8 +94,8 @@ io_refuse(struct ndis_io_call *call, struct ndis_binding *binding, NET_BUFFER_LI
 }
 
 struct ndis_object *
-ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
-              NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status)
+ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
+                  NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status)
 {
     struct ndis_object *object = ndis_object_of(handle, io->name);
     struct ndis_binding *binding;
@@ -130,7 +130,7 @@ ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD
 }
 
 NDIS_STATUS
-ndis_io_leave(struct ndis_io_call *call, NDIS_STATUS status)
+ndis_io_leave_any(struct ndis_io_call *call, NDIS_STATUS status)
 {
     if (NDIS_UNLIKELY(call->observed))
         ndis_observe_after(call->house, &call->crossing, status);
@@ -175,7 +175,8 @@ ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *
 
     if (NDIS_UNLIKELY(!adapter))
         return;
-    while ((run = ndis_home_run(&nbls, &binding, adapter, io->name, once_rules[io->kind]))) {
+    while (nbls &&
+           (run = ndis_home_run(&nbls, &binding, adapter, io->name, once_rules[io->kind]))) {
         if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING))
             ndis_breach(adapter->head.house, 153, adapter->miniport->driver->name,
                         "%s: completed over a binding that was closed", io->name);

@@ -138,6 +138,20 @@ void ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE h
 
 /* false: out of memory, nothing was pushed. */
 bool ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
+/* The same for one NBL that needs no memory; false: not so, nothing was pushed. */
+static inline bool
+ndis_home_push_one(struct ndis_binding *binding, NET_BUFFER_LIST *nbl)
+{
+    struct ndis_shelf *shelf = nbl->NdisReserved[1];
+
+    if (nbl->NdisReserved[0]) {
+        if (NDIS_UNLIKELY(!shelf || shelf->count == NDIS_SHELF_ROOM))
+            return false;
+        shelf->homes[shelf->count++] = nbl->NdisReserved[0];
+    }
+    nbl->NdisReserved[0] = binding;
+    return true;
+}
 /* NULL: it has no home. */
 struct ndis_binding *ndis_home_pop(NET_BUFFER_LIST *nbl);
 /* Takes the last level off every NBL of a list that does not come home by a completion. One that is
@@ -170,11 +184,36 @@ struct ndis_io_call {
 
 /* Find, observe, translate: NULL, and *status what the caller returns, when the call does not go
  * down. */
-struct ndis_object *ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io,
-                                  PNDIS_OFFLOAD_HANDLE handle, NET_BUFFER_LIST *nbls, ULONG code,
-                                  NDIS_STATUS *status);
+struct ndis_object *ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io,
+                                      PNDIS_OFFLOAD_HANDLE handle, NET_BUFFER_LIST *nbls,
+                                      ULONG code, NDIS_STATUS *status);
 /* Observe; what the caller returns. */
-NDIS_STATUS ndis_io_leave(struct ndis_io_call *call, NDIS_STATUS status);
+NDIS_STATUS ndis_io_leave_any(struct ndis_io_call *call, NDIS_STATUS status);
+
+/* These two are the same for what nearly every call is: good, with one NBL, and nobody watches. */
+static inline struct ndis_object *
+ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
+              NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status)
+{
+    struct ndis_object *object = ndis_object_peek(handle);
+
+    if (NDIS_UNLIKELY(
+            !object || !nbls || nbls->Next || ndis_observed(object->binding->head.house) ||
+            object->state == NDIS_OBJECT_INITIATING || !ndis_home_push_one(object->binding, nbls)))
+        return ndis_io_enter_any(call, io, handle, nbls, code, status);
+    call->io = io;
+    call->house = object->binding->head.house;
+    call->observed = false;
+    return object;
+}
+
+static inline NDIS_STATUS
+ndis_io_leave(struct ndis_io_call *call, NDIS_STATUS status)
+{
+    if (NDIS_UNLIKELY(call->observed || status != NDIS_STATUS_PENDING))
+        return ndis_io_leave_any(call, status);
+    return status;
+}
 void ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *nbls);
 /* Completes nbls with status at the next turn (P14). */
 void ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LIST *nbls,
