@@ -4,6 +4,8 @@
  *
  * A reset is the miniport's affair (R-19): NDIS says to the bindings that one begins and ends,
  * holds requests back meanwhile, and sets the packet filter again if the miniport asks for that.
+ *
+ * Threads: all of it is the loop's, but for the completion of a reset.
  */
 #include "ndis/landing.h"
 

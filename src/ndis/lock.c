@@ -24,10 +24,13 @@ static void
 take(ULONG_PTR *word)
 {
     ULONG_PTR expected = FREE;
+    unsigned reads = 0;
 
     while (!__atomic_compare_exchange_n(word, &expected, me(), true, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
+                                        __ATOMIC_RELAXED)) {
         expected = FREE;
+        sys_lock_spin(&reads);
+    }
 }
 
 static void
@@ -189,12 +192,13 @@ VOID
 NdisAcquireRWLockWrite(PNDIS_RW_LOCK_EX Lock, PLOCK_STATE_EX LockState, UCHAR Flags)
 {
     PNDIS_RW_LOCK_EX lock = rw_enter(Lock, LockState, Flags, "NdisAcquireRWLockWrite");
+    unsigned reads = 0;
 
     if (!lock)
         return;
     take(&lock->writer);
     while (__atomic_load_n(&lock->readers, __ATOMIC_ACQUIRE))
-        continue;
+        sys_lock_spin(&reads);
     LockState->LockState = FOR_WRITING;
 }
 

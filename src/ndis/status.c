@@ -51,12 +51,22 @@ deliver(struct ndis_binding *binding, NDIS_STATUS_INDICATION *indication)
     ndis_observe_after(binding->head.house, &crossing, NDIS_STATUS_SUCCESS);
 }
 
+static void
+tell_all(struct ndis_adapter *adapter, NDIS_STATUS_INDICATION *indication)
+{
+    struct ndis_binding *binding;
+    size_t at = 0;
+
+    while ((binding = ndis_binding_hold(adapter, &at, false)) != NULL) {
+        deliver(binding, indication);
+        ndis_binding_release(binding);
+    }
+}
+
 VOID
 NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION StatusIndication)
 {
     struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMIndicateStatusEx");
-    struct ndis_binding *binding;
-    size_t at = 0;
 
     if (!adapter)
         return;
@@ -68,10 +78,7 @@ NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION
     sys_lock_take(&adapter->lock);
     remember(adapter, StatusIndication);
     sys_lock_give(&adapter->lock);
-    while ((binding = ndis_binding_hold(adapter, &at, false)) != NULL) {
-        deliver(binding, StatusIndication);
-        ndis_binding_release(binding);
-    }
+    tell_all(adapter, StatusIndication);
 }
 
 void
@@ -84,13 +91,8 @@ ndis_status_tell(struct ndis_adapter *adapter, NDIS_STATUS code)
         .SourceHandle = adapter,
         .StatusCode = code,
     };
-    struct ndis_binding *binding;
-    size_t at = 0;
 
-    while ((binding = ndis_binding_hold(adapter, &at, false)) != NULL) {
-        deliver(binding, &indication);
-        ndis_binding_release(binding);
-    }
+    tell_all(adapter, &indication);
 }
 
 void

@@ -299,28 +299,63 @@ NdisFreeIoWorkItem(NDIS_HANDLE NdisIoWorkItemHandle)
 
 /* ---- what a driver leaves behind ---- */
 
-/* A work item that was never queued has no routine, and nothing will call it. */
-static const void *
-function_of(const struct ndis_head *head)
+struct callback {
+    struct ndis_head *head;
+    const void *function; /* NULL: a work item that was never queued, nothing will call it */
+};
+
+static struct callback
+callback_of(struct ndis_head *head)
 {
-    const void *address;
+    struct callback callback = {.head = head};
 
     if (head->magic == NDIS_MAGIC_TIMER)
-        memcpy(&address, &container_of(head, const struct timer, head)->function, sizeof(address));
+        memcpy(&callback.function, &container_of(head, struct timer, head)->function,
+               sizeof(callback.function));
     else
-        memcpy(&address, &container_of(head, const struct work, head)->routine, sizeof(address));
-    return address;
+        memcpy(&callback.function, &container_of(head, struct work, head)->routine,
+               sizeof(callback.function));
+    return callback;
 }
 
-/* The loop's thread, and the driver's threads are out of NDIS. */
+/* All there are; NULL: none, or out of memory. Looking a function up takes too long for the lock.
+ */
+static struct callback *
+callbacks_copy(struct house *house, size_t *count)
+{
+    struct callback *copy;
+    size_t room = 0;
+
+    *count = 0;
+    sys_lock_take(&house->lock);
+    list_for_each(head, &house->callbacks, struct ndis_head, grave)
+        room++;
+    sys_lock_give(&house->lock);
+    copy = room ? calloc(room, sizeof(*copy)) : NULL;
+    if (!copy)
+        return NULL;
+    sys_lock_take(&house->lock);
+    list_for_each(head, &house->callbacks, struct ndis_head, grave)
+        if (*count < room) /* what others add meanwhile is not of this driver */
+            copy[(*count)++] = callback_of(head);
+    sys_lock_give(&house->lock);
+    return copy;
+}
+
+/* The loop's thread, and the driver's threads are out of NDIS; those of others may be in it. */
 void
 ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const char *whose)
 {
-    list_for_each_safe(head, &house->callbacks, struct ndis_head, grave) {
-        bool timer = head->magic == NDIS_MAGIC_TIMER;
+    size_t count;
+    struct callback *callbacks = callbacks_copy(house, &count);
 
-        if (module && !sys_module_contains(module, function_of(head)))
+    for (size_t i = 0; i < count; i++) {
+        struct ndis_head *head = callbacks[i].head;
+        bool timer;
+
+        if (module && !sys_module_contains(module, callbacks[i].function))
             continue;
+        timer = head->magic == NDIS_MAGIC_TIMER;
         ndis_breach(house, timer ? 192 : 0, whose, "%s left a %s behind", whose,
                     timer ? "timer" : "work item");
         if (timer)
@@ -328,4 +363,5 @@ ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const
         else
             work_free(container_of(head, struct work, head));
     }
+    free(callbacks);
 }

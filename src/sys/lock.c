@@ -13,14 +13,20 @@
 _Thread_local char sys_thread_mark;
 
 void
+sys_lock_spin(unsigned *reads)
+{
+    if (++*reads % READS_BEFORE_YIELD == 0)
+        sched_yield();
+}
+
+void
 sys_lock_wait(struct sys_lock *lock)
 {
+    unsigned reads = 0;
+
     do {
-        for (int i = 0; __atomic_load_n(&lock->taken, __ATOMIC_RELAXED); i++)
-            if (i == READS_BEFORE_YIELD) {
-                sched_yield();
-                i = 0;
-            }
+        while (__atomic_load_n(&lock->taken, __ATOMIC_RELAXED))
+            sys_lock_spin(&reads);
     } while (__atomic_exchange_n(&lock->taken, true, __ATOMIC_ACQUIRE));
 }
 

@@ -19,6 +19,8 @@ struct sys_lock {
 };
 
 void sys_lock_wait(struct sys_lock *lock);
+/* Between two reads of whoever waits for a lock of another kind; *reads starts with 0. */
+void sys_lock_spin(unsigned *reads);
 
 static inline void
 sys_lock_take(struct sys_lock *lock)
