@@ -109,6 +109,25 @@ mill_take_request(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidReque
     return NDIS_STATUS_PENDING;
 }
 
+static NDIS_OID_REQUEST **
+next_direct(NDIS_OID_REQUEST *request)
+{
+    return (NDIS_OID_REQUEST **)request->MiniportReserved;
+}
+
+static NDIS_STATUS
+mill_take_direct(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
+{
+    struct mill *mill = mill_of(MiniportAdapterContext);
+
+    pthread_mutex_lock(&mill->mutex);
+    *next_direct(OidRequest) = mill->direct;
+    mill->direct = OidRequest;
+    pthread_cond_signal(&mill->more);
+    pthread_mutex_unlock(&mill->mutex);
+    return NDIS_STATUS_PENDING;
+}
+
 /* ---- what goes up ---- */
 
 static NET_BUFFER_LIST *
@@ -245,7 +264,7 @@ complete_nbls(struct mill *mill, enum mill_kind kind, NET_BUFFER_LIST *nbls)
 /* One thing out of the queues. */
 struct grist {
     PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST tree;
-    NDIS_OID_REQUEST *request;
+    NDIS_OID_REQUEST *request, *direct;
     struct mill_errand *errand;
     NET_BUFFER_LIST *nbls;
     enum mill_kind kind;
@@ -263,6 +282,11 @@ take_grist(struct mill *mill, struct grist *grist)
     mill->request = NULL;
     if (grist->request)
         return true;
+    grist->direct = mill->direct;
+    if (grist->direct) {
+        mill->direct = *next_direct(grist->direct);
+        return true;
+    }
     grist->errand = mill->errands;
     if (grist->errand) {
         mill->errands = grist->errand->next;
@@ -284,6 +308,8 @@ grind(struct mill *mill, struct grist *grist)
         complete_tree(mill, grist->tree);
     if (grist->request)
         NdisMOidRequestComplete(mill->pair.adapter, grist->request, NDIS_STATUS_SUCCESS);
+    if (grist->direct)
+        NdisMDirectOidRequestComplete(mill->pair.adapter, grist->direct, NDIS_STATUS_SUCCESS);
     if (grist->nbls)
         complete_nbls(mill, grist->kind, grist->nbls);
     if (grist->errand) {
@@ -349,6 +375,7 @@ mill_open(struct mill *mill)
     pair->target_tcp.TcpOffloadForwardHandler = mill_take_forward;
     pair->target_tcp.TcpOffloadReceiveReturnHandler = mill_receive_return;
     pair->miniport.OidRequestHandler = mill_take_request;
+    pair->miniport.DirectOidRequestHandler = mill_take_direct;
     pair->miniport.SendNetBufferListsHandler = mill_take_frames;
     pair->miniport.ReturnNetBufferListsHandler = mill_return_frames;
     pthread_mutex_init(&mill->mutex, NULL);

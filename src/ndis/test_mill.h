@@ -42,7 +42,7 @@ struct mill {
     bool stopping;
     PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST trees; /* linked by Scratch[0]; Scratch[1]: the completion */
     NET_BUFFER_LIST *nbls[MILL_KINDS], *last[MILL_KINDS];
-    NDIS_OID_REQUEST *request;
+    NDIS_OID_REQUEST *request, *direct; /* direct ones are linked by MiniportReserved */
     struct mill_errand *errands;
     /* What happened. */
     atomic_uint wrongs; /* data with another connection's context, two requests at a time */

@@ -36,6 +36,7 @@ test_tree_set(struct tree *tree, const UCHAR types[3], NDIS_OFFLOAD_HANDLE *cons
 /* ---- the hosts ---- */
 
 struct mill mill;
+struct commons commons;
 
 static struct host *
 host_of(NDIS_HANDLE context)
@@ -126,7 +127,7 @@ on_status(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIndi
 }
 
 void
-test_host_open(struct host *host, const char *name)
+test_host_open(struct host *host, const char *name, UNBIND_HANDLER_EX unbind)
 {
     memset(host, 0, sizeof(*host));
     pair_init(&host->pair);
@@ -144,8 +145,11 @@ test_host_open(struct host *host, const char *name)
     host->pair.host_tcp.TcpOffloadEventHandler = on_event;
     host->pair.host_tcp.TcpOffloadReceiveIndicateHandler = on_indication;
     host->pair.protocol.OidRequestCompleteHandler = on_request;
+    host->pair.protocol.DirectOidRequestCompleteHandler = on_request;
     host->pair.protocol.StatusHandlerEx = on_status;
     host->pair.protocol.SendNetBufferListsCompleteHandler = on_frames;
+    if (unbind)
+        host->pair.protocol.UnbindAdapterHandlerEx = unbind;
     assert_int_equal(house_load(mill.pair.house, name, pair_host_entry, &host->pair), 0);
 }
 
@@ -300,8 +304,6 @@ transfer(struct worker *worker, struct connection *connection)
     }
     for (unsigned i = 0; i < count; i++)
         test_await(&connection->back);
-    worker->sent += 4;
-    worker->frames++;
     free_list(nbls, count);
 }
 
@@ -329,6 +331,7 @@ be_indicated_to(struct worker *worker)
     test_return_accepted(worker->host);
 }
 
+/* One in turn, and one that goes past all others. */
 static void
 request(struct worker *worker, unsigned round)
 {
@@ -346,6 +349,31 @@ request(struct worker *worker, unsigned round)
         test_await(done);
     else
         check(worker, round % 2, "request");
+    check(worker, NdisDirectOidRequest(worker->host->pair.binding, &oid) == NDIS_STATUS_PENDING,
+          "direct request");
+    test_await(done);
+}
+
+static void
+lock_and_clone(struct worker *worker)
+{
+    NET_BUFFER_LIST *nbl = list_of(worker, NULL, 1), *clone;
+    LOCK_STATE_EX state;
+    unsigned before;
+
+    NdisAcquireSpinLock(&commons.spin);
+    commons.under_spin++;
+    NdisReleaseSpinLock(&commons.spin);
+    NdisAcquireRWLockRead(commons.lock, &state, 0);
+    before = commons.under_lock;
+    NdisReleaseRWLock(commons.lock, &state);
+    NdisAcquireRWLockWrite(commons.lock, &state, 0);
+    check(worker, commons.under_lock++ >= before, "written while it was read");
+    NdisReleaseRWLock(commons.lock, &state);
+    clone = NdisAllocateCloneNetBufferList(nbl, NULL, NULL, 0);
+    check(worker, clone && NET_BUFFER_DATA_LENGTH(clone->FirstNetBuffer) == 16, "clone");
+    NdisFreeCloneNetBufferList(clone, 0);
+    free_list(&nbl, 1);
 }
 
 static VOID
@@ -389,6 +417,7 @@ test_worker(void *arg)
         transfer(worker, &worker->linked);
         operate(worker);
         request(worker, round);
+        lock_and_clone(worker);
         be_served(worker, round);
         terminate(worker);
     }

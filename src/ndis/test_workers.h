@@ -61,15 +61,24 @@ struct worker {
     NDIS_EVENT event;
     atomic_uint fired;
     unsigned queued, cancelled; /* of the timer */
-    unsigned sent, frames, wrong;
+    unsigned wrong;
     const char *first_wrong;
 };
 
+/* What all workers share, and each changes once a round. */
+struct commons {
+    NDIS_SPIN_LOCK spin;
+    PNDIS_RW_LOCK_EX lock;
+    unsigned under_spin, under_lock;
+};
+
 extern struct mill mill;
+extern struct commons commons;
 extern NDIS_EVENT all_over; /* set by the last of at_work */
 extern atomic_uint at_work;
 
-void test_host_open(struct host *host, const char *name);
+/* unbind: what the host does then; NULL: it closes. */
+void test_host_open(struct host *host, const char *name, UNBIND_HANDLER_EX unbind);
 void test_return_accepted(struct host *host);
 /* Whoever waits helps. */
 void test_await(sem_t *what);

@@ -9,6 +9,7 @@
 #include "chimney/observer.h"
 #include "ndis/test_workers.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define WORKERS 4
@@ -88,6 +89,15 @@ worker_finish(struct worker *worker)
     sem_destroy(&worker->requests);
 }
 
+static unsigned guests_gone;
+
+static NDIS_STATUS
+on_guest_unbind(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
+{
+    guests_gone++;
+    return NdisCloseAdapterEx(guest.pair.binding);
+}
+
 static void
 stage_open(void)
 {
@@ -96,9 +106,12 @@ stage_open(void)
     memset(&mill, 0, sizeof(mill));
     pair_init(&mill.pair);
     assert_true(mill_open(&mill));
-    test_host_open(&hosts[0], "host0");
-    test_host_open(&hosts[1], "host1");
-    test_host_open(&guest, "guest");
+    memset(&commons, 0, sizeof(commons));
+    NdisAllocateSpinLock(&commons.spin);
+    commons.lock = NdisAllocateRWLock(mill.pair.adapter);
+    test_host_open(&hosts[0], "host0", NULL);
+    test_host_open(&hosts[1], "host1", NULL);
+    test_host_open(&guest, "guest", on_guest_unbind);
     for (int i = 0; i < HOSTS; i++) {
         assert_int_equal(house_bind(mill.pair.house, i ? "host1" : "host0", "nic0", NULL), 0);
         share(&hosts[i], test_whole, NdisInitiateOffload);
@@ -124,6 +137,10 @@ stage_close(unsigned rounds)
     mill_stop(&mill);
     house_walk(mill.pair.house, nothing_offloaded, NULL);
     assert_int_equal(mill.wrongs, 0);
+    assert_int_equal(commons.under_spin, WORKERS * rounds);
+    assert_int_equal(commons.under_lock, WORKERS * rounds);
+    NdisFreeSpinLock(&commons.spin);
+    NdisFreeRWLock(commons.lock);
     assert_int_equal(mill.indicated, WORKERS * 3 * rounds);
     assert_int_equal(mill.accepted + mill.refused, mill.indicated);
     assert_int_equal(mill.accepted, mill.returned);
@@ -214,6 +231,7 @@ all_at_once_and_observed(void **state)
     expect_crossings(CROSSING_TCP_EVENT, WORKERS * 2 * ROUNDS);
     expect_crossings(CROSSING_OFFLOAD_EVENT, WORKERS * ROUNDS);
     expect_crossings(CROSSING_OID, WORKERS * ROUNDS);
+    expect_crossings(CROSSING_DIRECT_OID, WORKERS * ROUNDS);
     assert_int_equal(crossings[CROSSING_TCP_SEND_COMPLETE][0],
                      crossings[CROSSING_TCP_SEND_COMPLETE][1]);
     assert_in_range(crossings[CROSSING_TCP_SEND_COMPLETE][0], 1, WORKERS * 2 * ROUNDS);
@@ -239,6 +257,35 @@ an_unbind_waits_for_other_threads(void **state)
         assert_int_equal(tree.nodes[0].block.Status, NDIS_STATUS_SUCCESS);
         assert_int_equal(house_bind(mill.pair.house, "host0", "nic0", NULL), 0);
         share(&hosts[0], test_whole, NdisInitiateOffload);
+    }
+    sem_destroy(&done);
+    stage_close(0);
+}
+
+static void
+let_go(struct mill *with, void *host)
+{
+    NdisUnbindAdapter(((struct host *)host)->pair.binding);
+}
+
+/* The driver asks on another thread, the loop's unbinds it. */
+static void
+a_driver_lets_go_from_any_thread(void **state)
+{
+    sem_t done;
+
+    guests_gone = 0;
+    stage_open();
+    sem_init(&done, 0, 0);
+    for (unsigned i = 0; i < GUEST_STAYS; i++) {
+        struct mill_errand errand = {.fn = let_go, .arg = &guest, .done = &done};
+
+        assert_int_equal(house_bind(mill.pair.house, "guest", "nic0", NULL), 0);
+        mill_send_errand(&mill, &errand);
+        while (guests_gone == i)
+            sys_loop_turn(mill.pair.loop, true);
+        sem_wait(&done);
+        assert_int_equal(house_unbind(mill.pair.house, "guest", "nic0"), -ENOENT);
     }
     sem_destroy(&done);
     stage_close(0);
@@ -296,6 +343,7 @@ main(void)
         cmocka_unit_test(all_at_once),
         cmocka_unit_test(all_at_once_and_observed),
         cmocka_unit_test(an_unbind_waits_for_other_threads),
+        cmocka_unit_test(a_driver_lets_go_from_any_thread),
         cmocka_unit_test(events_wake_whoever_waits),
     };
 
