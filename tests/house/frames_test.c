@@ -87,6 +87,8 @@ sack_blocks(struct verifier_frame *frame, uint8_t *bytes)
 {
     uint8_t *options = tcp_of(bytes) + 20;
 
+    if (frame->len < (size_t)(options - bytes) + 12)
+        return; /* an acknowledgement, there is no room */
     memmove(options + 12, options, frame->len - 12 - (size_t)(options - bytes));
     memcpy(options, "\1\1\5\12AAAABBBB", 12);
     tcp_of(bytes)[12] += 3 << 4;

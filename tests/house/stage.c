@@ -65,12 +65,16 @@ on_frame(void *arg, bool out, const struct wire_tx *frame)
     verifier_frame(watch->stage->verifier, &seen);
 }
 
-static void
-watch_ends(struct stage *stage)
+void
+stage_watch(struct stage *stage)
 {
     static const struct wire_watcher watcher = {.on_frame = on_frame};
     static const char *const adapters[2] = {"a0", "b0"};
 
+    stage->verifier = verifier_create(
+        &(struct verifier_options){.on_report = on_report, .arg = stage});
+    assert_non_null(stage->verifier);
+    house_attach_observer(stage->house, verifier_observer(stage->verifier));
     for (unsigned i = 0; i < 2; i++) {
         stage->watches[i] = (struct stage_watch){stage, stage->ends[i], adapters[i]};
         wire_set_watcher(stage->ends[i], &watcher, &stage->watches[i]);
@@ -106,15 +110,17 @@ build_left(struct stage *stage, const struct stage_options *options)
 }
 
 void
-stage_choose_tests(void)
+stage_only_soft(const char *pattern)
 {
     if (getenv("HOUSE_TARGET"))
-        cmocka_set_skip_filter("*ipv6*");
+        cmocka_set_skip_filter(pattern);
 }
 
 void
 stage_open(struct stage *stage, const struct stage_options *options)
 {
+    const char *target = getenv("HOUSE_TARGET");
+
     memset(stage, 0, sizeof *stage);
     log_set_sink(on_line, stage);
     stage->loop = sys_loop_create();
@@ -124,25 +130,21 @@ stage_open(struct stage *stage, const struct stage_options *options)
                      0);
     assert_int_equal(house_create(stage->loop, &stage->house), 0);
     house_set_late(stage->house, options->late);
-    stage->verifier = verifier_create(
-        &(struct verifier_options){.on_report = on_report, .arg = stage});
-    assert_non_null(stage->verifier);
-    house_attach_observer(stage->house, verifier_observer(stage->verifier));
-    watch_ends(stage);
+    stage_watch(stage);
     if (options->observer)
         house_attach_observer(stage->house, options->observer);
-    assert_int_equal(house_load(stage->house, "soft", soft_target_entry, NULL), 0);
-    if (getenv("HOUSE_TARGET"))
-        load_driver(stage, "target", getenv("HOUSE_TARGET"), NULL);
+    load_driver(stage, "soft", target, soft_target_entry);
+    if (target)
+        load_driver(stage, "far", NULL, soft_target_entry);
     if (options->left_file)
         load_driver(stage, "left", options->left_file, NULL);
     else
         load_host(stage, LEFT, "left");
     load_host(stage, RIGHT, "right");
-    assert_int_equal(house_add_adapter(stage->house, getenv("HOUSE_TARGET") ? "target" : "soft",
-                                       "a0", stage->ends[0], options->target),
+    assert_int_equal(house_add_adapter(stage->house, "soft", "a0", stage->ends[0], options->target),
                      0);
-    assert_int_equal(house_add_adapter(stage->house, "soft", "b0", stage->ends[1], NULL), 0);
+    assert_int_equal(
+        house_add_adapter(stage->house, target ? "far" : "soft", "b0", stage->ends[1], NULL), 0);
     build_left(stage, options);
     assert_int_equal(house_bind(stage->house, "right", "b0", NULL), 0);
     stage_pass(stage, 1000);

@@ -9,7 +9,7 @@
  * nothing was breached, damaged or left behind.
  *
  * HOUSE_TARGET and HOUSE_FLOOR in the environment are paths of drivers that stand in for soft at a0
- * and for passthru: every test is then one of a driver from outside the tree.
+ * and for passthru, under these names: every test is then one of a driver from outside the tree.
  */
 #ifndef TESTS_HOUSE_STAGE_H
 #define TESTS_HOUSE_STAGE_H
@@ -38,7 +38,7 @@ struct stage_options {
     struct wire_mem_impair impair[2];
     const struct house_option *target; /* of a0 */
     struct observer *observer;
-    bool late; /* NDIS answers opens and closes later */
+    bool late;             /* NDIS answers opens and closes later */
     const char *left_file; /* a protocol driver that is bound on the left instead of a script */
 };
 
@@ -64,10 +64,12 @@ struct stage {
     unsigned complaints; /* lines of level WARN or worse: closing asserts that there were none */
 };
 
-/* Before the tests run: leaves those out that are about what only soft has to have, IPv6, when
- * another target stands in. */
-void stage_choose_tests(void);
+/* Before the tests run: those whose name the pattern matches are about what a target need not have,
+ * and are left out when another one stands in. */
+void stage_only_soft(const char *pattern);
 void stage_open(struct stage *stage, const struct stage_options *options);
+/* Part of it: the verifier watches house and ends, what it finds are complaints. */
+void stage_watch(struct stage *stage);
 void stage_close(struct stage *stage);
 /* The second half of it: what is left when the house is gone. */
 void stage_close_wires(struct stage *stage);
