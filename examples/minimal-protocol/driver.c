@@ -142,6 +142,8 @@ ProtocolUnbindAdapterEx(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingCo
     NDIS_STATUS status;
 
     b->unbind_context = UnbindContext;
+    while (b->work_queued) /* it would find nothing to do, and no binding */
+        NdisMSleep(1000);
     status = NdisCloseAdapterEx(b->handle);
     if (status != NDIS_STATUS_PENDING)
         binding_free(b);

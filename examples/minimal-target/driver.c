@@ -155,7 +155,7 @@ set_attributes(struct adapter *a)
     NdisMoveMemory(general.CurrentMacAddress, wire_mac(a->wire), 6);
     if (status == NDIS_STATUS_SUCCESS)
         status = NdisMSetMiniportAttributes(a->handle, (PVOID)&general);
-    if (status == NDIS_STATUS_SUCCESS)
+    if (status == NDIS_STATUS_SUCCESS && a->offloads)
         status = NdisMSetMiniportAttributes(a->handle, (PVOID)&offload);
     return status;
 }
@@ -179,15 +179,18 @@ read_configuration(struct adapter *a)
         .NdisHandle = a->handle,
     };
     const NDIS_STRING capacity = NDIS_STRING_CONST(u"ConnectionCapacity");
+    const NDIS_STRING offloads = NDIS_STRING_CONST(u"*TCPConnectionOffloadIPv4");
     const NDIS_STRING window = NDIS_STRING_CONST(u"MaxReceiveWindow");
     NDIS_HANDLE configuration;
 
     a->capacity = CAPACITY;
     a->largest_window = LARGEST_WINDOW;
+    a->offloads = TRUE;
     if (NdisOpenConfigurationEx(&object, &configuration) != NDIS_STATUS_SUCCESS)
         return;
     a->capacity = read_number(configuration, capacity, CAPACITY);
     a->largest_window = read_number(configuration, window, LARGEST_WINDOW);
+    a->offloads = read_number(configuration, offloads, TRUE) != 0;
     NdisCloseConfiguration(configuration);
 }
 
@@ -282,6 +285,8 @@ MiniportHaltEx(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
 
     wire_set_receiver(a->wire, NULL, NULL);
     wire_flush(a->wire);
+    while (a->work_queued) /* it would find nothing to do, and no adapter */
+        NdisMSleep(1000);
     free_objects(a, TRUE);
     adapter_free(a);
 }

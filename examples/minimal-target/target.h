@@ -51,7 +51,7 @@ struct adapter {
     struct wire *wire;
     NDIS_TCP_OFFLOAD_EVENT_HANDLERS up;
     NDIS_HANDLE chimney_pool, frame_pool, work;
-    BOOLEAN work_queued, running, pausing;
+    BOOLEAN offloads, work_queued, running, pausing;
     ULONG frames_up;                              /* indicated, not returned */
     struct queue sent;                            /* frames of the regular path, to be completed */
     PNDIS_OID_REQUEST power;                      /* held until nothing is offloaded; NULL: none */

@@ -10,8 +10,8 @@
 
 /* ---- answers that may have to wait ---- */
 
-void
-settle(struct lower *lower)
+static void
+answer_pauses(struct lower *lower)
 {
     PNET_PNP_EVENT_NOTIFICATION pause = lower->pause;
 
@@ -39,7 +39,7 @@ work(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
         complete_refused_data(&lower->uppers[i]);
         complete_refused_trees(&lower->uppers[i]);
     }
-    settle(lower);
+    answer_pauses(lower);
 }
 
 void
@@ -49,6 +49,18 @@ work_soon(struct lower *lower)
         return;
     lower->work_queued = TRUE;
     NdisQueueIoWorkItem(lower->work, work, lower);
+}
+
+/* Completions come at DISPATCH_LEVEL, too; the answer to a pause is for PASSIVE_LEVEL. */
+void
+settle(struct lower *lower)
+{
+    BOOLEAN due = lower->pause && !lower->out;
+
+    for (ULONG i = 0; i < lower->count; i++)
+        due |= lower->uppers[i].pausing && !lower->uppers[i].out;
+    if (due)
+        work_soon(lower);
 }
 
 /* ---- bind ---- */
@@ -120,8 +132,11 @@ lower_free(struct lower *lower)
 static NDIS_STATUS
 close_lower(struct lower *lower)
 {
-    NDIS_STATUS status = NdisCloseAdapterEx(lower->handle);
+    NDIS_STATUS status;
 
+    while (lower->work_queued) /* it would find nothing to do, and no lower */
+        NdisMSleep(1000);
+    status = NdisCloseAdapterEx(lower->handle);
     if (status != NDIS_STATUS_PENDING)
         lower_free(lower);
     return status;
