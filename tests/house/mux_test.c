@@ -53,6 +53,7 @@ open_house(struct stage *stage, const struct wire_mem_impair *impair)
     stage->loop = sys_loop_create();
     assert_int_equal(wire_mem_create(stage->loop, 1500, both, stage->ends), 0);
     assert_int_equal(house_create(stage->loop, &stage->house), 0);
+    stage_watch(stage);
     assert_int_equal(house_load(stage->house, "soft", soft_target_entry, NULL), 0);
     assert_int_equal(house_load_file(stage->house, "mux", path), 0);
     assert_int_equal(house_add_adapter(stage->house, "soft", "a0", stage->ends[0], NULL), 0);
@@ -64,11 +65,14 @@ close_house(struct stage *stage)
 {
     if (stage->house)
         house_destroy(stage->house);
-    wire_close(stage->ends[0]);
-    wire_close(stage->ends[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        wire_set_watcher(stage->ends[i], NULL, NULL);
+        wire_close(stage->ends[i]);
+    }
     while (sys_loop_turn(stage->loop, false))
         continue;
     sys_loop_destroy(stage->loop);
+    verifier_destroy(stage->verifier);
     log_set_sink(NULL, NULL);
 }
 
@@ -121,6 +125,7 @@ close_twins(struct twins *twins)
         assert_int_equal(script_stats(hosts[i])->breaches, 0);
         script_destroy(hosts[i]);
     }
+    verifier_finish(stage->verifier);
     assert_int_equal(stage->complaints, 0);
     close_house(stage);
 }
