@@ -95,9 +95,12 @@ runs_end_where_homes_differ(void **state)
                      all); /* one run: they share the rest */
     assert_ptr_equal(home, &bindings[9]);
     assert_int_equal(test_count(all), 8);
+    kept = all;
     assert_null(ndis_home_run(&all, &home, &adapter, "test", 74)); /* no home: said, and dropped */
     assert_null(all);
     assert_true(stage_logged(stage, "is not on its way anywhere"));
+    test_free_nbls(kept);
+    NdisFreeNetBufferListPool(pool);
 }
 
 /* A driver that frees what is still on its way, and a pool that hands it out again. */
