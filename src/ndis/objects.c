@@ -131,7 +131,7 @@ ndis_house_of(NDIS_HANDLE handle)
 
     if (!head || ((uintptr_t)head & 7))
         return ndis_house_current();
-    switch (head->magic) {
+    switch ((uint32_t)head->magic) {
     case NDIS_MAGIC_MINIPORT:
     case NDIS_MAGIC_PROTOCOL:
     case NDIS_MAGIC_ADAPTER:

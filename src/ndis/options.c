@@ -169,7 +169,7 @@ client_of_binding(struct ndis_binding *binding)
 static struct ndis_driver *
 driver_of(struct ndis_head *head, enum crossing_handle *kind)
 {
-    switch (head->magic) {
+    switch ((uint32_t)head->magic) {
     case NDIS_MAGIC_MINIPORT:
         *kind = CROSSING_HANDLE_MINIPORT;
         return ((struct ndis_miniport *)head)->driver;
