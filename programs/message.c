@@ -152,13 +152,12 @@ lossy_text(const char *text)
 {
     json_t *string = json_string(text);
     char ascii[256];
-    size_t length;
+    size_t length = 0;
 
     if (string != NULL)
         return string;
-    length = strnlen(text, sizeof(ascii) - 1);
-    for (size_t i = 0; i < length; i++)
-        ascii[i] = (char)((unsigned char)text[i] < 0x80 ? text[i] : '?');
+    for (; length < sizeof(ascii) - 1 && text[length] != '\0'; length++)
+        ascii[length] = (char)((unsigned char)text[length] < 0x80 ? text[length] : '?');
     ascii[length] = '\0';
     return json_string(ascii);
 }
