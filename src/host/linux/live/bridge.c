@@ -218,12 +218,22 @@ live_late_out(struct live_conn *conn, struct live_frame *frame)
     live_raw_out(conn->port, frame->buf);
 }
 
+/* Both sides have closed. What the kernel repeated before it heard so the peer would answer once
+ * more, and what the peer repeats would find no socket: either way there would be a reset. */
+static bool
+is_over(const struct live_conn *conn, const struct tcp_segment *segment)
+{
+    return conn->phase == LIVE_RELEASE && live_kernel_gone(conn) && !(segment->flags & TCP_SYN);
+}
+
 void
 live_bridge_out(struct live_conn *conn, struct live_frame *frame)
 {
     const struct tcp_segment *segment = &frame->segment;
     struct live_bridge *bridge = &conn->bridge;
 
+    if (is_over(conn, segment))
+        return;
     see_out(conn, frame);
     bridge->out_forwarded = seq_max(bridge->out_forwarded, live_segment_end(segment));
     if (segment->flags & TCP_ACK)
@@ -239,9 +249,12 @@ live_bridge_in(struct live_conn *conn, NET_BUFFER_LIST *nbl)
     struct live_bridge *bridge = &conn->bridge;
     struct tcp_segment segment;
     uint16_t tcp_offset;
+    bool parsed = !live_nbl_parse(nbl, &segment, &tcp_offset);
 
+    if (parsed && is_over(conn, &segment))
+        return;
     live_raw_in(conn->port, nbl);
-    if (live_nbl_parse(nbl, &segment, &tcp_offset))
+    if (!parsed)
         return;
     bridge->in_max = seq_max(bridge->in_max, live_segment_end(&segment));
     if (segment.flags & TCP_ACK && seq_before_eq(segment.ack, bridge->out_max)) {

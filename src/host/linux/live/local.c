@@ -198,6 +198,8 @@ live_local_input(struct live_conn *conn, struct live_frame *frame)
 {
     bool payload = frame->segment.payload_len > 0;
 
+    if (live_kernel_gone(conn))
+        return; /* said before it heard that it is over; answered, it would reset */
     if (frame->segment.flags & TCP_RST) {
         live_abort_wire(conn, HOSTSTACK_RESET_BY_OWNER);
         return;

@@ -206,6 +206,52 @@ frames_read_after_the_terminate(void **state)
     assert_int_equal(rig.conn->phase, LIVE_RELEASE);
 }
 
+/* The peer had finished long ago. */
+static int
+setup_close_wait(void **state)
+{
+    rig_setup(state);
+    rig.socket.state = 8; /* CLOSE_WAIT */
+    rig_down();
+    return 0;
+}
+
+static void
+repeat_the_end(void)
+{
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .flags = TCP_FIN});
+    rig_peer((struct rig_segment){.ack = RIG_SND + 1});
+}
+
+/* The kernel's close has been delivered and it has no socket any more; a FIN that it had repeated
+ * before it heard so must not make the peer answer to nobody. A new connection may begin. */
+static void
+nothing_passes_when_both_have_closed(void **state)
+{
+    struct rig_frame frame;
+
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .flags = TCP_FIN});
+    NET_BUFFER_LIST *nbl = fake_take_data(FAKE_DISCONNECT);
+    assert_non_null(nbl);
+    NET_BUFFER_LIST_STATUS(nbl) = NDIS_STATUS_SUCCESS;
+    fake.tcp.TcpOffloadDisconnectCompleteHandler(fake.binding, nbl);
+    rig_turn();
+    assert_true(rig_to_kernel(&frame));
+    assert_int_equal(frame.tcp.ack, RIG_SND + 1);
+    assert_int_equal(rig.conn->phase, LIVE_DRAIN);
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .flags = TCP_FIN});
+    rig_answer_query(RIG_SND + 1);
+    assert_int_equal(rig.conn->phase, LIVE_TERMINATE);
+    repeat_the_end();
+    rig_answer_terminate(RIG_SND + 1, RIG_SND + 1, TS_LATER);
+    repeat_the_end();
+    assert_int_equal(rig.conn->phase, LIVE_RELEASE);
+    assert_false(rig_to_peer(&frame));
+    assert_false(rig_to_kernel(&frame));
+    rig_kernel((struct rig_segment){.seq = RIG_SND + 77, .flags = TCP_SYN});
+    rig_expect_to_peer(RIG_SND + 77, 0, TCP_SYN);
+}
+
 /* The kernel's own clock and echo, when they are newer than what we know, stay. */
 static void
 a_newer_stamp_stays(void **state)
@@ -274,6 +320,8 @@ main(void)
         RELEASE_TEST(frames_held_during_the_terminate),
         RELEASE_TEST(let_go_before_it_is_told),
         RELEASE_TEST(frames_read_after_the_terminate),
+        cmocka_unit_test_setup_teardown(nothing_passes_when_both_have_closed, setup_close_wait,
+                                        rig_teardown),
         RELEASE_TEST(a_newer_stamp_stays),
         EARLY_TEST(frames_held_during_a_refused_initiate),
         EARLY_TEST(the_bridge_does_not_touch_stamps),
