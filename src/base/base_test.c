@@ -45,6 +45,37 @@ list_order_and_removal(void **state)
     assert_true(list_empty(&items[2].link));
 }
 
+struct chain {
+    int value;
+    struct chain *next;
+};
+
+/* n links, the last one leads to number back; n: to nothing. */
+static void
+link_chain(struct chain *links, int n, int back)
+{
+    for (int i = 0; i < n; i++)
+        links[i] = (struct chain){i, i + 1 < n ? &links[i + 1] : NULL};
+    if (back < n)
+        links[n - 1].next = &links[back];
+}
+
+static void
+circles_are_found(void **state)
+{
+    struct chain links[9];
+
+    assert_null(list_circle(NULL, offsetof(struct chain, next)));
+    for (int n = 1; n <= 9; n++)
+        for (int back = 0; back <= n; back++) {
+            void **closing;
+
+            link_chain(links, n, back);
+            closing = list_circle(links, offsetof(struct chain, next));
+            assert_ptr_equal(closing, back < n ? &links[n - 1].next : NULL);
+        }
+}
+
 static void
 sequence_numbers_wrap(void **state)
 {
@@ -182,10 +213,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(list_order_and_removal),    cmocka_unit_test(sequence_numbers_wrap),
-        cmocka_unit_test(reader_stops_at_the_end),   cmocka_unit_test(writer_never_overruns),
-        cmocka_unit_test(hash_spreads_neighbours),   cmocka_unit_test(hash_sees_every_field),
-        cmocka_unit_test(random_is_seeded_and_fair), cmocka_unit_test(log_level_decides),
+        cmocka_unit_test(list_order_and_removal), cmocka_unit_test(circles_are_found),
+        cmocka_unit_test(sequence_numbers_wrap),  cmocka_unit_test(reader_stops_at_the_end),
+        cmocka_unit_test(writer_never_overruns),  cmocka_unit_test(hash_spreads_neighbours),
+        cmocka_unit_test(hash_sees_every_field),  cmocka_unit_test(random_is_seeded_and_fair),
+        cmocka_unit_test(log_level_decides),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,4 +80,29 @@ list_take_first(struct list *head)
          &pos->member != (head);                                                                   \
          pos = pos##_next, pos##_next = container_of(pos->member.next, type, member))
 
+/* ---- lists with one link per node, of somebody else's ---- */
+
+#define LIST_LINK_AT(node, next) (*(void **)((char *)(node) + (next)))
+
+/* Of a list that runs in a circle the link that closes it; NULL: the list ends. next: offset of the
+ * link in a node. (Floyd's tortoise and hare: two pointers of memory.) */
+static inline void **
+list_circle(void *head, size_t next)
+{
+    void *slow = head, *fast = head, **last;
+
+    do {
+        fast = fast ? LIST_LINK_AT(fast, next) : NULL;
+        fast = fast ? LIST_LINK_AT(fast, next) : NULL;
+        slow = slow ? LIST_LINK_AT(slow, next) : NULL;
+    } while (fast && fast != slow);
+    if (!fast)
+        return NULL;
+    for (slow = head; slow != fast; slow = LIST_LINK_AT(slow, next))
+        fast = LIST_LINK_AT(fast, next);
+    for (last = &LIST_LINK_AT(slow, next); *last != slow; last = &LIST_LINK_AT(*last, next))
+        continue;
+    return last;
+}
+
 #endif

@@ -227,6 +227,10 @@ adapter_answered(void *arg)
 static NDIS_STATUS
 adapter_wait(struct ndis_adapter *adapter, NDIS_STATUS status, const char *what)
 {
+    if (status != NDIS_STATUS_PENDING && adapter->answered)
+        ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
+                    "adapter %s completes its %s and answers 0x%08x", adapter->name, what,
+                    (unsigned)status);
     if (status != NDIS_STATUS_PENDING)
         return status;
     if (ndis_wait(adapter->head.house, adapter_answered, adapter, NDIS_PATIENCE_US))

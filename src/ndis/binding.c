@@ -61,16 +61,48 @@ binding_answered(void *arg)
     return ((struct ndis_binding *)arg)->answered;
 }
 
+bool
+ndis_blame_miniport(struct ndis_binding *binding)
+{
+    if (!binding->operations)
+        return false;
+    while (binding->adapter->below && binding->adapter->below->operations)
+        binding = binding->adapter->below;
+    ndis_breach(binding->head.house, 29, binding->adapter->miniport->driver->name,
+                "adapter %s does not complete %llu state operations", binding->adapter->name,
+                (unsigned long long)binding->operations);
+    return true;
+}
+
+/* Both, which is one completion too many. */
+static void
+answered_twice(struct ndis_binding *binding, NDIS_STATUS status, const char *what)
+{
+    ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                "driver %s completes its %s to %s and answers 0x%08x",
+                binding->protocol->driver->name, what, binding->adapter->name, (unsigned)status);
+}
+
+static void
+never_answered(struct ndis_binding *binding, const char *what)
+{
+    if (!ndis_blame_miniport(binding))
+        ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                    "driver %s does not complete its %s to %s", binding->protocol->driver->name,
+                    what, binding->adapter->name);
+}
+
 static NDIS_STATUS
 binding_wait(struct ndis_binding *binding, NDIS_STATUS status, const char *what)
 {
-    if (status != NDIS_STATUS_PENDING)
+    if (status != NDIS_STATUS_PENDING) {
+        if (binding->answered)
+            answered_twice(binding, status, what);
         return status;
+    }
     if (ndis_wait(binding->head.house, binding_answered, binding, NDIS_PATIENCE_US))
         return binding->answer;
-    ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
-                "driver %s does not complete its %s to %s", binding->protocol->driver->name, what,
-                binding->adapter->name);
+    never_answered(binding, what);
     return NDIS_STATUS_FAILURE;
 }
 
@@ -94,15 +126,14 @@ ndis_binding_event(struct ndis_binding *binding, PNET_PNP_EVENT_NOTIFICATION eve
     ndis_observe(binding->head.house, &crossing);
     status = binding->protocol->handlers.NetPnPEventHandler(binding->context, event);
     ndis_observe_after(binding->head.house, &crossing, status);
-    if (status == NDIS_STATUS_PENDING) {
-        if (ndis_wait(binding->head.house, event_answered, binding, NDIS_PATIENCE_US)) {
-            status = binding->event_answer;
-        } else {
-            ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
-                        "driver %s does not complete its %s to %s", binding->protocol->driver->name,
-                        what, binding->adapter->name);
-            status = NDIS_STATUS_FAILURE;
-        }
+    if (status != NDIS_STATUS_PENDING) {
+        if (binding->event_answered)
+            answered_twice(binding, status, what);
+    } else if (ndis_wait(binding->head.house, event_answered, binding, NDIS_PATIENCE_US)) {
+        status = binding->event_answer;
+    } else {
+        never_answered(binding, what);
+        status = NDIS_STATUS_FAILURE;
     }
     binding->event = NULL;
     return status;
@@ -239,11 +270,13 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
 {
     struct ndis_protocol *protocol = ndis_checked(NdisProtocolHandle, NDIS_MAGIC_PROTOCOL,
                                                   "NdisOpenAdapterEx");
-    struct ndis_binding *binding = ticket_of(BindContext, "NdisOpenAdapterEx");
+    struct ndis_binding *binding = NULL;
     UINT medium = 0;
 
     ndis_at_most(PASSIVE_LEVEL, "NdisOpenAdapterEx");
     *NdisBindingHandle = NULL;
+    if (ndis_is(BindContext, NDIS_MAGIC_TICKET))
+        binding = ticket_of(BindContext, "NdisOpenAdapterEx");
     if (!protocol || !binding || binding->protocol != protocol || binding->open ||
         binding->state != NDIS_BINDING_OPENING) {
         ndis_breach(protocol ? protocol->head.house : NULL, 185,
@@ -314,6 +347,25 @@ binding_close(struct ndis_binding *binding)
     binding->head.magic = NDIS_MAGIC_GRAVE;
 }
 
+/* Virtual adapters that its driver left behind. */
+static void
+remove_above(struct ndis_binding *binding)
+{
+    struct ndis_adapter *adapter;
+
+    while ((adapter = ndis_adapter_above(binding)) != NULL) {
+        const char *driver = binding->protocol->driver->name;
+
+        if (adapter->state == NDIS_ADAPTER_HALTED)
+            ndis_breach(binding->head.house, 193, driver,
+                        "driver %s did not cancel its adapter %s when the bind failed", driver,
+                        adapter->name);
+        else
+            log_warn("driver %s left its adapter %s behind", driver, adapter->name);
+        ndis_adapter_remove(adapter, NdisHaltDeviceInstanceDeInitialized);
+    }
+}
+
 /* The driver's part: to Paused, or back to Unbound. */
 static int
 binding_open(struct ndis_binding *binding, const char *section)
@@ -344,6 +396,7 @@ binding_open(struct ndis_binding *binding, const char *section)
     log_error("driver %s does not bind to %s: 0x%08x%s", protocol->driver->name,
               binding->adapter->name, (unsigned)status,
               status == NDIS_STATUS_SUCCESS ? ", it did not open it" : "");
+    remove_above(binding);
     if (binding->open)
         binding_close(binding);
     ndis_answers_wait(binding);
@@ -456,7 +509,8 @@ binding_pause(struct ndis_binding *binding)
         return;
     ndis_binding_set_state(binding, NDIS_BINDING_PAUSING, "pause");
     binding_event(binding, NetEventPause, "pause");
-    if (!ndis_wait(binding->head.house, binding_quiet, binding, NDIS_PATIENCE_US))
+    if (!ndis_wait(binding->head.house, binding_quiet, binding, NDIS_PATIENCE_US) &&
+        !ndis_blame_miniport(binding))
         ndis_breach(binding->head.house, 64, binding->protocol->driver->name,
                     "driver %s left %llu objects offloaded over %s (P33)",
                     binding->protocol->driver->name, (unsigned long long)binding->object_count,
@@ -474,18 +528,6 @@ clear_above(struct ndis_binding *binding)
         while (!list_empty(&adapter->bindings))
             ndis_binding_unbind(list_first(&adapter->bindings, struct ndis_binding, link));
         ndis_adapter_pause(adapter);
-    }
-}
-
-static void
-remove_above(struct ndis_binding *binding)
-{
-    struct ndis_adapter *adapter;
-
-    while ((adapter = ndis_adapter_above(binding)) != NULL) {
-        log_warn("driver %s left its adapter %s behind", binding->protocol->driver->name,
-                 adapter->name);
-        ndis_adapter_remove(adapter, NdisHaltDeviceInstanceDeInitialized);
     }
 }
 

@@ -62,8 +62,8 @@ NdisMResetComplete(NDIS_HANDLE MiniportAdapterHandle, NDIS_STATUS Status, BOOLEA
     if (!adapter)
         return;
     if (!atomic_exchange(&adapter->resetting, false)) {
-        log_error("NdisMResetComplete: no reset of adapter %s is in progress (V-187)",
-                  adapter->name);
+        ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
+                    "NdisMResetComplete: no reset of adapter %s is in progress", adapter->name);
         return;
     }
     reset_over(adapter, Status, AddressingReset);

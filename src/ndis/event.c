@@ -62,8 +62,13 @@ NdisMOffloadEventIndicate(NDIS_HANDLE NdisMiniportHandle,
     struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle, "NdisMOffloadEventIndicate");
     struct ndis_object *object;
 
-    if (!adapter || !OffloadBlockList)
+    if (!adapter)
         return;
+    if (!OffloadBlockList) {
+        ndis_breach_null(adapter->head.house, adapter->miniport->driver,
+                         "NdisMOffloadEventIndicate");
+        return;
+    }
     /* nothing else identifies the object. */
     object = ndis_object_of(OffloadBlockList->NdisOffloadHandle, "NdisMOffloadEventIndicate");
     if (!object)

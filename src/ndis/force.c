@@ -99,7 +99,8 @@ forced_discard(struct ndis_binding *binding, struct forced_tree *tree)
             nbl->Status = NDIS_STATUS_REQUEST_ABORTED;
         if (chain)
             binding->client->tcp.TcpOffloadSendCompleteHandler(binding->context, chain);
-        if (forced->block.Header.Type == TcpOffloadDelegatedState && forced->state.BufferedData)
+        if (forced->block.Header.Type == TcpOffloadDelegatedState &&
+            forced->block.Status == NDIS_STATUS_SUCCESS && forced->state.BufferedData)
             NdisOffloadTcpReceiveReturn(binding, forced->state.BufferedData);
     }
 }
@@ -131,15 +132,16 @@ ndis_force_terminate(struct ndis_binding *binding)
 {
     struct house *house = binding->head.house;
 
-    if (!ndis_wait(house, idle, binding, NDIS_PATIENCE_US))
-        log_error("binding of %s to %s: operations are outstanding",
-                  binding->protocol->driver->name, binding->adapter->name);
+    bool blamed = !ndis_wait(house, idle, binding, NDIS_PATIENCE_US) &&
+                  ndis_blame_miniport(binding);
+
     if (!binding->object_count)
         return;
-    ndis_breach(house, 64, binding->protocol->driver->name,
-                "%s closes its binding to %s with %llu live objects",
-                binding->protocol->driver->name, binding->adapter->name,
-                (unsigned long long)binding->object_count);
+    if (!blamed)
+        ndis_breach(house, 64, binding->protocol->driver->name,
+                    "%s closes its binding to %s with %llu live objects",
+                    binding->protocol->driver->name, binding->adapter->name,
+                    (unsigned long long)binding->object_count);
     for (int layer = NDIS_LAYER_TCP; layer >= NDIS_LAYER_NEIGHBOR; layer--)
         forced_layer(binding, layer);
     while (!list_empty(&binding->objects))

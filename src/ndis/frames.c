@@ -34,8 +34,12 @@ NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBuffer
     struct crossing crossing;
     bool observed;
 
-    if (NDIS_UNLIKELY(!binding || !NetBufferLists))
+    if (NDIS_UNLIKELY(!binding))
         return;
+    if (NDIS_UNLIKELY(!NetBufferLists)) {
+        ndis_breach_null(binding->head.house, binding->protocol->driver, "NdisSendNetBufferLists");
+        return;
+    }
     adapter = binding->adapter;
     observed = ndis_observed(binding->head.house);
     if (observed && !observe(&crossing, CROSSING_SEND, binding, false, NetBufferLists, SendFlags)) {
@@ -84,7 +88,7 @@ NdisMSendNetBufferListsComplete(NDIS_HANDLE MiniportAdapterHandle, PNET_BUFFER_L
     struct ndis_binding *binding;
     NET_BUFFER_LIST *run;
 
-    if (NDIS_UNLIKELY(!adapter))
+    if (NDIS_UNLIKELY(!adapter || !ndis_nbls_end(adapter, NetBufferList, call, 0)))
         return;
     while ((run = ndis_home_run(&NetBufferList, &binding, adapter, call, 0)) != NULL)
         send_complete_run(binding, run, SendCompleteFlags);
@@ -137,6 +141,11 @@ NdisMIndicateReceiveNetBufferLists(NDIS_HANDLE MiniportAdapterHandle,
 
     if (NDIS_UNLIKELY(!adapter))
         return;
+    if (NDIS_UNLIKELY(!NetBufferList)) {
+        ndis_breach_null(adapter->head.house, adapter->miniport->driver,
+                         "NdisMIndicateReceiveNetBufferLists");
+        return;
+    }
     if (NDIS_UNLIKELY(!ndis_adapter_up(adapter) || adapter->state == NDIS_ADAPTER_PAUSED))
         ndis_breach(adapter->head.house, 182, adapter->miniport->driver->name,
                     "adapter %s indicates frames while it is %s", adapter->name,
@@ -162,8 +171,13 @@ NdisReturnNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBuff
     struct crossing crossing;
     bool observed;
 
-    if (NDIS_UNLIKELY(!binding || !NetBufferLists))
+    if (NDIS_UNLIKELY(!binding))
         return;
+    if (NDIS_UNLIKELY(!NetBufferLists)) {
+        ndis_breach_null(binding->head.house, binding->protocol->driver,
+                         "NdisReturnNetBufferLists");
+        return;
+    }
     adapter = binding->adapter;
     observed = ndis_observed(binding->head.house);
     if (!observed ||

@@ -95,6 +95,26 @@ ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, unsigned r
                     binding->adapter->name, strangers);
 }
 
+bool
+ndis_nbls_end(struct ndis_adapter *adapter, NET_BUFFER_LIST *nbls, const char *call, unsigned rule)
+{
+    void **closing;
+
+    if (NDIS_UNLIKELY(!nbls)) {
+        ndis_breach_null(adapter->head.house, adapter->miniport->driver, call);
+        return false;
+    }
+    if (NDIS_UNLIKELY(!ndis_observed(adapter->head.house)))
+        return true;
+    closing = list_circle(nbls, offsetof(NET_BUFFER_LIST, Next));
+    if (closing) {
+        ndis_breach_of(adapter->head.house, rule, adapter->miniport->driver->name, nbls,
+                       "%s: the list runs in a circle", call);
+        *closing = NULL;
+    }
+    return true;
+}
+
 NET_BUFFER_LIST *
 ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
               const struct ndis_adapter *adapter, const char *call, unsigned rule)

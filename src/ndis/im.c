@@ -3,7 +3,7 @@
  * virtual adapter is announced inside the bind of the binding it stands on, and initialised by NDIS
  * after that bind is over.
  */
-#include "ndis/objects.h"
+#include "ndis/landing.h"
 
 #include "base/log.h"
 
@@ -45,8 +45,9 @@ NdisIMInitializeDeviceInstanceEx(NDIS_HANDLE DriverHandle, PNDIS_STRING DriverIn
         return NDIS_STATUS_INVALID_PARAMETER;
     binding = miniport->head.house->binding_now;
     if (!binding || !binding->open || binding->protocol != miniport->lower_edge) {
-        log_error("NdisIMInitializeDeviceInstanceEx: only while %s binds, after its open (V-193)",
-                  miniport->driver->name);
+        ndis_breach(miniport->head.house, 193, miniport->driver->name,
+                    "NdisIMInitializeDeviceInstanceEx: only while %s binds, after its open",
+                    miniport->driver->name);
         return NDIS_STATUS_NOT_ACCEPTED;
     }
     if (!DriverInstance || !ndis_text_get(DriverInstance, name, sizeof(name)) ||

@@ -101,8 +101,12 @@ ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFF
     struct ndis_binding *binding;
 
     *status = NDIS_STATUS_INVALID_PARAMETER; /* nobody is known whom a completion could reach */
-    if (NDIS_UNLIKELY(!object || !nbls))
+    if (NDIS_UNLIKELY(!object))
         return NULL;
+    if (NDIS_UNLIKELY(!nbls)) {
+        ndis_breach_null(object->binding->head.house, object->binding->protocol->driver, io->name);
+        return NULL;
+    }
     *status = NDIS_STATUS_PENDING;
     binding = object->binding;
     call->io = io;
@@ -174,6 +178,8 @@ ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *
     NET_BUFFER_LIST *run;
 
     if (NDIS_UNLIKELY(!adapter))
+        return;
+    if (NDIS_UNLIKELY(!ndis_nbls_end(adapter, nbls, io->name, once_rules[io->kind])))
         return;
     while (nbls &&
            (run = ndis_home_run(&nbls, &binding, adapter, io->name, once_rules[io->kind]))) {

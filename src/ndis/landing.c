@@ -21,20 +21,33 @@ typedef W_INITIATE_OFFLOAD_HANDLER down_fn;
 typedef INITIATE_OFFLOAD_COMPLETE_HANDLER up_fn;
 
 static enum crossing_veto
-observe(struct ndis_landing *landing, bool up)
+observe_down(struct ndis_landing *landing)
 {
     struct crossing *crossing = &landing->crossing;
 
     landing->observed = ndis_observed(landing->house);
     if (!landing->observed)
         return CROSSING_GO;
-    *crossing = up ? ndis_crossing(landing->operation->up, landing->binding, true)
-                   : ndis_crossing(landing->operation->down, landing->binding, false);
-    if (landing->binding->forced == landing->root && !up)
+    *crossing = ndis_crossing(landing->operation->down, landing->binding, false);
+    if (landing->binding->forced == landing->root)
         crossing->from = "ndis";
     crossing->blocks = landing->root;
-    if (up)
-        crossing->status = landing->root->Status;
+    return ndis_observe_before(landing->house, crossing);
+}
+
+/* The binding may not be known: the root may be anything. */
+static enum crossing_veto
+observe_up(struct ndis_landing *landing)
+{
+    struct crossing *crossing = &landing->crossing;
+
+    landing->observed = ndis_observed(landing->house);
+    if (!landing->observed)
+        return CROSSING_GO;
+    *crossing = landing->binding ? ndis_crossing(landing->operation->up, landing->binding, true)
+                                 : ndis_crossing_unknown(landing->operation->up, landing->adapter);
+    crossing->blocks = landing->root;
+    crossing->status = landing->root->Status;
     return ndis_observe_before(landing->house, crossing);
 }
 
@@ -64,7 +77,7 @@ ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *ope
                                      .adapter = binding->adapter,
                                      .root = root};
     ndis_operation_begin(binding);
-    switch (observe(landing, false)) {
+    switch (observe_down(landing)) {
     case CROSSING_GO:
         break;
     case CROSSING_REFUSE:
@@ -169,12 +182,23 @@ ndis_landing_call(struct ndis_landing *landing)
     ndis_landing_over(landing, NDIS_STATUS_SUCCESS);
 }
 
+/* NULL: no binding over that adapter. SourceHandle may be anything, so it is only compared. */
+static struct ndis_binding *
+issuer_of(struct ndis_adapter *adapter, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
+{
+    list_for_each(binding, &adapter->bindings, struct ndis_binding, link)
+        if (binding == root->SourceHandle)
+            return binding;
+    return NULL;
+}
+
+/* An observer that knows better may put SourceHandle right. */
 bool
 ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *operation,
                      NDIS_HANDLE handle, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
 {
     struct ndis_adapter *adapter = ndis_adapter_of(handle, operation->name);
-    struct ndis_binding *binding;
+    bool vetoed;
 
     if (!adapter)
         return false;
@@ -183,22 +207,19 @@ ndis_landing_find_up(struct ndis_landing *landing, const struct ndis_operation *
                     "%s: completion without a block list", operation->name);
         return false;
     }
-    binding = ndis_binding_of(root->SourceHandle, operation->name);
-    if (!binding)
-        return false;
-    if (binding->adapter != adapter || !binding->operations) {
+    *landing = (struct ndis_landing){.operation = operation,
+                                     .house = adapter->head.house,
+                                     .adapter = adapter,
+                                     .root = (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST)root};
+    landing->binding = issuer_of(adapter, landing->root);
+    vetoed = observe_up(landing) != CROSSING_GO;
+    landing->binding = vetoed ? NULL : issuer_of(adapter, landing->root);
+    if (landing->binding && landing->binding->operations)
+        return true;
+    if (!vetoed)
         ndis_breach(adapter->head.house, 31, adapter->miniport->driver->name,
                     "%s: adapter %s completes an operation it was not given", operation->name,
                     adapter->name);
-        return false;
-    }
-    *landing = (struct ndis_landing){.operation = operation,
-                                     .house = adapter->head.house,
-                                     .binding = binding,
-                                     .adapter = adapter,
-                                     .root = (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST)root};
-    if (observe(landing, true) == CROSSING_GO)
-        return true;
     ndis_landing_over(landing, landing->crossing.status);
     return false;
 }

@@ -19,6 +19,8 @@ void ndis_breach(struct house *house, unsigned rule, const char *driver, const c
 /* … and it was about this handle or NBL. */
 void ndis_breach_of(struct house *house, unsigned rule, const char *driver, const void *object,
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* … and it was about nothing: a list, block or request that is NULL. */
+void ndis_breach_null(struct house *house, const struct ndis_driver *driver, const char *call);
 void ndis_observe_state(struct house *house, const char *object, const char *name, const char *from,
                         const char *to, const char *why);
 
@@ -30,6 +32,8 @@ ndis_observed(const struct house *house)
 
 /* Names and handles of both sides, and the context that goes with the direction. */
 struct crossing ndis_crossing(enum crossing_op op, struct ndis_binding *binding, bool up);
+/* Up, to nobody knows whom. */
+struct crossing ndis_crossing_unknown(enum crossing_op op, struct ndis_adapter *adapter);
 /* NDIS itself calls the driver above, or below. */
 struct crossing ndis_crossing_up(enum crossing_op op, struct ndis_binding *binding);
 struct crossing ndis_crossing_down(enum crossing_op op, struct ndis_adapter *adapter);
@@ -157,6 +161,10 @@ struct ndis_binding *ndis_home_pop(NET_BUFFER_LIST *nbl);
 /* Takes the last level off every NBL of a list that does not come home by a completion. One that is
  * not under way breaks rule V-<rule>: it has come home by a completion. */
 void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, unsigned rule);
+/* false: there is nothing to complete, which is a breach. Under observation a list that runs in a
+ * circle is one of rule V-<rule>, and is cut. */
+bool ndis_nbls_end(struct ndis_adapter *adapter, NET_BUFFER_LIST *nbls, const char *call,
+                   unsigned rule);
 /*
  * Cuts the leading run of NBLs with the same home off *nbls (P25) and returns it; NULL: no more.
  * NBLs without a home are dropped: adapter completes, by that call, what is not under way, which

@@ -308,18 +308,25 @@ void ndis_bad_handle(const void *handle, enum ndis_magic wanted, const char *cal
 /* The house of any handle; NULL: the current one. */
 struct house *ndis_house_of(NDIS_HANDLE handle);
 
-/* NULL, and a line in the log, unless handle is a live object of that kind. */
-static inline void *
-ndis_checked(NDIS_HANDLE handle, enum ndis_magic magic, const char *call)
+/* handle is a live object of that kind. */
+static inline bool
+ndis_is(NDIS_HANDLE handle, enum ndis_magic magic)
 {
     struct ndis_head *head = handle;
 
-    if (NDIS_UNLIKELY(!head || ((uintptr_t)head & 7) ||
-                      atomic_load_explicit(&head->magic, memory_order_relaxed) != magic)) {
+    return head && !((uintptr_t)head & 7) &&
+           atomic_load_explicit(&head->magic, memory_order_relaxed) == magic;
+}
+
+/* NULL, and a line in the log, unless it is. */
+static inline void *
+ndis_checked(NDIS_HANDLE handle, enum ndis_magic magic, const char *call)
+{
+    if (NDIS_UNLIKELY(!ndis_is(handle, magic))) {
         ndis_bad_handle(handle, magic, call);
         return NULL;
     }
-    return head;
+    return handle;
 }
 
 static inline struct ndis_binding *
@@ -448,6 +455,9 @@ struct ndis_binding *ndis_binding_find(const char *protocol, struct ndis_adapter
 struct ndis_binding *ndis_binding_any(struct ndis_protocol *protocol);
 /* P35: takes objects down whose driver left them. */
 void ndis_force_terminate(struct ndis_binding *binding);
+/* Reports who keeps NDIS waiting: the lowest driver under the binding that was given a state
+ * operation and has not completed it. false: nobody was. */
+bool ndis_blame_miniport(struct ndis_binding *binding);
 
 /* ---- registration (register.c, options.c) ---- */
 void ndis_client_init(struct ndis_client *client);

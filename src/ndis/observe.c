@@ -6,6 +6,7 @@
 #include "ndis/landing.h"
 
 #include "base/log.h"
+#include "sys/irql.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +47,8 @@ void
 ndis_observe(struct house *house, struct crossing *crossing)
 {
     crossing->now_us = sys_loop_now_us(house->loop);
+    crossing->irql = sys_irql();
+    crossing->locks = sys_irql_now.locks;
     for (struct observer *observer = house->observers; observer; observer = observer->next)
         if (observer->on_crossing)
             observer->on_crossing(observer->arg, crossing);
@@ -117,6 +120,12 @@ ndis_breach_of(struct house *house, unsigned rule, const char *driver, const voi
     va_end(arguments);
 }
 
+void
+ndis_breach_null(struct house *house, const struct ndis_driver *driver, const char *call)
+{
+    ndis_breach(house, 0, driver->name, "%s: what it is about is NULL", call);
+}
+
 /* ---- what a crossing says about its two sides ---- */
 
 static struct crossing
@@ -144,6 +153,15 @@ ndis_crossing(enum crossing_op op, struct ndis_binding *binding, bool up)
     crossing.im_above = binding->protocol->driver->miniport != NULL;
     crossing.binding = binding;
     crossing.to_context = up ? binding->context : adapter->context;
+    return crossing;
+}
+
+struct crossing
+ndis_crossing_unknown(enum crossing_op op, struct ndis_adapter *adapter)
+{
+    struct crossing crossing = crossing_of(op, adapter, adapter->miniport->driver->name, "?");
+
+    crossing.up = true;
     return crossing;
 }
 

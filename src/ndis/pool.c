@@ -513,8 +513,9 @@ NdisFreeNetBufferListContext(NET_BUFFER_LIST *NetBufferList, USHORT ContextSize)
     NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
 
     if (!context || context->Offset + ROUND16(ContextSize) > context->Size) {
-        log_error("NdisFreeNetBufferListContext: %u bytes were not allocated last (V-190)",
-                  ContextSize);
+        ndis_breach_of(element->pool->head.house, 190, NULL, NetBufferList,
+                       "NdisFreeNetBufferListContext: %u bytes were not allocated last",
+                       ContextSize);
         return;
     }
     context->Offset = (USHORT)(context->Offset + ROUND16(ContextSize));

@@ -55,10 +55,16 @@ ndis_tcp_receive_indicate(NDIS_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetBuf
     struct ndis_object *object = ndis_object_of(NdisOffloadHandle, "NdisTcpOffloadReceiveHandler");
     struct ndis_binding *binding;
 
-    *BytesConsumed = 0;
-    if (NDIS_UNLIKELY(!object || !NetBufferList))
+    if (BytesConsumed)
+        *BytesConsumed = 0;
+    if (NDIS_UNLIKELY(!object))
         return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
     binding = object->binding;
+    if (NDIS_UNLIKELY(!NetBufferList || !BytesConsumed)) {
+        ndis_breach_null(binding->head.house, object->adapter->miniport->driver,
+                         "NdisTcpOffloadReceiveHandler");
+        return NDIS_STATUS_OFFLOAD_DATA_NOT_ACCEPTED;
+    }
     if (NDIS_UNLIKELY(ndis_observed(binding->head.house)))
         return indicate_observed(binding, NdisOffloadHandle, NetBufferList, Status, BytesConsumed);
     return binding->client->tcp.TcpOffloadReceiveIndicateHandler(NdisOffloadHandle, NetBufferList,
@@ -74,9 +80,14 @@ NdisOffloadTcpReceiveReturn(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetB
     struct crossing crossing;
     NDIS_STATUS status;
 
-    if (NDIS_UNLIKELY(!binding || !NetBufferList))
+    if (NDIS_UNLIKELY(!binding))
         return;
     adapter = binding->adapter;
+    if (NDIS_UNLIKELY(!NetBufferList)) {
+        ndis_breach_null(binding->head.house, binding->protocol->driver,
+                         "NdisOffloadTcpReceiveReturn");
+        return;
+    }
     if (NDIS_UNLIKELY(!adapter->miniport->has_tcp)) {
         ndis_breach(binding->head.house, 111, binding->protocol->driver->name,
                     "NdisOffloadTcpReceiveReturn: adapter %s never indicated anything",

@@ -70,6 +70,10 @@ NdisMIndicateStatusEx(NDIS_HANDLE MiniportAdapterHandle, PNDIS_STATUS_INDICATION
 
     if (!adapter)
         return;
+    if (!StatusIndication) {
+        ndis_breach_null(adapter->head.house, adapter->miniport->driver, "NdisMIndicateStatusEx");
+        return;
+    }
     if (!ndis_adapter_up(adapter)) {
         log_error("adapter %s: status 0x%08x before it is initialised", adapter->name,
                   (unsigned)StatusIndication->StatusCode);
