@@ -34,7 +34,7 @@ struct config {
     enum log_level log;
     uint32_t mark; /* 0: the host stack's default */
     bool lock_memory, verify;
-    int nice; /* CONFIG_NICE unless set */
+    int nice;     /* CONFIG_NICE unless set */
     int ready_fd; /* -1: none */
     struct config_stack stacks[CONFIG_STACKS];
     unsigned stack_count;

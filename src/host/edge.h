@@ -47,6 +47,7 @@ struct host_binding {
     void *user;
     struct list neighbors, paths;
     struct list conns;                 /* every connection that is not the host stack's */
+    ULONG conn_count;                  /* of them */
     struct list queue;                 /* operations: initiates that wait */
     struct host_operation *initiating; /* the one in flight */
     unsigned frames_out;               /* sent, not completed */

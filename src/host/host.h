@@ -153,8 +153,8 @@ struct host_initiate {
 /*
  * Hands a connection down: a tree of a new or existing neighbor, path and this TCP object. The
  * answer is on_initiated. Initiates on one binding go one at a time, in order. 0; -EBUSY: not in
- * state HOST; -EAGAIN: offload is paused; -EOPNOTSUPP: no chimney here; -ENOMEM. On a negative
- * return nothing has happened.
+ * state HOST; -EAGAIN: offload is paused; -EOPNOTSUPP: no chimney here; -ENOSPC: the target has no
+ * room; -ENOMEM. On a negative return nothing has happened.
  */
 int host_initiate(struct host_conn *conn, struct host_binding *binding,
                   const struct host_initiate *what);

@@ -91,6 +91,8 @@ may_initiate(const struct host_conn *conn, const struct host_binding *binding,
         return -EOPNOTSUPP;
     if (binding->state != HOST_BINDING_RUNNING || binding->offload_paused)
         return -EAGAIN;
+    if (binding->conn_count >= binding->capabilities.TcpConnectionOffloadCapacity)
+        return -ENOSPC; /* V-060 */
     return 0;
 }
 
@@ -118,6 +120,7 @@ host_initiate(struct host_conn *conn, struct host_binding *binding,
     conn->operation = operation;
     conn->updates = conn->queries = 0;
     list_add_tail(&binding->conns, &conn->link);
+    binding->conn_count++;
     list_add_tail(&binding->queue, &operation->link);
     host_conn_set_state(conn, HOST_CONN_QUEUED, "initiate asked");
     host_initiate_next(binding);
@@ -156,6 +159,7 @@ give_up(struct host_operation *operation, const struct host_initiate_result *res
     struct host_path *path = conn->path;
 
     list_del(&conn->link);
+    conn->binding->conn_count--;
     conn->path = NULL;
     conn->operation = NULL;
     host_operation_destroy(operation);

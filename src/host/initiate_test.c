@@ -102,6 +102,7 @@ setup(void **state)
     memset(&fake, 0, sizeof fake);
     fake.capabilities.SupportIPv4 = NDIS_OFFLOAD_SUPPORTED;
     fake.capabilities.SupportIPv6 = NDIS_OFFLOAD_SUPPORTED;
+    fake.capabilities.TcpConnectionOffloadCapacity = 1000;
     runs = leavings = 0;
     host = host_create("test", &ops, NULL);
     binding = fake_start(host);
@@ -348,6 +349,9 @@ refusals_change_nothing(void **state)
     binding->capabilities.SupportIPv4 = 0;
     assert_int_equal(host_initiate(&one.conn, binding, &initiate), -EOPNOTSUPP);
     binding->capabilities.SupportIPv4 = NDIS_OFFLOAD_SUPPORTED;
+    binding->capabilities.TcpConnectionOffloadCapacity = 0;
+    assert_int_equal(host_initiate(&one.conn, binding, &initiate), -ENOSPC); /* V-060 */
+    binding->capabilities.TcpConnectionOffloadCapacity = 1;
     fake_status(NDIS_STATUS_OFFLOAD_PAUSE);
     assert_int_equal(host_initiate(&one.conn, binding, &initiate), -EAGAIN);
     fake_status(NDIS_STATUS_OFFLOAD_RESUME);
@@ -357,6 +361,8 @@ refusals_change_nothing(void **state)
     assert_int_equal(fake.call_count, 0);
     offload(&one, 2, 2);
     assert_int_equal(host_initiate(&one.conn, binding, &initiate), -EBUSY);
+    upload(&one);
+    offload(&one, 2, 2); /* there is room again */
     upload(&one);
 }
 

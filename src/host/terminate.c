@@ -114,6 +114,7 @@ conn_terminated(struct host_operation *operation)
         result.buffered = delegated->BufferedData;
     }
     list_del(&conn->link);
+    conn->binding->conn_count--;
     conn->path = NULL;
     conn->operation = NULL;
     host_operation_destroy(operation);

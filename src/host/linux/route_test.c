@@ -417,14 +417,21 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_case(test_on_link),        test_case(test_gateway_and_mtu),
-        test_case(test_local),          test_case(test_no_route),
-        test_case(test_policy),         test_case(test_links),
+        test_case(test_on_link),
+        test_case(test_gateway_and_mtu),
+        test_case(test_local),
+        test_case(test_no_route),
+        test_case(test_policy),
+        test_case(test_links),
         test_case(test_links_quick),
-        test_case(test_no_link),        test_case(test_resolve_ipv4),
-        test_case(test_resolve_ipv6),   test_case(test_unresolved),
-        test_case(test_bad_neighbours), test_case(test_neighbour_changes),
-        test_case(test_route_changes),  test_case(test_link_changes),
+        test_case(test_no_link),
+        test_case(test_resolve_ipv4),
+        test_case(test_resolve_ipv6),
+        test_case(test_unresolved),
+        test_case(test_bad_neighbours),
+        test_case(test_neighbour_changes),
+        test_case(test_route_changes),
+        test_case(test_link_changes),
     };
     const char *why;
 

@@ -528,6 +528,7 @@ rig_setup(void **state)
     memset(&fake, 0, sizeof fake);
     fake.capabilities.SupportIPv4 = NDIS_OFFLOAD_SUPPORTED;
     fake.capabilities.Flags = NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED;
+    fake.capabilities.TcpConnectionOffloadCapacity = 1000;
     rig.loop = sys_loop_create();
     fill_socket();
     assert_int_equal(wire_mem_create(rig.loop, 1500, NULL, rig.tap), 0);

@@ -250,6 +250,8 @@ initiate_refusal(const struct live_conn *conn, int error)
         log_info("%s: no offloads, its target acknowledges what nobody has taken",
                  conn->port->ifname);
         return HOSTSTACK_TARGET_REFUSED;
+    case -ENOSPC:
+        return HOSTSTACK_TARGET_REFUSED;
     case -ENOMEM:
         return HOSTSTACK_NO_MEMORY;
     default:
