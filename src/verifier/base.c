@@ -12,13 +12,22 @@
 
 /* ---- frames ---- */
 
+/* What its driver has not heard of yet cannot be held against it. "": nobody has told. */
+static bool
+may_send(const struct shadow_binding *binding)
+{
+    return strcmp(binding->state, "Opening") != 0 && strcmp(binding->state, "Paused") != 0 &&
+           strcmp(binding->state, "Closing") != 0;
+}
+
 static void
 frames_sent(struct verifier *verifier, struct call *call)
 {
     if (!call->binding || !call->adapter)
         return;
-    if (!strcmp(call->binding->state, "Paused"))
-        report(call, 184, BLAME_CALLER, call->crossing->nbls, "a send over a paused binding");
+    if (!may_send(call->binding))
+        report(call, 184, BLAME_CALLER, call->crossing->nbls, "a send over a binding that is %s",
+               call->binding->state);
     for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
         if (nbl->SourceHandle != call->crossing->binding)
             report(call, 184, BLAME_CALLER, nbl, "SourceHandle is %p, not the binding's handle",
@@ -30,6 +39,24 @@ frames_sent(struct verifier *verifier, struct call *call)
     }
 }
 
+/* Where the frame comes home whole. Drivers on the way put back what they change. */
+static void
+check_alone(const struct call *call, const struct shadow_nbl *shadow)
+{
+    size_t at = 0;
+
+    if (shadow->binding->im_above)
+        return;
+    for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(shadow->nbl); nb;
+         nb = NET_BUFFER_NEXT_NB(nb), at++)
+        if (at >= shadow->buffer_count ||
+            NET_BUFFER_DATA_LENGTH(nb) != shadow->buffers[at].length) {
+            report(call, 184, BLAME_CALLEE, shadow->nbl,
+                   "NET_BUFFER %zu of NBL %p is not as it was sent", at, (void *)shadow->nbl);
+            return;
+        }
+}
+
 static void
 frames_done(struct verifier *verifier, struct call *call)
 {
@@ -38,6 +65,7 @@ frames_done(struct verifier *verifier, struct call *call)
 
         if (!shadow)
             continue; /* NDIS has a word on those */
+        check_alone(call, shadow);
         shadow->adapter->frames_down--;
         shadow->binding->frames_down--;
         shadow_nbl_drop(verifier, shadow);
@@ -93,6 +121,14 @@ static void
 pause_completed(struct verifier *verifier, struct call *call)
 {
     check_paused(call, BLAME_CALLER);
+}
+
+/* Its state was told before anybody here knew it. */
+static void
+binding(struct verifier *verifier, struct call *call)
+{
+    if (call->binding)
+        strcpy(call->binding->state, "Opening");
 }
 
 static void
@@ -256,6 +292,7 @@ const struct family base_family = {
                [CROSSING_OID_COMPLETE] = oid_completed,
                [CROSSING_PAUSE_COMPLETE] = pause_completed,
                [CROSSING_PNP_EVENT_COMPLETE] = event_completed,
+               [CROSSING_BIND] = binding,
                [CROSSING_OPEN] = opened,
                [CROSSING_CLOSE] = closed},
     .after = {[CROSSING_PAUSE] = paused,

@@ -83,6 +83,33 @@ shadow_layer_name(enum shadow_layer layer)
     return names[layer];
 }
 
+/* ---- lists of NBLs ---- */
+
+bool
+shadow_nbls_cut(NET_BUFFER_LIST *nbls)
+{
+    void **last = list_circle(nbls, offsetof(NET_BUFFER_LIST, Next));
+    bool cut = last != NULL;
+
+    if (last)
+        *last = NULL;
+    for (NET_BUFFER_LIST *nbl = nbls; nbl; nbl = nbl->Next) {
+        last = list_circle(NET_BUFFER_LIST_FIRST_NB(nbl), offsetof(NET_BUFFER, Next));
+        cut |= last != NULL;
+        if (last)
+            *last = NULL;
+    }
+    return cut;
+}
+
+/* Of posted ones the rules of their kind speak (nbls.c); completions NDIS has taken apart. */
+static void
+nbls(struct verifier *verifier, struct call *call)
+{
+    if (shadow_nbls_cut(call->crossing->nbls))
+        report(call, 0, BLAME_CALLER, call->crossing->nbls, "a list of NBLs runs in a circle");
+}
+
 /* ---- building ---- */
 
 /* The classes of state that the caller owns behind this block in this operation. */
@@ -179,12 +206,13 @@ met_before(struct verifier *verifier, struct shadow_tree *tree, const void *bloc
         return false;
     else
         tree->shared = true;
+    tree->shared_root |= tree->shared && !tree->first;
     return true;
 }
 
 static struct shadow_node *
 push(struct verifier *verifier, struct shadow_tree *tree, struct shadow_node *pending,
-     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block, struct shadow_node *parent, bool sibling)
+     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block, struct shadow_node *parent, struct shadow_node *from)
 {
     struct shadow_node *node;
 
@@ -196,11 +224,14 @@ push(struct verifier *verifier, struct shadow_tree *tree, struct shadow_node *pe
         return pending;
     }
     node->parent = parent;
-    node->sibling = sibling;
+    node->from = from;
+    node->sibling = from != parent;
     if (node->layer == SHADOW_NO_LAYER && parent && parent->layer < SHADOW_TCP)
         node->layer = parent->layer + 1;
     if (node->issued.OffloadHandle)
         node->object = shadow_object_find(verifier, node->issued.OffloadHandle);
+    if (node->object)
+        node->object->named++;
     table_add(&verifier->blocks, &node->entry, block);
     node->pending = pending;
     return node;
@@ -209,7 +240,7 @@ push(struct verifier *verifier, struct shadow_tree *tree, struct shadow_node *pe
 static void
 walk(struct verifier *verifier, struct shadow_tree *tree, void *root)
 {
-    struct shadow_node *pending = push(verifier, tree, NULL, root, NULL, false);
+    struct shadow_node *pending = push(verifier, tree, NULL, root, NULL, NULL);
 
     while (pending) {
         struct shadow_node *node = pending;
@@ -221,8 +252,23 @@ walk(struct verifier *verifier, struct shadow_tree *tree, void *root)
             tree->first = node;
         tree->last = node;
         tree->count++;
-        pending = push(verifier, tree, pending, node->issued.NextBlock, node->parent, true);
-        pending = push(verifier, tree, pending, node->issued.DependentBlockList, node, false);
+        pending = push(verifier, tree, pending, node->issued.NextBlock, node->parent, node);
+        pending = push(verifier, tree, pending, node->issued.DependentBlockList, node, node);
+    }
+}
+
+/* The NBLs that come with new offloads. */
+static void
+chains(const struct call *call, const struct shadow_tree *tree)
+{
+    for (struct shadow_node *node = tree->first; node; node = node->next) {
+        if (node->role != SHADOW_NEW)
+            continue;
+        if (shadow_nbls_cut(node->issued.NetBufferListChain))
+            report(call, 0, BLAME_CALLER, node->issued.OffloadHandle,
+                   "NetBufferListChain of block %p runs in a circle", (void *)node->block);
+        for (NET_BUFFER_LIST *nbl = node->issued.NetBufferListChain; nbl; nbl = nbl->Next)
+            node->chain++;
     }
 }
 
@@ -241,8 +287,10 @@ request(struct verifier *verifier, struct call *call)
     tree->binding = call->binding;
     tree->started_us = call->started_us;
     tree->by_ndis = call_by_ndis(call);
+    tree->number = call->id;
     walk(verifier, tree, call->crossing->blocks);
     call->tree = tree;
+    chains(call, tree);
 }
 
 void
@@ -253,6 +301,8 @@ shadow_tree_free(struct verifier *verifier, struct shadow_tree *tree)
     while (node) {
         struct shadow_node *next = node->next;
 
+        if (node->object)
+            node->object->named--;
         table_remove(&verifier->blocks, &node->entry);
         free(node);
         node = next;
@@ -282,7 +332,10 @@ shadow_request_of(enum crossing_op completion)
     }
 }
 
-/* The same memory may be under way at several landings, of an intermediate driver's making. */
+/*
+ * The same memory may be under way at several landings, of an intermediate driver's making. The
+ * binding is not known when SourceHandle of the root has been overwritten.
+ */
 static void
 completion(struct verifier *verifier, struct call *call)
 {
@@ -290,8 +343,9 @@ completion(struct verifier *verifier, struct call *call)
          entry = table_find_older(entry)) {
         struct shadow_tree *tree = container_of(entry, struct shadow_tree, entry);
 
-        if (tree->binding == call->binding) {
+        if (tree->adapter == call->adapter) {
             call->tree = tree;
+            call->binding = tree->binding;
             return;
         }
     }
@@ -307,5 +361,10 @@ const struct family decode_family = {
                [CROSSING_TERMINATE_COMPLETE] = completion,
                [CROSSING_UPDATE_COMPLETE] = completion,
                [CROSSING_INVALIDATE_COMPLETE] = completion,
-               [CROSSING_QUERY_COMPLETE] = completion},
+               [CROSSING_QUERY_COMPLETE] = completion,
+               [CROSSING_TCP_RECEIVE_INDICATE] = nbls,
+               [CROSSING_TCP_RECEIVE_RETURN] = nbls,
+               [CROSSING_SEND] = nbls,
+               [CROSSING_RECEIVE] = nbls,
+               [CROSSING_RETURN] = nbls},
 };

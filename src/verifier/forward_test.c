@@ -160,6 +160,50 @@ not_while_it_is_on_its_way(void **state)
     scene_close(&scene);
 }
 
+/* Something of the connection passes the wire: from then on the verifier has ears there. */
+static void
+pass_a_frame(struct scene *scene)
+{
+    UCHAR bytes[54] = {0};
+    struct verifier_frame frame = {
+        .adapter = "nic", .bytes = bytes, .len = sizeof(bytes), .frame_len = sizeof(bytes)};
+
+    bytes[12] = 8;
+    memcpy(bytes + 14, "\x45\0\0\x28", 4);
+    bytes[23] = 6;
+    memcpy(bytes + 26, scene->conn.addresses[1], 4);
+    memcpy(bytes + 30, scene->conn.addresses[0], 4);
+    memcpy(bytes + 34, scene->nbl.bytes, 4); /* the ports */
+    bytes[46] = 0x50;
+    verifier_frame(scene->kit.verifier, &frame);
+}
+
+/* V-077: the peer's acknowledgement may have come before the connection was offloaded. */
+static void
+an_acknowledgement_that_is_forwarded(void **state)
+{
+    for (int heard = 0; heard < 2; heard++) {
+        struct scene scene;
+        struct kit_nbl data;
+
+        scene_open(&scene);
+        pass_a_frame(&scene);
+        kit_nbl_init(&data, LENGTH, 0);
+        kit_post(&scene.kit, &scene.kit.landing, CROSSING_TCP_SEND, &scene.conn, &data);
+        scene.nbl.bytes[11] = LENGTH;
+        scene.nbl.bytes[13] = 0x10;
+        if (heard) {
+            forward(&scene);
+            done(&scene, NDIS_STATUS_SUCCESS);
+        }
+        kit_finish(&scene.kit, &scene.kit.landing, CROSSING_TCP_SEND_COMPLETE, &data,
+                   NDIS_STATUS_SUCCESS, LENGTH);
+        if (!heard)
+            kit_assert(&scene.kit, 77, "target");
+        scene_close(&scene);
+    }
+}
+
 int
 main(void)
 {
@@ -169,6 +213,7 @@ main(void)
         cmocka_unit_test(a_status_of_the_list),
         cmocka_unit_test(starts_at_its_header),
         cmocka_unit_test(not_while_it_is_on_its_way),
+        cmocka_unit_test(an_acknowledgement_that_is_forwarded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,10 @@ static void
 stack_open(struct stack *stack)
 {
     kit_open(&stack->kit, true);
-    kit_offload(&stack->kit, &stack->kit.upper, &stack->upper);
+    kit_conn_init(&stack->upper);
+    kit_initiate(&stack->kit, &stack->kit.upper, &stack->upper);
     kit_offload(&stack->kit, &stack->kit.landing, &stack->lower);
+    kit_initiate_complete(&stack->kit, &stack->kit.upper, &stack->upper);
     kit_nbl_init(&stack->nbls[0], LENGTH, 0);
     kit_nbl_init(&stack->nbls[1], LENGTH, 100);
     stack->nbls[0].nbl.Next = &stack->nbls[1].nbl;

@@ -131,6 +131,7 @@ shadow_object_add(struct verifier *verifier, struct shadow_node *node)
     object->parent = node->parent ? node->parent->object : NULL;
     if (object->parent)
         object->parent->dependents++;
+    list_init(&object->owing);
     for (int kind = 0; kind < SHADOW_KINDS; kind++) {
         list_init(&object->nbls[kind]);
         list_init(&object->completing[kind]);
@@ -145,6 +146,9 @@ shadow_object_add(struct verifier *verifier, struct shadow_node *node)
     object->lent_state = object->layer == SHADOW_TCP ? object->delegated.tcp.State
                                                      : TcpConnectionEstablished;
     list_add_tail(&object->adapter->objects, &object->link);
+    object->adapter->connections += object->layer == SHADOW_TCP;
+    object->born = object->seen = node->tree->number;
+    object->seen_us = node->tree->started_us;
     table_add(&verifier->objects, &object->entry, object->handle);
     return object;
 }
@@ -199,9 +203,32 @@ drop_nbls(struct verifier *verifier, struct shadow_object *object, int kind)
     }
 }
 
+static void
+forget_object(void *arg, struct table_entry *entry)
+{
+    struct shadow_node *node = container_of(entry, struct shadow_node, entry);
+
+    if (node->object == arg)
+        node->object = NULL;
+}
+
+void
+shadow_node_drop_object(struct verifier *verifier, struct shadow_node *node)
+{
+    struct shadow_object *object = node->object;
+
+    node->object = NULL;
+    object->named--;
+    shadow_object_drop(verifier, object);
+}
+
 void
 shadow_object_drop(struct verifier *verifier, struct shadow_object *object)
 {
+    if (object->named) /* somebody's breach: it goes while an operation on it is out */
+        table_each(&verifier->blocks, forget_object, object);
+    if (object->context_entry.key)
+        table_remove(&verifier->contexts, &object->context_entry);
     for (int kind = 0; kind < SHADOW_KINDS; kind++) {
         drop_nbls(verifier, object, kind);
         list_del(&object->completing[kind]);
@@ -214,7 +241,9 @@ shadow_object_drop(struct verifier *verifier, struct shadow_object *object)
         forget_parent(object);
     if (object->parent)
         object->parent->dependents--;
+    list_del(&object->owing);
     list_del(&object->link);
+    object->adapter->connections -= object->layer == SHADOW_TCP;
     table_remove(&verifier->objects, &object->entry);
     free(object);
 }
@@ -249,6 +278,7 @@ shadow_nbl_add(struct verifier *verifier, const struct call *call, NET_BUFFER_LI
     shadow->binding = call->binding;
     shadow->number = ++verifier->numbers;
     shadow->thread = call_thread();
+    shadow->status = nbl->Status;
     shadow->context = nbl->Context;
     shadow->context_offset = nbl->Context ? nbl->Context->Offset : 0;
     shadow->settled = SHADOW_POISON;
@@ -317,6 +347,7 @@ shadow_fini(struct verifier *verifier)
     table_fini(&verifier->adapters);
     table_fini(&verifier->bindings);
     table_fini(&verifier->objects);
+    table_fini(&verifier->contexts);
     table_fini(&verifier->trees);
     table_fini(&verifier->blocks);
     table_fini(&verifier->nbls);

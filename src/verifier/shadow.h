@@ -32,6 +32,9 @@ struct shadow_driver {
     bool breached;
 };
 
+/* Room for a count per state operation, by its enum crossing_op. */
+#define SHADOW_REQUESTS (CROSSING_QUERY + 1)
+
 struct shadow_adapter {
     struct table_entry entry; /* by miniport handle */
     char name[SHADOW_NAME];
@@ -49,13 +52,22 @@ struct shadow_adapter {
     /* running */
     bool paused_offload, uploading_all; /* PAUSE or UPLOAD_ALL in force; the latter only */
     bool power_pending;
-    struct list objects; /* shadow_object */
-    size_t initiates;    /* trees on their way */
-    size_t indicated;    /* chimney NBLs with the drivers above */
+    struct list objects;                  /* shadow_object */
+    size_t connections;                   /* of them */
+    size_t initiates;                     /* trees on their way */
+    unsigned operations[SHADOW_REQUESTS]; /* the same, of each operation */
+    /* as accepted so far (V-049): receive windows without and with scaling; path MTUs of IPv4 and
+     * IPv6, the smallest and the largest */
+    ULONG window_taken[2];
+    struct {
+        ULONG least, most;
+    } mtu_taken[2];
+    size_t indicated; /* chimney NBLs with the drivers above */
     size_t frames_down, frames_up;
     uint64_t upload_all_us;
     const void *resumed; /* the indication: it is told to every binding */
     uint64_t resumed_us;
+    unsigned long long upload_all_number; /* of the call that said so */
 };
 
 struct shadow_binding {
@@ -66,6 +78,11 @@ struct shadow_binding {
     char state[16];
     size_t requests; /* outstanding */
     size_t frames_down;
+    unsigned operations[SHADOW_REQUESTS];       /* trees on their way */
+    unsigned long long issued[SHADOW_REQUESTS]; /* number of the last tree; 0: none */
+    /* What its driver knows: the status handler has returned. */
+    bool told_pause, told_upload_all, upload_overdue;
+    uint64_t told_us; /* of UPLOAD_ALL */
 };
 
 /* ---- offloaded objects ---- */
@@ -105,8 +122,11 @@ struct shadow_object {
     struct shadow_binding *binding;
     struct shadow_object *parent; /* of a path its neighbor; NULL when not known */
     size_t dependents;
-    UCHAR source[16], destination[16]; /* of paths: what fixed.path_state points at */
+    size_t leaving;                    /* scratch: dependents in the tree that is looked at */
+    size_t named;                      /* nodes of outstanding trees that point here */
     void *context;                     /* MiniportOffloadContext, once it is there */
+    struct table_entry context_entry;  /* verifier.contexts; key NULL: not in it */
+    UCHAR source[16], destination[16]; /* of paths: what fixed.path_state points at */
     /* As lent and updated since; empty classes have length 0. */
     union {
         UCHAR neighbor[sizeof(NEIGHBOR_OFFLOAD_STATE_CONST)];
@@ -130,6 +150,12 @@ struct shadow_object {
     unsigned queries, updates, invalidates;
     bool invalidated, relinked, failed; /* failed: a query or update did */
     uint64_t failed_us, invalidated_us;
+    /* numbers of calls: the initiate, the last update, the last that showed delegated state */
+    unsigned long long born, updated, seen;
+    uint64_t seen_us;
+    struct list owing;  /* verifier.owing: a terminate is due, because of this rule */
+    unsigned owed_rule; /* 0: none */
+    uint64_t owed_us;
     /* calls in progress, on any thread */
     unsigned calls[SHADOW_KINDS];       /* down, and TCP_RECEIVE_INDICATE */
     unsigned completions[SHADOW_KINDS]; /* completion calls */
@@ -144,7 +170,6 @@ struct shadow_object {
     bool wire_seen, wire_acked_seen, tsval_seen;
     ULONG wire_acked; /* highest acknowledgement of the peer's */
     ULONG wire_edge;  /* right edge it showed, the furthest */
-    ULONG posted_seq; /* behind the last byte posted */
     ULONG tsval;      /* last sent */
     unsigned posts;   /* receive calls, so far */
     struct shadow_owed owed;
@@ -167,6 +192,9 @@ struct shadow_object {
     uint64_t reachable_us;
     ULONG reachable_ticks;
     struct list completing[SHADOW_KINDS]; /* call.completing, while such a call is in progress */
+    bool came_back;                       /* a send or disconnect did, UPLOAD_IN_PROGRESS */
+    ULONG posted_seq;                     /* behind the last byte, or FIN, that it was given */
+    ULONG delivered_seq; /* behind the last received byte that the host stack has */
     bool breached;
 };
 
@@ -180,12 +208,15 @@ struct shadow_node {
     struct shadow_node *pending;
     struct shadow_tree *tree;
     struct shadow_node *parent; /* NULL: the root and its siblings */
+    struct shadow_node *from;   /* whose link led here; NULL: the root */
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block;
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST issued; /* as the caller passed it */
     enum shadow_role role;                   /* outside initiate: PLACEHOLDER or REFERENCE */
     enum shadow_layer layer;                 /* by its type, or its place; NO_LAYER: not known */
     struct shadow_object *object;            /* not of placeholders */
     bool sibling;                            /* reached by NextBlock */
+    size_t chain;                            /* NBLs in NetBufferListChain, of a new offload */
+    size_t tried, through;                   /* immediate dependents, once it is completed */
     USHORT length[SHADOW_CLASSES];           /* of the states that follow; 0: none */
     UCHAR *state[SHADOW_CLASSES];            /* where they are, in the caller's memory */
     UCHAR *copy[SHADOW_CLASSES];             /* as issued, behind the node */
@@ -198,11 +229,14 @@ struct shadow_tree {
     struct shadow_adapter *adapter;
     struct shadow_node *first, *last;
     size_t count;
+    unsigned long long number; /* of the call */
     uint64_t started_us;
-    bool by_ndis;   /* a forced terminate */
-    bool repeated;  /* a block was reached twice */
-    bool shared;    /* a block is in another outstanding tree */
-    bool truncated; /* out of memory: what follows was not looked at */
+    bool by_ndis;     /* a forced terminate */
+    bool repeated;    /* a block was reached twice */
+    bool shared;      /* a block is in another outstanding tree */
+    bool shared_root; /* and it is the root */
+    bool propagated;  /* by the intermediate driver that has it */
+    bool truncated;   /* out of memory: what follows was not looked at */
 };
 
 /* ---- NBLs under way ---- */
@@ -225,6 +259,8 @@ struct shadow_nbl {
     unsigned long long number;  /* counts up per verifier: posting order */
     const void *thread;         /* that posted it */
     ULONG flags;                /* disconnect */
+    NDIS_STATUS status;         /* when it was posted */
+    ULONG seq;                  /* sends and disconnects: of its first byte */
     bool no_push, with_initiate;
     bool first;            /* of its list */
     bool refused;          /* by NDIS: it comes back from there */
@@ -236,7 +272,6 @@ struct shadow_nbl {
     unsigned again;        /* rule that another completion of it breaks; 0: its kind's */
     ULONG prefilled;       /* TcpReceiveBytesTransferred */
     ULONG length;          /* of all its buffers */
-    ULONG end_seq;          /* sends: behind its last byte */
     PVOID context, protocol_reserved[4], info0;
     USHORT context_offset;
     NDIS_STATUS settled; /* what was written while it was posted; SHADOW_POISON: nothing */
@@ -261,12 +296,18 @@ struct call {
     bool answered; /* a request that completed inside the call */
     uint64_t started_us;
     NET_BUFFER_LIST *nbl; /* the first; after the call only a name */
+    ULONG code;           /* of events */
+    NDIS_STATUS status;   /* receive indications: as the caller passed it */
     ULONG length;         /* receive indications: bytes offered */
     bool up, by_ndis;
     unsigned posts;         /* receive indications: of the object, before */
     struct list completing; /* objects this call completes something of */
     ULONG *answer, unasked; /* neighbor queries: where it is expected, and what stood there */
     uint64_t breached[4];   /* rules broken at this call or inside it, a bit each */
+    /* receive indications: the driver indicated it further up, and was told */
+    bool passed;
+    NDIS_STATUS passed_status;
+    ULONG passed_bytes;
 };
 
 /* ---- the verifier ---- */
@@ -285,7 +326,8 @@ struct verifier {
     mtx_t lock;
     struct verifier_counts counts;
     struct list drivers;
-    struct table adapters, bindings, objects, trees, blocks, nbls;
+    struct table adapters, bindings, objects, contexts, trees, blocks, nbls;
+    struct list owing; /* objects, the longest first */
     unsigned long long numbers;
     const void *completed[16]; /* roots of the last trees completed */
     unsigned completed_at;
@@ -303,9 +345,9 @@ struct family {
     void (*finish)(struct verifier *verifier);
 };
 extern const struct family decode_family, registration_family, tree_family, complete_family,
-    issue_family, send_family, receive_family, indicate_family, forward_family, disconnect_family,
-    event_family, terminate_family, intermediate_family, base_family, wire_family,
-    track_data_family, track_family;
+    outcome_family, contents_family, issue_family, send_family, receive_family, indicate_family,
+    forward_family, disconnect_family, event_family, terminate_family, intermediate_family,
+    base_family, wire_family, track_data_family, track_family;
 
 /* ---- report.c ---- */
 
@@ -335,6 +377,12 @@ struct shadow_object *shadow_object_find(struct verifier *verifier, const void *
 /* Initiating. NULL: out of memory. */
 struct shadow_object *shadow_object_add(struct verifier *verifier, struct shadow_node *node);
 void shadow_object_drop(struct verifier *verifier, struct shadow_object *object);
+/* The same, of a node's; the node forgets it. */
+void shadow_node_drop_object(struct verifier *verifier, struct shadow_node *node);
+/* Because of this rule the host stack has to terminate the object, soon. The first reason counts.
+ * An intermediate driver is not asked: it passes the news on and does as it is told. */
+void shadow_owe(struct verifier *verifier, struct shadow_object *object, unsigned rule,
+                uint64_t now_us);
 struct shadow_nbl *shadow_nbl_add(struct verifier *verifier, const struct call *call,
                                   NET_BUFFER_LIST *nbl, enum shadow_kind kind,
                                   struct shadow_object *object);
@@ -355,6 +403,10 @@ const char *shadow_layer_name(enum shadow_layer layer);
 
 /* ---- decode.c: trees ---- */
 
+/* The walk that NDIS and drivers do of such a list must end: true, and the list is cut, if it would
+ * not. */
+bool shadow_nbls_cut(NET_BUFFER_LIST *nbls);
+
 /* What tells that a driver wrote nothing. */
 #define SHADOW_POISON ((NDIS_STATUS)0xEBADBAD0)
 #define SHADOW_POISON_BYTE 0xB7
@@ -366,6 +418,19 @@ shadow_came_through(NDIS_STATUS status)
 {
     return status == NDIS_STATUS_SUCCESS || status == NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
 }
+
+/* ---- complete.c ---- */
+
+/* An intermediate driver's tree that failed as a whole, with one status. */
+bool shadow_one_failure(const struct shadow_tree *tree);
+
+/* ---- issue.c ---- */
+
+/* A timer that is said to run and cannot (V-071, V-151); NULL: none. unsent: a send chain goes
+ * along. */
+const char *shadow_timer_fault(const struct shadow_adapter *adapter,
+                               const TCP_OFFLOAD_STATE_CACHED *cached,
+                               const TCP_OFFLOAD_STATE_DELEGATED *state, bool unsent);
 
 /* ---- verifier.c: calls ---- */
 

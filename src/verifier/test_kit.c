@@ -55,8 +55,9 @@ kit_open(struct kit *kit, bool im)
     assert_non_null(kit->verifier);
     kit->observer = verifier_observer(kit->verifier);
     kit->now_us = 1000000;
-    kit->landing = (struct kit_landing){im ? "im" : "host", "target", "nic", im, false, 0, 0};
-    kit->upper = (struct kit_landing){"host", "im", "virtual", false, true, 0, 0};
+    kit->landing = (struct kit_landing){im ? "im" : "host", "target", "nic", im, false, NULL, 0, 0};
+    kit->upper = (struct kit_landing){"host", "im", "virtual", false, true, &kit->landing.binding,
+                                      0,      0};
     set_parameters(kit, &kit->landing);
     if (im)
         set_parameters(kit, &kit->upper);
@@ -101,7 +102,8 @@ kit_crossing(struct kit_landing *landing, enum crossing_op op, bool up)
                              .to = up ? landing->above : landing->below,
                              .adapter = landing->adapter,
                              .binding = &landing->binding,
-                             .miniport = &landing->miniport};
+                             .miniport = &landing->miniport,
+                             .lower_binding = landing->lower};
 }
 
 enum crossing_veto
@@ -126,8 +128,8 @@ kit_after(struct kit *kit, struct crossing *crossing, NDIS_STATUS status)
 
 /* ---- a connection ---- */
 
-static void
-block_init(struct kit_block *block, UCHAR type, NDIS_OFFLOAD_HANDLE *handle)
+void
+kit_block_init(struct kit_block *block, UCHAR type, NDIS_OFFLOAD_HANDLE *handle)
 {
     memset(block, 0, sizeof(*block));
     block->block.Header = (NDIS_OBJECT_HEADER){type, NDIS_OFFLOAD_BLOCK_LIST_REVISION_1,
@@ -135,9 +137,8 @@ block_init(struct kit_block *block, UCHAR type, NDIS_OFFLOAD_HANDLE *handle)
     block->block.OffloadHandle = handle;
 }
 
-/* Puts a state of so many bytes behind the others. */
-static void *
-state_add(struct kit_block *block, size_t *at, ULONG length)
+void *
+kit_state_add(struct kit_block *block, size_t *at, ULONG length)
 {
     OFFLOAD_STATE_HEADER *header = (void *)((UCHAR *)NDIS_OFFLOAD_STATE_FIRST(&block->block) + *at);
 
@@ -152,11 +153,11 @@ neighbor_init(struct kit_conn *conn)
     NEIGHBOR_OFFLOAD_STATE_CACHED *cached;
     size_t at = 0;
 
-    block_init(&conn->blocks[0], NeighborOffloadState, &conn->neighbor);
-    state_add(&conn->blocks[0], &at, sizeof(NEIGHBOR_OFFLOAD_STATE_CONST));
-    cached = state_add(&conn->blocks[0], &at, sizeof(*cached));
+    kit_block_init(&conn->blocks[0], NeighborOffloadState, &conn->neighbor);
+    kit_state_add(&conn->blocks[0], &at, sizeof(NEIGHBOR_OFFLOAD_STATE_CONST));
+    cached = kit_state_add(&conn->blocks[0], &at, sizeof(*cached));
     cached->DlDestinationAddress[0] = 2;
-    state_add(&conn->blocks[0], &at, sizeof(NEIGHBOR_OFFLOAD_STATE_DELEGATED));
+    kit_state_add(&conn->blocks[0], &at, sizeof(NEIGHBOR_OFFLOAD_STATE_DELEGATED));
 }
 
 static void
@@ -166,13 +167,13 @@ path_init(struct kit_conn *conn)
     PATH_OFFLOAD_STATE_CACHED *cached;
     size_t at = 0;
 
-    block_init(&conn->blocks[1], Ip4OffloadState, &conn->path);
-    constant = state_add(&conn->blocks[1], &at, sizeof(*constant));
+    kit_block_init(&conn->blocks[1], Ip4OffloadState, &conn->path);
+    constant = kit_state_add(&conn->blocks[1], &at, sizeof(*constant));
     constant->SourceAddress = conn->addresses[0];
     constant->DestinationAddress = conn->addresses[1];
-    cached = state_add(&conn->blocks[1], &at, sizeof(*cached));
+    cached = kit_state_add(&conn->blocks[1], &at, sizeof(*cached));
     cached->PathMtu = MTU;
-    state_add(&conn->blocks[1], &at, sizeof(PATH_OFFLOAD_STATE_DELEGATED));
+    kit_state_add(&conn->blocks[1], &at, sizeof(PATH_OFFLOAD_STATE_DELEGATED));
 }
 
 static void
@@ -183,15 +184,15 @@ tcp_init(struct kit_conn *conn)
     TCP_OFFLOAD_STATE_DELEGATED *delegated;
     size_t at = 0;
 
-    block_init(&conn->blocks[2], TcpOffloadState, &conn->tcp);
-    constant = state_add(&conn->blocks[2], &at, sizeof(*constant));
+    kit_block_init(&conn->blocks[2], TcpOffloadState, &conn->tcp);
+    constant = kit_state_add(&conn->blocks[2], &at, sizeof(*constant));
     constant->LocalPort = 0x1234;
     constant->RemotePort = 0x5678;
     constant->RemoteMss = 1460;
-    cached = state_add(&conn->blocks[2], &at, sizeof(*cached));
+    cached = kit_state_add(&conn->blocks[2], &at, sizeof(*cached));
     cached->InitialRcvWnd = 65535;
     cached->TtlOrHopLimit = 64;
-    delegated = state_add(&conn->blocks[2], &at, sizeof(*delegated));
+    delegated = kit_state_add(&conn->blocks[2], &at, sizeof(*delegated));
     delegated->State = TcpConnectionEstablished;
     delegated->RcvWnd = delegated->SndWnd = delegated->MaxSndWnd = 65535;
     delegated->CWnd = 14600;
@@ -221,36 +222,57 @@ kit_delegated(struct kit_conn *conn)
     return NDIS_OFFLOAD_STATE_NEXT(cached);
 }
 
+/* P10 */
 static void
-tree(struct kit *kit, struct kit_landing *landing, enum crossing_op op, bool up, void *root)
+lower(struct kit_landing *landing, NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *list)
 {
-    struct crossing crossing = kit_crossing(landing, op, up);
+    for (; list; list = list->NextBlock) {
+        list->SourceHandle = &landing->binding;
+        lower(landing, list->DependentBlockList);
+    }
+}
 
-    crossing.blocks = root;
+enum crossing_veto
+kit_tree_before(struct kit *kit, struct crossing *crossing, struct kit_landing *landing,
+                enum crossing_op op, bool up, NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root)
+{
+    *crossing = kit_crossing(landing, op, up);
+    crossing->blocks = root;
     if (up)
-        crossing.status = ((NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *)root)->Status;
-    kit_before(kit, &crossing);
+        crossing->status = root->Status;
+    if (kit_before(kit, crossing) == CROSSING_GO && !up)
+        lower(landing, root);
+    return crossing->veto;
+}
+
+enum crossing_veto
+kit_tree(struct kit *kit, struct kit_landing *landing, enum crossing_op op, bool up, void *root)
+{
+    struct crossing crossing;
+
+    kit_tree_before(kit, &crossing, landing, op, up, root);
     kit_after(kit, &crossing, crossing.status);
+    return crossing.veto;
 }
 
 void
 kit_initiate(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn)
 {
-    tree(kit, landing, CROSSING_INITIATE, false, &conn->blocks[0].block);
+    kit_tree(kit, landing, CROSSING_INITIATE, false, &conn->blocks[0].block);
 }
 
 void
 kit_initiate_complete(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn)
 {
     bool good = conn->initiate_status == NDIS_STATUS_SUCCESS;
-    NDIS_STATUS parents = good ? NDIS_STATUS_SUCCESS : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
 
     conn->neighbor.MiniportOffloadContext = &conn->blocks[0];
     conn->path.MiniportOffloadContext = &conn->blocks[1];
     conn->tcp.MiniportOffloadContext = good ? &conn->blocks[2] : NULL;
-    conn->blocks[0].block.Status = conn->blocks[1].block.Status = parents;
+    conn->blocks[0].block.Status = NDIS_STATUS_SUCCESS;
+    conn->blocks[1].block.Status = good ? NDIS_STATUS_SUCCESS : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
     conn->blocks[2].block.Status = conn->initiate_status;
-    tree(kit, landing, CROSSING_INITIATE_COMPLETE, true, &conn->blocks[0].block);
+    kit_tree(kit, landing, CROSSING_INITIATE_COMPLETE, true, &conn->blocks[0].block);
 }
 
 void
@@ -264,17 +286,29 @@ kit_offload(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn)
 void
 kit_terminate(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn)
 {
-    size_t at = 0;
+    static const UCHAR types[3] = {NeighborOffloadDelegatedState, Ip4OffloadDelegatedState,
+                                   TcpOffloadDelegatedState};
+    static const ULONG sizes[3] = {sizeof(NEIGHBOR_OFFLOAD_STATE_DELEGATED),
+                                   sizeof(PATH_OFFLOAD_STATE_DELEGATED),
+                                   sizeof(TCP_OFFLOAD_STATE_DELEGATED)};
+    NDIS_OFFLOAD_HANDLE *handles[3] = {&conn->neighbor, &conn->path, &conn->tcp};
 
-    block_init(&conn->blocks[2], TcpOffloadDelegatedState, &conn->tcp);
-    state_add(&conn->blocks[2], &at, sizeof(TCP_OFFLOAD_STATE_DELEGATED));
-    tree(kit, landing, CROSSING_TERMINATE, false, &conn->blocks[2].block);
+    for (int i = 0; i < 3; i++) {
+        size_t at = 0;
+
+        kit_block_init(&conn->blocks[i], types[i], handles[i]);
+        kit_state_add(&conn->blocks[i], &at, sizes[i]);
+    }
+    conn->blocks[0].block.DependentBlockList = &conn->blocks[1].block;
+    conn->blocks[1].block.DependentBlockList = &conn->blocks[2].block;
+    kit_tree(kit, landing, CROSSING_TERMINATE, false, &conn->blocks[0].block);
 }
 
 void
 kit_terminate_complete(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn,
                        NDIS_STATUS status, NET_BUFFER_LIST *chain)
 {
+    NEIGHBOR_OFFLOAD_STATE_DELEGATED *neighbor = NDIS_OFFLOAD_STATE_FIRST(&conn->blocks[0].block);
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block = &conn->blocks[2].block;
     TCP_OFFLOAD_STATE_DELEGATED *state = NDIS_OFFLOAD_STATE_FIRST(block);
     NET_BUFFER_LIST *tail = chain;
@@ -282,15 +316,16 @@ kit_terminate_complete(struct kit *kit, struct kit_landing *landing, struct kit_
     while (tail && tail->Next)
         tail = tail->Next;
     *state = (TCP_OFFLOAD_STATE_DELEGATED){.Header = {sizeof(*state), 0},
-                                           .State = TcpConnectionEstablished,
+                                           .State = TcpConnectionClosed,
                                            .KeepAlive = {0, TCP_OFFLOAD_TIMER_OFF},
                                            .Retransmit = {0, TCP_OFFLOAD_TIMER_OFF}};
     state->SendDataHead = chain;
     state->SendDataTail = tail;
     state->BufferedData = NULL;
+    neighbor->NicReachabilityDelta = 0;
     block->NetBufferListChain = chain;
-    block->Status = status;
-    tree(kit, landing, CROSSING_TERMINATE_COMPLETE, true, block);
+    block->Status = conn->blocks[1].block.Status = conn->blocks[0].block.Status = status;
+    kit_tree(kit, landing, CROSSING_TERMINATE_COMPLETE, true, &conn->blocks[0].block);
 }
 
 void
@@ -299,10 +334,10 @@ kit_invalidate(struct kit *kit, struct kit_landing *landing, NDIS_OFFLOAD_HANDLE
 {
     struct kit_block block;
 
-    block_init(&block, type, handle);
-    tree(kit, landing, CROSSING_INVALIDATE, false, &block);
+    kit_block_init(&block, type, handle);
+    kit_tree(kit, landing, CROSSING_INVALIDATE, false, &block);
     block.block.Status = NDIS_STATUS_SUCCESS;
-    tree(kit, landing, CROSSING_INVALIDATE_COMPLETE, true, &block);
+    kit_tree(kit, landing, CROSSING_INVALIDATE_COMPLETE, true, &block);
 }
 
 /* ---- NBLs ---- */

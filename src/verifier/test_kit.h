@@ -19,6 +19,7 @@
 struct kit_landing {
     const char *above, *below, *adapter;
     bool im_above, im_below;
+    void *lower;            /* the binding that the adapter stands on; NULL: its device */
     char binding, miniport; /* their addresses are the handles */
 };
 
@@ -48,12 +49,25 @@ struct crossing kit_crossing(struct kit_landing *landing, enum crossing_op op, b
 enum crossing_veto kit_before(struct kit *kit, struct crossing *crossing);
 void kit_after(struct kit *kit, struct crossing *crossing, NDIS_STATUS status);
 
+/* A tree crosses, before and after; on its way down NDIS writes SourceHandle in between. */
+enum crossing_veto kit_tree(struct kit *kit, struct kit_landing *landing, enum crossing_op op,
+                            bool up, void *root);
+/* The first half; kit_after is the other. */
+enum crossing_veto kit_tree_before(struct kit *kit, struct crossing *crossing,
+                                   struct kit_landing *landing, enum crossing_op op, bool up,
+                                   NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root);
+
 /* ---- a connection on its path and neighbor ---- */
 
 struct kit_block {
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block;
     UCHAR states[512] __attribute__((aligned(8)));
 };
+
+/* Header and handle; no state. */
+void kit_block_init(struct kit_block *block, UCHAR type, NDIS_OFFLOAD_HANDLE *handle);
+/* So many bytes behind the states that are there already (*at; 0 at first), Length set. */
+void *kit_state_add(struct kit_block *block, size_t *at, ULONG length);
 
 struct kit_conn {
     NDIS_OFFLOAD_HANDLE neighbor, path, tcp;
@@ -70,7 +84,7 @@ void kit_initiate(struct kit *kit, struct kit_landing *landing, struct kit_conn 
 void kit_initiate_complete(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn);
 /* Both, in ESTABLISHED. */
 void kit_offload(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn);
-/* The connection alone. chain: what the target returns. */
+/* All three. chain: what the target returns; the state is CLOSED and says no more. */
 void kit_terminate(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn);
 void kit_terminate_complete(struct kit *kit, struct kit_landing *landing, struct kit_conn *conn,
                             NDIS_STATUS status, NET_BUFFER_LIST *chain);

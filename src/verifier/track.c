@@ -12,22 +12,56 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- what the host stack owes ---- */
+
+void
+shadow_owe(struct verifier *verifier, struct shadow_object *object, unsigned rule, uint64_t now_us)
+{
+    if (object->owed_rule || object->binding->im_above || object->life == SHADOW_TERMINATING)
+        return;
+    object->owed_rule = rule;
+    object->owed_us = now_us;
+    list_add_tail(&verifier->owing, &object->owing);
+}
+
 /* ---- requests ---- */
+
+/* The classes from here on are asked for. */
+static enum shadow_class
+first_asked(enum crossing_op op)
+{
+    if (op == CROSSING_QUERY)
+        return SHADOW_CONST;
+    return op == CROSSING_TERMINATE ? SHADOW_DELEGATED : SHADOW_CLASSES;
+}
 
 static void
 poison_node(const struct shadow_tree *tree, struct shadow_node *node)
 {
-    enum shadow_class first = SHADOW_CLASSES;
-
     node->block->Status = SHADOW_POISON;
-    if (tree->op == CROSSING_QUERY)
-        first = SHADOW_CONST;
-    else if (tree->op == CROSSING_TERMINATE)
-        first = SHADOW_DELEGATED;
-    for (enum shadow_class class = first; class < SHADOW_CLASSES; class ++)
+    for (enum shadow_class class = first_asked(tree->op); class < SHADOW_CLASSES; class ++)
         if (node->length[class])
             memset(node->state[class] + sizeof(OFFLOAD_STATE_HEADER), SHADOW_POISON_BYTE,
                    node->length[class] - sizeof(OFFLOAD_STATE_HEADER));
+}
+
+/* A FIN has a sequence number and no buffer. */
+static bool
+fin_in_flight(TCP_OFFLOAD_CONNECTION_STATE state)
+{
+    return state == TcpConnectionFinWait1 || state == TcpConnectionClosing ||
+           state == TcpConnectionLastAck;
+}
+
+static ULONG
+bytes_of(const NET_BUFFER_LIST *nbls)
+{
+    ULONG bytes = 0;
+
+    for (; nbls; nbls = nbls->Next)
+        for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbls); nb; nb = NET_BUFFER_NEXT_NB(nb))
+            bytes += NET_BUFFER_DATA_LENGTH(nb);
+    return bytes;
 }
 
 static void
@@ -39,8 +73,8 @@ chain_posted(struct verifier *verifier, const struct call *call, struct shadow_n
         if (shadow) {
             shadow->posting = call->id;
             shadow->with_initiate = true;
+            shadow->seq = node->object->posted_seq;
             node->object->posted_seq += shadow->length;
-            shadow->end_seq = node->object->posted_seq;
             shadow->info0 = nbl->NetBufferListInfo[TcpOffloadBytesTransferred];
             nbl_note_posted(verifier, shadow, true);
         }
@@ -60,8 +94,11 @@ node_issued(struct verifier *verifier, const struct call *call, struct shadow_no
 {
     struct shadow_object *object;
 
-    if (node->role == SHADOW_NEW && !node->object)
+    if (node->role == SHADOW_NEW && !node->object) {
         node->object = shadow_object_add(verifier, node);
+        if (node->object)
+            node->object->named++;
+    }
     object = node->object;
     if (!object)
         return;
@@ -73,12 +110,16 @@ node_issued(struct verifier *verifier, const struct call *call, struct shadow_no
             break;
         object->posted_seq = object->delegated.tcp.SndUna;
         chain_posted(verifier, call, node);
+        object->posted_seq += fin_in_flight(object->delegated.tcp.State);
+        object->delivered_seq = object->delegated.tcp.RcvNxt -
+                                bytes_of(object->delegated.tcp.BufferedData);
         object->chain_handed_over = !list_empty(&object->nbls[SHADOW_SEND]);
         object->buffered = object->delegated.tcp.BufferedData != NULL;
         owed_chain(&object->owed, 114, object->delegated.tcp.BufferedData);
         break;
     case CROSSING_TERMINATE:
         object->life = SHADOW_TERMINATING;
+        list_del(&object->owing);
         break;
     case CROSSING_UPDATE:
         object->updates++;
@@ -97,6 +138,15 @@ node_issued(struct verifier *verifier, const struct call *call, struct shadow_no
 }
 
 static void
+count_tree(struct shadow_tree *tree, int by)
+{
+    tree->adapter->operations[tree->op] += (unsigned)by;
+    tree->binding->operations[tree->op] += (unsigned)by;
+    if (tree->op == CROSSING_INITIATE)
+        tree->adapter->initiates += (size_t)by;
+}
+
+static void
 request_issued(struct verifier *verifier, struct call *call)
 {
     struct shadow_tree *tree = call->tree;
@@ -109,8 +159,8 @@ request_issued(struct verifier *verifier, struct call *call)
         return;
     }
     table_add(&verifier->trees, &tree->entry, call->root);
-    if (call->op == CROSSING_INITIATE)
-        tree->adapter->initiates++;
+    count_tree(tree, 1);
+    tree->binding->issued[tree->op] = tree->number;
     for (struct shadow_node *node = tree->first; node; node = node->next) {
         node_issued(verifier, call, node);
         poison_node(tree, node);
@@ -119,6 +169,25 @@ request_issued(struct verifier *verifier, struct call *call)
 
 /* ---- completions of trees ---- */
 
+/* V-049 */
+static void
+note_taken(struct shadow_object *object)
+{
+    struct shadow_adapter *adapter = object->adapter;
+    bool scaled = object->fixed.tcp_state.Flags & TCP_FLAG_WINDOW_SCALING_ENABLED;
+    ULONG mtu = object->cached.path.PathMtu;
+
+    if (object->layer == SHADOW_TCP &&
+        object->cached.tcp.InitialRcvWnd > adapter->window_taken[scaled])
+        adapter->window_taken[scaled] = object->cached.tcp.InitialRcvWnd;
+    if (object->layer != SHADOW_PATH)
+        return;
+    if (!adapter->mtu_taken[object->ipv6].least || mtu < adapter->mtu_taken[object->ipv6].least)
+        adapter->mtu_taken[object->ipv6].least = mtu;
+    if (mtu > adapter->mtu_taken[object->ipv6].most)
+        adapter->mtu_taken[object->ipv6].most = mtu;
+}
+
 static void
 initiated(struct verifier *verifier, struct shadow_node *node)
 {
@@ -126,21 +195,24 @@ initiated(struct verifier *verifier, struct shadow_node *node)
 
     if (node->role != SHADOW_NEW || !object)
         return;
-    if (!shadow_came_through(node->block->Status)) {
-        shadow_object_drop(verifier, object);
-        node->object = NULL;
+    object->context = object->handle->MiniportOffloadContext;
+    if (!shadow_came_through(node->block->Status) || !object->context) {
+        shadow_node_drop_object(verifier, node); /* NDIS sees it the same way */
         return;
     }
     object->life = SHADOW_OFFLOADED;
-    object->context = object->handle->MiniportOffloadContext;
+    note_taken(object);
+    if (!object->context_entry.key)
+        table_add(&verifier->contexts, &object->context_entry, object->context);
 }
 
 static void
-updated(struct shadow_node *node)
+updated(const struct call *call, struct shadow_node *node)
 {
     struct shadow_object *object = node->object;
 
     object->updates--;
+    object->updated = call->id;
     if (node->block->Status != NDIS_STATUS_SUCCESS)
         return;
     if (node->length[SHADOW_CACHED])
@@ -157,32 +229,46 @@ updated(struct shadow_node *node)
 }
 
 static void
-node_completed(struct verifier *verifier, enum crossing_op request, struct shadow_node *node)
+failed(struct verifier *verifier, const struct call *call, struct shadow_object *object)
+{
+    if (!object->failed)
+        object->failed_us = call->started_us;
+    object->failed = true;
+    shadow_owe(verifier, object, 69, call->started_us);
+}
+
+static void
+node_completed(struct verifier *verifier, const struct call *call, struct shadow_node *node)
 {
     struct shadow_object *object = node->object;
     bool good = node->block->Status == NDIS_STATUS_SUCCESS;
 
     if (!object)
         return;
-    switch (request) {
+    switch (node->tree->op) {
     case CROSSING_INITIATE:
         initiated(verifier, node);
         break;
     case CROSSING_UPDATE:
-        updated(node);
-        object->failed |= !good;
+        updated(call, node);
+        if (!good)
+            failed(verifier, call, object);
         break;
     case CROSSING_INVALIDATE:
         object->invalidates--;
         if (good && !object->invalid_at)
             object->invalid_at = verifier->numbers;
+        shadow_owe(verifier, object, 70, call->started_us);
         break;
     case CROSSING_QUERY:
         object->queries--;
-        object->failed |= !good;
-        if (good && node->length[SHADOW_DELEGATED])
-            memcpy(&object->delegated, node->state[SHADOW_DELEGATED],
-                   node->length[SHADOW_DELEGATED]);
+        if (!good)
+            failed(verifier, call, object);
+        if (!good || !node->length[SHADOW_DELEGATED])
+            break;
+        memcpy(&object->delegated, node->state[SHADOW_DELEGATED], node->length[SHADOW_DELEGATED]);
+        object->seen = call->id;
+        object->seen_us = call->started_us;
         break;
     default:
         break;
@@ -196,10 +282,8 @@ objects_terminated(struct verifier *verifier, struct shadow_tree *tree)
     for (int layer = SHADOW_TCP; layer >= SHADOW_NEIGHBOR; layer--)
         for (struct shadow_node *node = tree->first; node; node = node->next)
             if (node->object && node->object->layer == (enum shadow_layer)layer &&
-                node->object->life == SHADOW_TERMINATING) {
-                shadow_object_drop(verifier, node->object);
-                node->object = NULL;
-            }
+                node->object->life == SHADOW_TERMINATING)
+                shadow_node_drop_object(verifier, node);
 }
 
 /* Also what NDIS refused: then nothing was ever begun below. */
@@ -213,16 +297,17 @@ undo_refused(struct verifier *verifier, struct shadow_tree *tree)
             continue;
         if (tree->op == CROSSING_INITIATE && node->role == SHADOW_NEW &&
             object->life == SHADOW_INITIATING) {
-            shadow_object_drop(verifier, object);
-            node->object = NULL;
+            shadow_node_drop_object(verifier, node);
         } else if (tree->op == CROSSING_TERMINATE) {
             object->life = SHADOW_OFFLOADED;
+            object->owed_rule = 0;
         } else if (tree->op == CROSSING_UPDATE) {
             object->updates--;
         } else if (tree->op == CROSSING_QUERY) {
             object->queries--;
         } else if (tree->op == CROSSING_INVALIDATE) {
             object->invalidates--;
+            object->invalidated = object->invalidates > 0;
         }
     }
 }
@@ -249,17 +334,34 @@ terminated_data(struct verifier *verifier, const struct call *call, struct shado
             call->adapter->indicated++;
 }
 
+/* NDIS has refused it: nobody below was asked to write anything. */
 static void
-unpoison(struct shadow_node *node)
+restore_states(struct shadow_tree *tree)
+{
+    for (struct shadow_node *node = tree->first; node; node = node->next)
+        for (enum shadow_class class = first_asked(tree->op); class < SHADOW_CLASSES; class ++)
+            if (node->length[class])
+                memcpy(node->state[class], node->copy[class], node->length[class]);
+}
+
+/* What nobody wrote has been complained about; nobody shall follow it. */
+static void
+unpoison(const struct shadow_tree *tree, struct shadow_node *node)
 {
     TCP_OFFLOAD_STATE_DELEGATED *state = (void *)node->state[SHADOW_DELEGATED];
-    PVOID poison;
+    NET_BUFFER_LIST *poison;
 
-    memset(&poison, SHADOW_POISON_BYTE, sizeof(poison));
-    if (!state || node->layer != SHADOW_TCP || (PVOID)state->BufferedData != poison)
+    if (node->block->Status == SHADOW_POISON)
+        node->block->Status = NDIS_STATUS_FAILURE;
+    if (tree->op != CROSSING_TERMINATE || !state || node->layer != SHADOW_TCP)
         return;
-    state->BufferedData = NULL; /* complained about; nobody shall follow it */
-    state->SendDataHead = state->SendDataTail = NULL;
+    memset(&poison, SHADOW_POISON_BYTE, sizeof(poison));
+    if (state->BufferedData == poison)
+        state->BufferedData = NULL;
+    if (state->SendDataHead == poison)
+        state->SendDataHead = NULL;
+    if (state->SendDataTail == poison)
+        state->SendDataTail = NULL;
 }
 
 static void
@@ -272,23 +374,25 @@ request_completed(struct verifier *verifier, struct call *call)
     table_remove(&verifier->trees, &tree->entry);
     tree->entry.key = NULL;
     verifier->completed[verifier->completed_at++ % 16] = call->root;
-    if (tree->op == CROSSING_INITIATE)
-        tree->adapter->initiates--;
+    count_tree(tree, -1);
     if (call_by_ndis(call)) {
+        restore_states(tree);
         undo_refused(verifier, tree);
     } else {
         for (struct shadow_node *node = tree->first; node; node = node->next) {
-            if (tree->op == CROSSING_TERMINATE) {
-                unpoison(node);
+            unpoison(tree, node);
+            if (tree->op == CROSSING_TERMINATE)
                 terminated_data(verifier, call, node);
-            }
-            node_completed(verifier, tree->op, node);
+            node_completed(verifier, call, node);
         }
         if (tree->op == CROSSING_TERMINATE)
             objects_terminated(verifier, tree);
     }
     /* from here on the memory is the caller's, who may use it again at once */
     for (struct shadow_node *node = tree->first; node; node = node->next) {
+        if (node->object)
+            node->object->named--;
+        node->object = NULL;
         table_remove(&verifier->blocks, &node->entry);
         node->entry.key = NULL;
     }
@@ -306,7 +410,7 @@ completion_returned(struct verifier *verifier, struct call *call)
 
         if (tree->op == CROSSING_INITIATE && node->role == SHADOW_NEW)
             object = shadow_object_find(verifier, node->issued.OffloadHandle);
-        if (object && object == node->object)
+        if (object && object->born == tree->number)
             object->announced = true;
     }
     shadow_tree_free(verifier, tree);
@@ -325,8 +429,10 @@ status(struct verifier *verifier, struct call *call)
         return;
     switch ((NDIS_STATUS)call->crossing->code) {
     case NDIS_STATUS_UPLOAD_ALL:
-        if (!adapter->uploading_all)
+        if (!adapter->uploading_all) {
             adapter->upload_all_us = call->started_us;
+            adapter->upload_all_number = call->id;
+        }
         adapter->uploading_all = true; /* fall through */
     case NDIS_STATUS_OFFLOAD_PAUSE:
         adapter->paused_offload = true;
@@ -335,6 +441,8 @@ status(struct verifier *verifier, struct call *call)
         adapter->resumed = indication;
         adapter->resumed_us = call->started_us;
         adapter->paused_offload = adapter->uploading_all = false;
+        if (call->binding)
+            call->binding->told_pause = call->binding->told_upload_all = false;
         if (indication && indication->StatusBuffer &&
             indication->StatusBufferSize >= sizeof(adapter->capabilities))
             memcpy(&adapter->capabilities, indication->StatusBuffer, sizeof(adapter->capabilities));
@@ -350,12 +458,30 @@ attributes_set(struct verifier *verifier, struct call *call)
     const NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES *attributes = call->crossing->data;
     struct shadow_adapter *adapter = call->adapter;
 
-    if (!adapter || !attributes ||
-        attributes->Header.Type != NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES ||
+    if (!adapter || !attributes)
+        return;
+    if (attributes->Header.Type != NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES ||
         !attributes->DefaultTcpConnectionOffloadConfiguration)
         return;
     adapter->capabilities = *attributes->DefaultTcpConnectionOffloadConfiguration;
     adapter->has_capabilities = true;
+}
+
+static void
+status_told(struct verifier *verifier, struct call *call)
+{
+    struct shadow_binding *binding = call->binding;
+    NDIS_STATUS code = (NDIS_STATUS)call->crossing->code;
+
+    if (!binding)
+        return;
+    if (code == NDIS_STATUS_OFFLOAD_PAUSE || code == NDIS_STATUS_UPLOAD_ALL)
+        binding->told_pause = true;
+    if (code != NDIS_STATUS_UPLOAD_ALL || binding->told_upload_all)
+        return;
+    binding->told_upload_all = true;
+    binding->upload_overdue = false;
+    binding->told_us = call->crossing->now_us;
 }
 
 static void
@@ -412,5 +538,6 @@ const struct family track_family = {
               [CROSSING_UPDATE_COMPLETE] = completion_returned,
               [CROSSING_INVALIDATE_COMPLETE] = completion_returned,
               [CROSSING_QUERY_COMPLETE] = completion_returned,
+              [CROSSING_STATUS] = status_told,
               [CROSSING_OID] = oid_returned},
 };

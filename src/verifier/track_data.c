@@ -18,6 +18,18 @@ poison_nbl(enum shadow_kind kind, NET_BUFFER_LIST *nbl)
         nbl->NetBufferListInfo[TcpOffloadBytesTransferred] = (PVOID)(LONG_PTR)SHADOW_POISON;
 }
 
+/* A graceful close takes a number for its FIN. */
+static void
+place_in_stream(struct shadow_nbl *nbl)
+{
+    bool fin = nbl->kind == SHADOW_DISCONNECT && nbl->flags == TCP_DISCONNECT_GRACEFUL_CLOSE;
+
+    if (nbl->kind != SHADOW_SEND && nbl->kind != SHADOW_DISCONNECT)
+        return;
+    nbl->seq = nbl->object->posted_seq;
+    nbl->object->posted_seq += nbl->length + fin;
+}
+
 static void
 nbls_posted(struct verifier *verifier, struct call *call)
 {
@@ -40,8 +52,7 @@ nbls_posted(struct verifier *verifier, struct call *call)
         shadow->posting = call->id;
         shadow->first = nbl == call->crossing->nbls;
         shadow->flags = call->crossing->code;
-        if (kind == SHADOW_SEND || kind == SHADOW_DISCONNECT)
-            shadow->end_seq = call->object->posted_seq += shadow->length;
+        place_in_stream(shadow);
         shadow->no_push = (ULONG_PTR)nbl->NetBufferListInfo[TcpReceiveNoPush] & 0xff;
         shadow->prefilled = (ULONG)(ULONG_PTR)nbl->NetBufferListInfo[TcpReceiveBytesTransferred];
         nbl_note_posted(verifier, shadow, kind != SHADOW_RECEIVE);
@@ -87,6 +98,18 @@ disconnect_completed(struct shadow_nbl *nbl)
         nbl->object->disconnect_failed |= nbl->flags;
 }
 
+/* Bytes that the host stack has now (a count that cannot be is V-094's); bytes that it has back. */
+static void
+note_stream(struct shadow_nbl *nbl)
+{
+    ULONG bytes = nbl_transferred(nbl->nbl);
+
+    if (nbl->kind == SHADOW_RECEIVE && bytes <= nbl->length)
+        nbl->object->delivered_seq += bytes;
+    if (nbl->kind == SHADOW_SEND || nbl->kind == SHADOW_DISCONNECT)
+        nbl->object->came_back |= nbl->nbl->Status == NDIS_STATUS_UPLOAD_IN_PROGRESS;
+}
+
 static void
 nbls_completed(struct verifier *verifier, struct call *call)
 {
@@ -106,6 +129,8 @@ nbls_completed(struct verifier *verifier, struct call *call)
             completing(call, shadow->object, kind);
         if (kind == SHADOW_DISCONNECT && shadow->object)
             disconnect_completed(shadow);
+        if (shadow->object)
+            note_stream(shadow);
         shadow_nbl_drop(verifier, shadow);
     }
 }
@@ -171,6 +196,7 @@ indicated(struct verifier *verifier, struct call *call)
     if (object && object == call->object) {
         object->calls[SHADOW_INDICATED]--;
         object->refused = !accepted && object->posts == call->posts;
+        object->delivered_seq += accepted ? call->length : call->crossing->info;
     }
     if (accepted && !call->crossing->refused)
         return;
@@ -198,12 +224,15 @@ event(struct verifier *verifier, struct call *call)
             object->retrieve_us = call->started_us;
             object->stopped_at = reason_is_mandatory(call->crossing->info) ? call->id : 0;
         }
+        if (object->stopped_at)
+            shadow_owe(verifier, object, 67, call->started_us);
         break;
     case TcpIndicateAbort:
         if (!object->aborted)
             object->aborted_us = call->started_us;
         object->aborted = true;
         object->short_rule = 0;
+        shadow_owe(verifier, object, 67, call->started_us);
         break;
     case TcpIndicateDisconnect:
         if (!object->peer_closed)

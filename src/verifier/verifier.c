@@ -16,11 +16,11 @@
 
 /* decode first, track last. */
 static const struct family *const families[] = {
-    &decode_family,  &registration_family, &tree_family,    &complete_family,
-    &issue_family,   &send_family,         &receive_family, &indicate_family,
-    &forward_family, &disconnect_family,   &event_family,   &terminate_family,
-    &base_family,    &intermediate_family, &wire_family,    &track_data_family,
-    &track_family,
+    &decode_family,     &registration_family, &tree_family,      &complete_family,
+    &outcome_family,    &contents_family,     &issue_family,     &intermediate_family,
+    &send_family,       &receive_family,      &indicate_family,  &forward_family,
+    &disconnect_family, &event_family,        &terminate_family, &base_family,
+    &wire_family,       &track_data_family,   &track_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
@@ -145,6 +145,8 @@ enter(struct verifier *verifier, struct crossing *crossing)
                           .root = crossing->blocks,
                           .object_key = crossing->object,
                           .nbl = crossing->nbls,
+                          .code = crossing->code,
+                          .status = crossing->status,
                           .started_us = crossing->now_us,
                           .up = crossing->up,
                           .by_ndis = !strcmp(crossing->from, "ndis")};
@@ -294,7 +296,8 @@ static bool
 tables_init(struct verifier *verifier)
 {
     struct table *tables[] = {&verifier->adapters, &verifier->bindings, &verifier->objects,
-                              &verifier->trees,    &verifier->blocks,   &verifier->nbls};
+                              &verifier->contexts, &verifier->trees,    &verifier->blocks,
+                              &verifier->nbls};
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         if (!table_init(tables[i]))
@@ -310,6 +313,7 @@ verifier_create(const struct verifier_options *options)
     if (!verifier)
         return NULL;
     list_init(&verifier->drivers);
+    list_init(&verifier->owing);
     if (options)
         verifier->options = *options;
     if (!verifier->options.return_limit_us)

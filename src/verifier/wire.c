@@ -6,7 +6,7 @@
  * With an intermediate driver a connection has one object per landing; the one that counts is the
  * target's, the adapter under which the frame passes.
  */
-#include "verifier/shadow.h"
+#include "verifier/nbls.h"
 
 #include <string.h>
 
@@ -340,6 +340,24 @@ verifier_frame(struct verifier *verifier, const struct verifier_frame *frame)
     mtx_unlock(&verifier->lock);
 }
 
+/* What had come before the connection was offloaded the host stack brings now. */
+static void
+forwarded(struct verifier *verifier, struct call *call)
+{
+    uint8_t header[TCP_HEADER];
+
+    if (!call->object || call->object->layer != SHADOW_TCP || call->crossing->veto != CROSSING_GO)
+        return;
+    for (const NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        if (nbl_read(NET_BUFFER_LIST_FIRST_NB(nbl), header, sizeof(header)) < sizeof(header))
+            continue; /* V-118 */
+        acknowledged(&(struct segment){.ack = get32(header + 8),
+                                       .flags = header[13],
+                                       .window = get16(header + 14)},
+                     call->object);
+    }
+}
+
 /* ---- completions, measured by what came ---- */
 
 static void
@@ -352,13 +370,13 @@ sends_completed(struct verifier *verifier, struct call *call)
         struct shadow_object *object = shadow ? shadow->object : NULL;
 
         if (object && object->wire_seen && nbl->Status == NDIS_STATUS_SUCCESS && shadow->length &&
-            (!object->wire_acked_seen || after(shadow->end_seq, object->wire_acked)))
+            (!object->wire_acked_seen || after(shadow->seq + shadow->length, object->wire_acked)))
             report(call, 77, BLAME_CALLER, object->handle,
-                   "a send up to seq %u succeeds, the peer has acknowledged %u", shadow->end_seq,
-                   object->wire_acked);
+                   "a send up to seq %u succeeds, the peer has acknowledged %u",
+                   shadow->seq + shadow->length, object->wire_acked);
     }
 }
 
 const struct family wire_family = {
-    .before = {[CROSSING_TCP_SEND_COMPLETE] = sends_completed},
+    .before = {[CROSSING_TCP_FORWARD] = forwarded, [CROSSING_TCP_SEND_COMPLETE] = sends_completed},
 };

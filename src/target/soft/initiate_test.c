@@ -71,6 +71,7 @@ partial_failure(void **state)
     assert_true(rig.capabilities.Flags & NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED);
     build_tree();
     tree.p2.cached.PathMtu = 9000;
+    rig.careless = true; /* V-060 */
     initiate(&tree.n1.block);
     assert_int_equal(tree.n1.block.Status, NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS);
     assert_int_equal(tree.p1.block.Status, NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS);
@@ -138,7 +139,8 @@ linkers_and_placeholders(void **state)
     rig_node_init(&p, Ip4OffloadState, NULL);
     rig_tcp_init(&tree.t3, 4003, 0);
     n.block.DependentBlockList = &p.block;
-    p.block.DependentBlockList = &tree.t3.block; /* stands on nothing */
+    p.block.DependentBlockList = &tree.t3.block; /* stands on nothing, V-059 */
+    rig.careless = true;
     initiate(&n.block);
     assert_int_equal(p.block.Status, NDIS_STATUS_SUCCESS);
     assert_int_equal(tree.t3.block.Status, NDIS_STATUS_FAILURE);

@@ -115,7 +115,10 @@ void
 rig_conn_end(struct rig *rig, struct rig_conn *conn)
 {
     rig_node_init(&conn->ends[0], NeighborOffloadDelegatedState, &conn->neighbor.handle);
-    rig_node_init(&conn->ends[1], Ip4OffloadDelegatedState, &conn->path.handle);
+    rig_node_init(&conn->ends[1],
+                  conn->path.block.Header.Type == Ip6OffloadState ? Ip6OffloadDelegatedState
+                                                                  : Ip4OffloadDelegatedState,
+                  &conn->path.handle);
     rig_node_init(&conn->ends[2], TcpOffloadDelegatedState, &conn->tcp.handle);
     conn->ends[0].state.neighbor_delegated.Header.Length = sizeof(NEIGHBOR_OFFLOAD_STATE_DELEGATED);
     conn->ends[1].state.path.Header.Length = sizeof(PATH_OFFLOAD_STATE_DELEGATED);
