@@ -160,6 +160,19 @@ ProtocolCloseAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext)
     NdisCompleteUnbindAdapterEx(context);
 }
 
+/* Everything comes home before the event is answered. */
+static NDIS_STATUS
+go_home(struct binding *b, PNET_PNP_EVENT_NOTIFICATION event)
+{
+    b->running = FALSE;
+    b->leave = TRUE;
+    if (is_quiet(b))
+        return NDIS_STATUS_SUCCESS;
+    b->pause = event;
+    pump_soon(b);
+    return NDIS_STATUS_PENDING;
+}
+
 static NDIS_STATUS
 ProtocolNetPnPEvent(NDIS_HANDLE ProtocolBindingContext,
                     PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification)
@@ -172,13 +185,14 @@ ProtocolNetPnPEvent(NDIS_HANDLE ProtocolBindingContext,
         pump_soon(b); /* the binding runs when we have returned */
         return NDIS_STATUS_SUCCESS;
     case NetEventPause:
-        b->running = FALSE;
-        b->leave = TRUE;
-        if (is_quiet(b))
-            return NDIS_STATUS_SUCCESS;
-        b->pause = NetPnPEventNotification;
+        return go_home(b, NetPnPEventNotification);
+    case NetEventSetPower:
+        if (*(NDIS_DEVICE_POWER_STATE *)NetPnPEventNotification->NetPnPEvent.Buffer !=
+            NdisDeviceStateD0)
+            return go_home(b, NetPnPEventNotification);
+        b->running = TRUE;
         pump_soon(b);
-        return NDIS_STATUS_PENDING;
+        return NDIS_STATUS_SUCCESS;
     default:
         return NDIS_STATUS_SUCCESS;
     }

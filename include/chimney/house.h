@@ -76,6 +76,15 @@ int house_bind(struct house *house, const char *protocol, const char *adapter, c
 int house_unbind(struct house *house, const char *protocol, const char *adapter);
 
 /*
+ * Takes power from an adapter that stands on its device, or gives it back (NdisDeviceStateD0), and
+ * turns the loop until it is done. Everything offloaded over it comes home first; until it is back
+ * NDIS completes frames and initiates with NDIS_STATUS_LOW_POWER_STATE. -EIO: the miniport refused
+ * or did not answer, and is as it was; -EINVAL: a virtual adapter, or no such state; -EBUSY: it is
+ * not up, or has not answered the last time.
+ */
+int house_set_power(struct house *house, const char *adapter, NDIS_DEVICE_POWER_STATE state);
+
+/*
  * The machine goes down, or (crash) is about to stop: MiniportShutdown of every adapter. Nothing
  * else changes; the house can still be destroyed.
  */

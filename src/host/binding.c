@@ -50,7 +50,7 @@ host_binding_capabilities(const struct host_binding *binding)
 bool
 host_binding_paused(const struct host_binding *binding)
 {
-    return binding->offload_paused;
+    return binding->offload_paused || binding->low_power;
 }
 
 void
@@ -271,26 +271,58 @@ restart(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
 /* ---- pause ---- */
 
 static bool
-nothing_below(const struct host_binding *binding)
+nothing_lent(const struct host_binding *binding)
 {
     return list_empty(&binding->conns) && list_empty(&binding->paths) &&
-           list_empty(&binding->neighbors) && !binding->operations && !binding->frames_out &&
-           !binding->querying;
+           list_empty(&binding->neighbors) && !binding->operations;
+}
+
+static bool
+nothing_below(const struct host_binding *binding)
+{
+    return nothing_lent(binding) && !binding->frames_out && !binding->querying;
 }
 
 static VOID
-paused(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+answer(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
 {
     struct host_binding *binding = WorkItemContext;
     NET_PNP_EVENT_NOTIFICATION *event = binding->event;
 
     binding->event = NULL;
+    binding->answering = false;
     NdisCompleteNetPnPEvent(binding->handle, event, NDIS_STATUS_SUCCESS);
+}
+
+static void
+answer_soon(struct host_binding *binding)
+{
+    if (!binding->event || binding->answering)
+        return;
+    binding->answering = true;
+    NdisQueueIoWorkItem(binding->work, answer, binding);
+}
+
+/* V-157: power may go when nothing is lent. What was on its way down when it was asked for comes
+ * home, too. */
+static void
+drain_power(struct host_binding *binding)
+{
+    if (!binding->low_power || binding->draining)
+        return;
+    binding->draining = true;
+    if (!binding->host->ops->on_upload_all)
+        host_terminate_all(binding);
+    binding->draining = false;
+    if (nothing_lent(binding))
+        answer_soon(binding);
 }
 
 void
 host_binding_drain(struct host_binding *binding)
 {
+    if (binding->state == HOST_BINDING_RUNNING)
+        drain_power(binding);
     if (binding->state != HOST_BINDING_PAUSING || binding->draining)
         return;
     binding->draining = true;
@@ -300,8 +332,7 @@ host_binding_drain(struct host_binding *binding)
     if (!binding->quiet || !nothing_below(binding))
         return;
     host_binding_set_state(binding, HOST_BINDING_PAUSED, "nothing is below any more");
-    if (binding->event)
-        NdisQueueIoWorkItem(binding->work, paused, binding);
+    answer_soon(binding);
 }
 
 void
@@ -334,6 +365,23 @@ pause(struct host_binding *binding, NET_PNP_EVENT_NOTIFICATION *event)
     return NDIS_STATUS_PENDING;
 }
 
+/* SUCCESS: power may come, or go. */
+static NDIS_STATUS
+power(struct host_binding *binding, NET_PNP_EVENT_NOTIFICATION *event)
+{
+    const NDIS_DEVICE_POWER_STATE *state = event->NetPnPEvent.Buffer;
+
+    binding->low_power = state && *state != NdisDeviceStateD0;
+    if (!binding->low_power || binding->state != HOST_BINDING_RUNNING)
+        return NDIS_STATUS_SUCCESS;
+    host_initiate_refuse(binding, NDIS_STATUS_LOW_POWER_STATE);
+    host_upload_all(binding);
+    if (nothing_lent(binding))
+        return NDIS_STATUS_SUCCESS;
+    binding->event = event;
+    return NDIS_STATUS_PENDING;
+}
+
 NDIS_STATUS
 host_pnp_event(NDIS_HANDLE ProtocolBindingContext,
                PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification)
@@ -350,6 +398,8 @@ host_pnp_event(NDIS_HANDLE ProtocolBindingContext,
         binding->event = NetPnPEventNotification;
         NdisQueueIoWorkItem(binding->work, restart, binding);
         return NDIS_STATUS_PENDING;
+    case NetEventSetPower:
+        return power(binding, NetPnPEventNotification);
     default:
         return NDIS_STATUS_SUCCESS;
     }

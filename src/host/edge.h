@@ -34,13 +34,15 @@ struct host_binding {
     enum host_binding_state state;
     NDIS_HANDLE handle;
     NDIS_HANDLE pending;               /* bind or unbind context while one of them is unanswered */
-    NET_PNP_EVENT_NOTIFICATION *event; /* pause or restart, unanswered */
+    NET_PNP_EVENT_NOTIFICATION *event; /* pause, restart or power, unanswered */
     NDIS_HANDLE work;                  /* carries out a restart, and answers events */
     char adapter[64];
     bool chimney; /* capabilities hold something */
     bool offload_paused;
-    bool quiet;    /* pausing: the host stack says that it has finished */
-    bool draining; /* host_binding_drain is on the call stack */
+    bool low_power; /* the adapter has none, or is about to lose it */
+    bool answering; /* the work item that answers an event is queued */
+    bool quiet;     /* pausing: the host stack says that it has finished */
+    bool draining;  /* host_binding_drain is on the call stack */
     NDIS_TCP_CONNECTION_OFFLOAD capabilities;
     NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS parameters;
     NDIS_OID_REQUEST request;
@@ -150,6 +152,8 @@ void host_binding_drain(struct host_binding *binding);
 void host_terminate_objects(struct host_path *path, struct host_neighbor *neighbor);
 /* Terminates what can be terminated on this binding. */
 void host_terminate_all(struct host_binding *binding);
+/* The host stack's, if it listens. */
+void host_upload_all(struct host_binding *binding);
 /* Tells every connection over the path or neighbor that it has to come home. */
 void host_upload_users(struct host_binding *binding, const struct host_path *path,
                        const struct host_neighbor *neighbor);

@@ -32,9 +32,9 @@ struct host_ops {
     void (*on_frames)(void *arg, struct host_binding *binding, NET_BUFFER_LIST *nbls);
     /* Frames sent with host_send_frames are done with, a list. */
     void (*on_frames_sent)(void *arg, struct host_binding *binding, NET_BUFFER_LIST *nbls);
-    /* OFFLOAD_PAUSE, OFFLOAD_RESUME, UPLOAD_ALL, link state … May be NULL. */
-    void (*on_status)(void *arg, struct host_binding *binding,
-                      const NDIS_STATUS_INDICATION *status);
+    /* The target wants everything back, or is about to lose its power: every connection over it has
+     * to come home soon. NULL: the edge terminates them. */
+    void (*on_upload_all)(void *arg, struct host_binding *binding);
 };
 
 /* DriverEntry; context of house_load is a struct host * from host_create. */

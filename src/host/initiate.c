@@ -89,7 +89,7 @@ may_initiate(const struct host_conn *conn, const struct host_binding *binding,
         return -EBUSY;
     if (!binding->chimney || !family_supported(binding, what->route.ipv6))
         return -EOPNOTSUPP;
-    if (binding->state != HOST_BINDING_RUNNING || binding->offload_paused)
+    if (binding->state != HOST_BINDING_RUNNING || host_binding_paused(binding))
         return -EAGAIN;
     if (binding->conn_count >= binding->capabilities.TcpConnectionOffloadCapacity)
         return -ENOSPC; /* V-060 */

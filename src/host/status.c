@@ -1,7 +1,8 @@
 /*
  * Status indications: OFFLOAD_PAUSE and UPLOAD_ALL stop initiates, OFFLOAD_RESUME allows them again
- * and may bring new capabilities. What an upload of everything means is the host stack's business;
- * without one that listens, the edge terminates. Source: chimney 4.6, 7; V-065, V-066, P29.
+ * and may bring new capabilities. A loss of power (binding.c) is an UPLOAD_ALL, too. What that
+ * means is the host stack's business; without one that listens, the edge terminates. Source:
+ * chimney 4.6, 7, 10; V-065, V-066, V-157, P29.
  */
 #include "base/log.h"
 #include "host/edge.h"
@@ -16,11 +17,21 @@ resume(struct host_binding *binding, const NDIS_STATUS_INDICATION *status)
         memcpy(&binding->capabilities, status->StatusBuffer, sizeof binding->capabilities);
 }
 
+void
+host_upload_all(struct host_binding *binding)
+{
+    const struct host_ops *ops = binding->host->ops;
+
+    if (ops->on_upload_all)
+        ops->on_upload_all(binding->host->arg, binding);
+    else
+        host_terminate_all(binding);
+}
+
 VOID
 host_status(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIndication)
 {
     struct host_binding *binding = ProtocolBindingContext;
-    const struct host_ops *ops = binding->host->ops;
     NDIS_STATUS code = StatusIndication->StatusCode;
 
     log_debug("%s: status %08x", binding->adapter, (unsigned)code);
@@ -30,8 +41,6 @@ host_status(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIn
         resume(binding, StatusIndication);
     if (binding->offload_paused)
         host_initiate_refuse(binding, NDIS_STATUS_PAUSED);
-    if (ops->on_status)
-        ops->on_status(binding->host->arg, binding, StatusIndication);
-    else if (code == NDIS_STATUS_UPLOAD_ALL)
-        host_terminate_all(binding);
+    if (code == NDIS_STATUS_UPLOAD_ALL)
+        host_upload_all(binding);
 }

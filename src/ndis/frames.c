@@ -49,6 +49,9 @@ NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBuffer
                              adapter->state != NDIS_ADAPTER_RUNNING)) {
         ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_PAUSED);
         crossing.refused = true;
+    } else if (NDIS_UNLIKELY(adapter->low_power)) {
+        ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_LOW_POWER_STATE);
+        crossing.refused = true;
     } else if (NDIS_UNLIKELY(!ndis_home_push(binding, NetBufferLists))) {
         ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_RESOURCES);
         crossing.refused = true;

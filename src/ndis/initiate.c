@@ -34,6 +34,9 @@ admit(const struct ndis_landing *landing, NDIS_STATUS *status)
         return "the binding is not running";
     if (landing->adapter->state != NDIS_ADAPTER_RUNNING)
         return "the adapter is not running";
+    *status = NDIS_STATUS_LOW_POWER_STATE;
+    if (landing->adapter->low_power)
+        return "the adapter has no power";
     return NULL;
 }
 

@@ -161,6 +161,12 @@ struct ndis_adapter {
     ULONG filter; /* the packet filter as last set successfully */
     NDIS_OID_REQUEST own_request;
 
+    _Atomic bool low_power; /* not in D0, or on its way there */
+    NDIS_DEVICE_POWER_STATE power_wanted;
+    NDIS_OID_REQUEST power_request;
+    _Atomic bool power_answered; /* no request of that kind is out */
+    NDIS_STATUS power_answer;
+
     UINT hang_seconds; /* between two CheckForHang */
     struct sys_timer hang_timer;
     _Atomic bool resetting;
@@ -517,6 +523,8 @@ ndis_oid_request(struct ndis_oid *oid)
 void ndis_oid_init(struct ndis_adapter *adapter);
 /* Goes on with what waits, as a task. */
 void ndis_oid_pump(void *adapter);
+/* OID_PNP_SET_POWER to adapter->power_wanted, in its turn; adapter->power_answered says when. */
+void ndis_oid_power(struct ndis_adapter *adapter);
 /* Sets the packet filter that the miniport lost in a reset. */
 void ndis_oid_restore(struct ndis_adapter *adapter);
 /* The binding closes: what waits is completed, what the miniport has is reported. */

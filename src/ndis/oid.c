@@ -103,6 +103,11 @@ turn_over(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_ST
         adapter->oid_active = NULL;
     }
     sys_lock_give(&adapter->lock);
+    if (active && request == &adapter->power_request) {
+        adapter->power_answer = status;
+        adapter->power_answered = true;
+        ndis_ring(adapter->head.house);
+    }
     return active;
 }
 
@@ -237,11 +242,31 @@ ndis_oid_restore(struct ndis_adapter *adapter)
 }
 
 void
+ndis_oid_power(struct ndis_adapter *adapter)
+{
+    NDIS_OID_REQUEST *request = &adapter->power_request;
+
+    *request = (NDIS_OID_REQUEST){
+        .Header = {NDIS_OBJECT_TYPE_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, sizeof(*request)},
+        .RequestType = NdisRequestSetInformation,
+        .DATA.SET_INFORMATION = {.Oid = OID_PNP_SET_POWER,
+                                 .InformationBuffer = &adapter->power_wanted,
+                                 .InformationBufferLength = sizeof(adapter->power_wanted)},
+    };
+    adapter->power_answered = false;
+    sys_lock_take(&adapter->lock);
+    list_add_tail(&adapter->oids, &ndis_oid_of(request)->link);
+    sys_lock_give(&adapter->lock);
+    pump(adapter);
+}
+
+void
 ndis_oid_init(struct ndis_adapter *adapter)
 {
     list_init(&adapter->oids);
     list_init(&adapter->direct_oids);
     list_init(&ndis_oid_of(&adapter->own_request)->link);
+    adapter->power_answered = true;
     sys_task_init(&adapter->oid_task, ndis_oid_pump, adapter);
 }
 

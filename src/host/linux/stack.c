@@ -185,10 +185,9 @@ upload_all(struct hoststack *stack, const struct host_binding *binding,
 }
 
 static void
-on_status(void *arg, struct host_binding *binding, const NDIS_STATUS_INDICATION *status)
+on_upload_all(void *arg, struct host_binding *binding)
 {
-    if (status->StatusCode == NDIS_STATUS_UPLOAD_ALL)
-        upload_all(arg, binding, HOSTSTACK_TARGET_ASKED);
+    upload_all(arg, binding, HOSTSTACK_TARGET_ASKED);
 }
 
 static void
@@ -213,7 +212,7 @@ static const struct host_ops stack_host_ops = {.on_running = on_running,
                                                .on_leaving = on_leaving,
                                                .on_frames = on_frames,
                                                .on_frames_sent = on_frames_sent,
-                                               .on_status = on_status};
+                                               .on_upload_all = on_upload_all};
 
 static void
 on_socket_gone(void *arg, const struct steer_key *key)

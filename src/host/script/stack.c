@@ -62,12 +62,10 @@ on_frames_sent(void *arg, struct host_binding *binding, NET_BUFFER_LIST *nbls)
 }
 
 static void
-on_status(void *arg, struct host_binding *binding, const NDIS_STATUS_INDICATION *status)
+on_upload_all(void *arg, struct host_binding *binding)
 {
     struct script *script = arg;
 
-    if (status->StatusCode != NDIS_STATUS_UPLOAD_ALL)
-        return;
     list_for_each(conn, &script->conns, struct script_conn, link) {
         conn->upload_wanted = conn->down.state != HOST_CONN_HOST;
         script_defer(conn);
@@ -79,7 +77,7 @@ static const struct host_ops ops = {
     .on_leaving = on_leaving,
     .on_frames = on_frames,
     .on_frames_sent = on_frames_sent,
-    .on_status = on_status,
+    .on_upload_all = on_upload_all,
 };
 
 struct script *
