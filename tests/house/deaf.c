@@ -1,14 +1,18 @@
-/*
- * The deaf intermediate driver: passthru's own entry, compiled once more, with its chimney tables
- * lost on the way to NDIS. See meson.build.
- */
-#include <ndischimney.h>
+/* The deaf intermediate driver: passthru that registers no chimney tables. */
+#include "intermediate/floor/floor.h"
+#include "stage.h"
 
-NDIS_STATUS deaf_set_options(NDIS_HANDLE NdisHandle,
-                             PNDIS_DRIVER_OPTIONAL_HANDLERS OptionalHandlers);
+static void
+deafen(struct floor_handlers *handlers)
+{
+    handlers->deaf = true;
+}
 
 NDIS_STATUS
-deaf_set_options(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS OptionalHandlers)
+deaf_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 {
-    return NDIS_STATUS_SUCCESS;
+    static const struct floor_kind kind = {
+        .name = "deaf", .protocol_name = NDIS_STRING_CONST(u"passthru"), .override = deafen};
+
+    return floor_start(driver, registry_path, &kind);
 }

@@ -1,6 +1,7 @@
 /* What every test of this floor does before and after, and the small round trips they share. */
-#include "intermediate/passthru/ndis_fake.h"
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/drivers.h"
+#include "intermediate/floor/floor.h"
+#include "intermediate/floor/ndis_fake.h"
 
 static DRIVER_OBJECT driver;
 
@@ -51,18 +52,39 @@ fake_bind_parameters(NDIS_BIND_PARAMETERS *parameters)
 }
 
 void
+fake_load(DRIVER_INITIALIZE *entry)
+{
+    NDIS_STATUS status;
+
+    memset(&fake, 0, sizeof(fake));
+    fake_forget();
+    status = entry(&driver, NULL);
+    fake_check(status == NDIS_STATUS_SUCCESS && fake.associated);
+}
+
+void
+fake_unload(void)
+{
+    driver.DriverUnload(&driver);
+    fake_check(fake.blocks == 0);
+}
+
+void
 fake_stand(void)
+{
+    fake_stand_as(passthru_entry);
+}
+
+void
+fake_stand_as(DRIVER_INITIALIZE *entry)
 {
     NDIS_BIND_PARAMETERS parameters;
     NDIS_MINIPORT_INIT_PARAMETERS init = {.Flags = 0};
     NET_PNP_EVENT_NOTIFICATION restart;
     NDIS_STATUS status;
 
-    memset(&fake, 0, sizeof(fake));
-    fake_forget();
+    fake_load(entry);
     fake_bind_parameters(&parameters);
-    status = passthru_entry(&driver, NULL);
-    fake_check(status == NDIS_STATUS_SUCCESS && fake.associated);
     status = fake.protocol.BindAdapterHandlerEx(fake.protocol_context, FAKE_BIND, &parameters);
     fake_check(status == NDIS_STATUS_SUCCESS);
     init.IMDeviceInstanceContext = fake.device_context;
@@ -85,8 +107,7 @@ fake_leave(void)
     fake_check(status == NDIS_STATUS_SUCCESS);
     status = fake.protocol.UnbindAdapterHandlerEx(FAKE_UNBIND, fake.binding_context);
     fake_check(status == NDIS_STATUS_SUCCESS && !fake.adapter_context);
-    driver.DriverUnload(&driver);
-    fake_check(fake.blocks == 0);
+    fake_unload();
 }
 
 PNDIS_OFFLOAD_HANDLE

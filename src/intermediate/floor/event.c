@@ -3,30 +3,29 @@
  * whose handle is changed for the time of the call; the answer is written into the state behind the
  * block, which is not ours (P27).
  */
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 VOID
-PassthruTcpOffloadEvent(PVOID OffloadContext, ULONG EventType, ULONG EventSpecificInformation)
+FloorTcpOffloadEvent(PVOID OffloadContext, ULONG EventType, ULONG EventSpecificInformation)
 {
-    struct passthru_offload *entry = passthru_offload_of(OffloadContext);
+    struct floor_offload *entry = floor_offload_of(OffloadContext);
 
     entry->adapter->events.NdisTcpOffloadEventHandler(entry->upper, EventType,
                                                       EventSpecificInformation);
 }
 
 VOID
-PassthruIndicateOffloadEvent(NDIS_HANDLE ProtocolBindingContext,
-                             PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList,
-                             ULONG IndicationCode)
+FloorIndicateOffloadEvent(NDIS_HANDLE ProtocolBindingContext,
+                          PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList, ULONG IndicationCode)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST saved = *OffloadBlockList;
     PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST above = (PVOID)OffloadBlockList;
 
     if (!saved.OffloadHandle || !adapter->upper)
         return;
     above->MiniportOffloadContext = NULL;
-    above->NdisOffloadHandle = passthru_offload_of(saved.OffloadHandle)->upper;
+    above->NdisOffloadHandle = floor_offload_of(saved.OffloadHandle)->upper;
     NdisMOffloadEventIndicate(adapter->upper, above, IndicationCode);
     *OffloadBlockList = saved;
 }

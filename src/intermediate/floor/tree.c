@@ -10,7 +10,7 @@
  * G:reusing-*, G:referencing-*.
  */
 #include "base/log.h"
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 /* The node after block; NULL: it was the last. */
 static PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST
@@ -37,42 +37,54 @@ walk_first(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
 
 /* ---- offload entries and call entries ---- */
 
-static struct passthru_offload *
-offload_create(struct passthru_adapter *adapter, NDIS_HANDLE upper)
+static UINT
+offload_bytes(const struct floor_kind *kind)
 {
-    struct passthru_offload *entry;
+    return (UINT)(kind->offload_bytes ? kind->offload_bytes : sizeof(struct floor_offload));
+}
 
-    entry = NdisAllocateMemoryWithTagPriority(adapter->lower, sizeof(*entry), PASSTHRU_TAG,
-                                              NormalPoolPriority);
+static struct floor_offload *
+offload_create(struct floor_adapter *adapter, NDIS_HANDLE upper)
+{
+    struct floor_offload *entry;
+    const struct floor_kind *kind = adapter->driver->kind;
+    UINT bytes = offload_bytes(kind);
+
+    entry = NdisAllocateMemoryWithTagPriority(adapter->lower, bytes, FLOOR_TAG, NormalPoolPriority);
     if (!entry)
         return NULL;
-    NdisZeroMemory(entry, sizeof(*entry));
+    NdisZeroMemory(entry, bytes);
     entry->adapter = adapter;
     entry->upper = upper;
     adapter->objects++;
+    if (kind->offload_made)
+        kind->offload_made(entry);
     return entry;
 }
 
 void
-passthru_offload_free(struct passthru_offload *entry)
+floor_offload_free(struct floor_offload *entry)
 {
+    const struct floor_kind *kind = entry->adapter->driver->kind;
+
+    if (kind->offload_gone)
+        kind->offload_gone(entry);
     entry->adapter->objects--;
-    NdisFreeMemory(entry, sizeof(*entry), 0);
+    NdisFreeMemory(entry, offload_bytes(kind), 0);
 }
 
-static struct passthru_call *
-call_create(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+static struct floor_call *
+call_create(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
 {
     PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block;
-    struct passthru_call *call;
+    struct floor_call *call;
     ULONG count = 0;
     UINT bytes;
 
     for (block = walk_first(root); block; block = walk_next(block))
         count++;
     bytes = (UINT)(sizeof(*call) + count * sizeof(call->nodes[0]));
-    call = NdisAllocateMemoryWithTagPriority(adapter->lower, bytes, PASSTHRU_TAG,
-                                             NormalPoolPriority);
+    call = NdisAllocateMemoryWithTagPriority(adapter->lower, bytes, FLOOR_TAG, NormalPoolPriority);
     if (!call)
         return NULL;
     NdisZeroMemory(call, bytes);
@@ -82,22 +94,22 @@ call_create(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST 
 
 /* Frees what was made for a call that goes nowhere. */
 static void
-call_abandon(struct passthru_call *call)
+call_abandon(struct floor_call *call)
 {
     for (ULONG i = 0; i < call->count; i++) {
         if (call->nodes[i].fresh)
-            passthru_offload_free(call->nodes[i].entry);
+            floor_offload_free(call->nodes[i].entry);
     }
     NdisFreeMemory(call, call->bytes, 0);
 }
 
 /* Fills the nodes; the tree is only read. false: out of memory. */
 static bool
-call_plan(struct passthru_adapter *adapter, struct passthru_call *call,
+call_plan(struct floor_adapter *adapter, struct floor_call *call,
           PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers)
 {
     for (PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST b = walk_first(root); b; b = walk_next(b)) {
-        struct passthru_node *node = &call->nodes[call->count];
+        struct floor_node *node = &call->nodes[call->count];
 
         node->block = b;
         node->cell = b->MiniportOffloadContext;
@@ -134,82 +146,87 @@ fail_tree(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers)
 }
 
 void
-passthru_queue_work(struct passthru_adapter *adapter)
+floor_queue_work(struct floor_adapter *adapter)
 {
     if (adapter->work_queued)
         return;
     adapter->work_queued = true;
-    NdisQueueIoWorkItem(adapter->work, passthru_catch_up, adapter);
+    NdisQueueIoWorkItem(adapter->work, floor_catch_up, adapter);
 }
 
 /* V-030: never on the stack of the call. There is no memory, so the tree itself is the list node.
  */
 static void
-put_off(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
-        passthru_tree_fn *later)
+put_off(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+        enum floor_operation operation)
 {
     root->Scratch[0] = adapter->put_off;
-    root->Scratch[1] = (PVOID)later;
+    root->Scratch[1] = (PVOID)(ULONG_PTR)operation;
     adapter->put_off = root;
-    passthru_queue_work(adapter);
+    floor_queue_work(adapter);
 }
 
 VOID
-passthru_catch_up(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+floor_catch_up(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
 {
-    struct passthru_adapter *adapter = WorkItemContext;
+    struct floor_adapter *adapter = WorkItemContext;
     PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, next = adapter->put_off;
 
     adapter->work_queued = false;
     adapter->put_off = NULL;
     while ((root = next)) {
-        passthru_tree_fn *later = (passthru_tree_fn *)root->Scratch[1];
+        enum floor_operation operation = (enum floor_operation)(ULONG_PTR)root->Scratch[1];
 
         next = root->Scratch[0];
-        later(later == PassthruTerminateOffload ? adapter : adapter->upper, root);
+        if (operation == FLOOR_TERMINATE)
+            floor_down(adapter, root, operation);
+        else
+            floor_complete(adapter, root, operation);
         adapter->calls--;
     }
-    passthru_answer_pause(adapter);
-    passthru_settle(adapter);
+    floor_answer_pause(adapter);
+    floor_settle(adapter);
 }
 
 /* ---- down and up ---- */
 
-PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST
-passthru_tree_down(struct passthru_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
-                   bool offers, passthru_tree_fn *complete)
+struct floor_call *
+floor_tree_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                enum floor_operation operation)
 {
-    struct passthru_call *call = call_create(adapter, root);
+    struct floor_call *call = call_create(adapter, root);
 
     adapter->calls++;
-    if (call && !call_plan(adapter, call, root, offers)) {
+    if (call && !call_plan(adapter, call, root, operation == FLOOR_INITIATE)) {
         call_abandon(call);
         call = NULL;
     }
     if (!call) {
-        log_warn("passthru %s: out of memory for a state operation", adapter->name);
-        if (complete)
-            fail_tree(root, offers);
-        put_off(adapter, root, complete ? complete : PassthruTerminateOffload);
+        log_warn("%s %s: out of memory for a state operation", adapter->driver->kind->name,
+                 adapter->name);
+        if (operation != FLOOR_TERMINATE)
+            fail_tree(root, operation == FLOOR_INITIATE);
+        put_off(adapter, root, operation);
         return NULL;
     }
+    call->operation = operation;
     for (ULONG i = 0; i < call->count; i++) {
-        struct passthru_node *node = &call->nodes[i];
+        struct floor_node *node = &call->nodes[i];
         PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST below = (PVOID)node->block;
 
         below->OffloadHandle = node->entry ? &node->entry->lower : NULL;
         below->ImReserved[0] = call;
     }
-    return (PVOID)root;
+    return call;
 }
 
-struct passthru_call *
-passthru_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
+struct floor_call *
+floor_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
 {
-    struct passthru_call *call = root->ImReserved[0];
+    struct floor_call *call = root->ImReserved[0];
 
     for (ULONG i = 0; i < call->count; i++) {
-        struct passthru_node *node = &call->nodes[i];
+        struct floor_node *node = &call->nodes[i];
         PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST above = node->block;
 
         above->MiniportOffloadContext = node->cell;
@@ -225,13 +242,13 @@ passthru_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
 }
 
 void
-passthru_call_end(struct passthru_adapter *adapter, struct passthru_call *call, bool entries_too)
+floor_call_end(struct floor_adapter *adapter, struct floor_call *call)
 {
-    for (ULONG i = 0; entries_too && i < call->count; i++) {
+    for (ULONG i = 0; call->operation == FLOOR_TERMINATE && i < call->count; i++) {
         if (call->nodes[i].entry)
-            passthru_offload_free(call->nodes[i].entry);
+            floor_offload_free(call->nodes[i].entry);
     }
     NdisFreeMemory(call, call->bytes, 0);
     adapter->calls--;
-    passthru_settle(adapter);
+    floor_settle(adapter);
 }

@@ -3,10 +3,10 @@
  * one copy is enough. What the answer wrote into the copy is carried back to the original. Sets of
  * offload parameters are never answered here (V-012).
  */
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 static NDIS_STATUS
-carry_back(struct passthru_adapter *adapter, NDIS_STATUS status)
+carry_back(struct floor_adapter *adapter, NDIS_STATUS status)
 {
     adapter->original->DATA = adapter->request.DATA;
     adapter->original = NULL;
@@ -14,9 +14,9 @@ carry_back(struct passthru_adapter *adapter, NDIS_STATUS status)
 }
 
 NDIS_STATUS
-PassthruOidRequest(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
+FloorOidRequest(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
     PNDIS_OID_REQUEST request = &adapter->request;
     NDIS_STATUS status;
 
@@ -36,19 +36,19 @@ PassthruOidRequest(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequ
 }
 
 VOID
-PassthruOidRequestComplete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidRequest,
-                           NDIS_STATUS Status)
+FloorOidRequestComplete(NDIS_HANDLE ProtocolBindingContext, PNDIS_OID_REQUEST OidRequest,
+                        NDIS_STATUS Status)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     PNDIS_OID_REQUEST original = adapter->original;
 
     NdisMOidRequestComplete(adapter->upper, original, carry_back(adapter, Status));
 }
 
 VOID
-PassthruCancelOidRequest(NDIS_HANDLE MiniportAdapterContext, PVOID RequestId)
+FloorCancelOidRequest(NDIS_HANDLE MiniportAdapterContext, PVOID RequestId)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
 
     if (adapter->original && adapter->original->RequestId == RequestId)
         NdisCancelOidRequest(adapter->lower, RequestId);

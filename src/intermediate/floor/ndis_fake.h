@@ -2,8 +2,8 @@
  * An NDIS for the tests of this floor: it records what goes down and up, keeps state operations
  * until the test answers them, counts memory, and can run out of it.
  */
-#ifndef INTERMEDIATE_PASSTHRU_NDIS_FAKE_H
-#define INTERMEDIATE_PASSTHRU_NDIS_FAKE_H
+#ifndef INTERMEDIATE_FLOOR_NDIS_FAKE_H
+#define INTERMEDIATE_FLOOR_NDIS_FAKE_H
 
 #include <ndis.h>
 #include <ndischimney.h>
@@ -67,8 +67,12 @@ struct fake {
 
 extern struct fake fake;
 
-/* Loads the driver and binds it; the state is STANDING and Running at both edges. */
+/* Loads a driver and takes it away again, without a binding. */
+void fake_load(DRIVER_INITIALIZE *entry);
+void fake_unload(void);
+/* Loads passthru, or another one, and binds it; the state is STANDING and Running at both edges. */
 void fake_stand(void);
+void fake_stand_as(DRIVER_INITIALIZE *entry);
 /* Unbinds and unloads; fails the test when something is still out. */
 void fake_leave(void);
 void fake_forget(void);

@@ -3,10 +3,10 @@
  * below must carry our handles only, and every piece of memory must come home, also when there is
  * none.
  */
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 #include "base/log.h"
-#include "intermediate/passthru/ndis_fake.h"
+#include "intermediate/floor/ndis_fake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,10 +2,10 @@
  * Status indications: what comes from below goes up with our name on it. The pause of offloading
  * and the capabilities that a resume brings are remembered, for pauses of our own (V-143).
  */
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 static void
-remember(struct passthru_adapter *adapter, const NDIS_STATUS_INDICATION *status)
+remember(struct floor_adapter *adapter, const NDIS_STATUS_INDICATION *status)
 {
     if (status->StatusCode == NDIS_STATUS_OFFLOAD_PAUSE ||
         status->StatusCode == NDIS_STATUS_UPLOAD_ALL)
@@ -18,9 +18,9 @@ remember(struct passthru_adapter *adapter, const NDIS_STATUS_INDICATION *status)
 }
 
 VOID
-PassthruStatusEx(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIndication)
+FloorStatusEx(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIndication)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     NDIS_STATUS_INDICATION status = *StatusIndication;
 
     remember(adapter, StatusIndication);
@@ -36,7 +36,7 @@ PassthruStatusEx(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION Sta
 }
 
 void
-passthru_indicate(struct passthru_adapter *adapter, NDIS_STATUS code)
+floor_indicate(struct floor_adapter *adapter, NDIS_STATUS code)
 {
     NDIS_STATUS_INDICATION status = {
         .Header = {NDIS_OBJECT_TYPE_STATUS_INDICATION, NDIS_STATUS_INDICATION_REVISION_1,

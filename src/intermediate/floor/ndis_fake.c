@@ -3,7 +3,7 @@
  * set. The slots that NDIS itself uses in a block are overwritten on the way down as the real one
  * does, so that a driver that does not save what it must save is found out.
  */
-#include "intermediate/passthru/ndis_fake.h"
+#include "intermediate/floor/ndis_fake.h"
 
 struct fake fake;
 

@@ -9,43 +9,43 @@
  * P33, V-143, V-185, V-187, V-193.
  */
 #include "base/log.h"
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
-#define PASSTHRU_STATE_NAME(name) #name,
-static const char *const state_names[] = {PASSTHRU_STATES(PASSTHRU_STATE_NAME)};
+#define FLOOR_STATE_NAME(name) #name,
+static const char *const state_names[] = {FLOOR_STATES(FLOOR_STATE_NAME)};
 
 /* From which states each state may be entered, as bits. */
-static const unsigned state_edges[PASSTHRU_STATE_COUNT] = {
-    [PASSTHRU_WAITING] = 1u << PASSTHRU_OPENING | 1u << PASSTHRU_STANDING,
-    [PASSTHRU_STANDING] = 1u << PASSTHRU_WAITING,
-    [PASSTHRU_CLOSING] = 1u << PASSTHRU_OPENING | 1u << PASSTHRU_WAITING,
+static const unsigned state_edges[FLOOR_STATE_COUNT] = {
+    [FLOOR_WAITING] = 1u << FLOOR_OPENING | 1u << FLOOR_STANDING,
+    [FLOOR_STANDING] = 1u << FLOOR_WAITING,
+    [FLOOR_CLOSING] = 1u << FLOOR_OPENING | 1u << FLOOR_WAITING,
 };
 
 void
-passthru_set_state(struct passthru_adapter *adapter, enum passthru_state to, const char *why)
+floor_set_state(struct floor_adapter *adapter, enum floor_state to, const char *why)
 {
     if (!(state_edges[to] & 1u << adapter->state))
-        log_error("passthru %s: no way from %s to %s", adapter->name, state_names[adapter->state],
-                  state_names[to]);
-    log_debug("passthru %s: %s → %s, %s", adapter->name, state_names[adapter->state],
-              state_names[to], why);
+        log_error("%s %s: no way from %s to %s", adapter->driver->kind->name, adapter->name,
+                  state_names[adapter->state], state_names[to]);
+    log_debug("%s %s: %s → %s, %s", adapter->driver->kind->name, adapter->name,
+              state_names[adapter->state], state_names[to], why);
     adapter->state = to;
 }
 
 void
-passthru_settle(struct passthru_adapter *adapter)
+floor_settle(struct floor_adapter *adapter)
 {
     if (adapter->upper_pausing && adapter->frames_down == 0 && adapter->frames_up == 0) {
         adapter->upper_pausing = false;
         NdisMPauseComplete(adapter->upper);
     }
     if (adapter->pause && adapter->frames_down == 0 && adapter->objects == 0 && adapter->calls == 0)
-        passthru_queue_work(adapter);
+        floor_queue_work(adapter);
 }
 
 /* What drains a binding comes from below at any level; the answer is for PASSIVE_LEVEL. */
 void
-passthru_answer_pause(struct passthru_adapter *adapter)
+floor_answer_pause(struct floor_adapter *adapter)
 {
     PNET_PNP_EVENT_NOTIFICATION pause = adapter->pause;
 
@@ -58,7 +58,7 @@ passthru_answer_pause(struct passthru_adapter *adapter)
 /* ---- bind ---- */
 
 static void
-copy_attributes(struct passthru_adapter *adapter, PNDIS_BIND_PARAMETERS parameters)
+copy_attributes(struct floor_adapter *adapter, PNDIS_BIND_PARAMETERS parameters)
 {
     PNDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES general = &adapter->general;
 
@@ -87,11 +87,11 @@ copy_attributes(struct passthru_adapter *adapter, PNDIS_BIND_PARAMETERS paramete
 
 /* false: no name, or one that does not fit. */
 static bool
-copy_name(struct passthru_adapter *adapter, const NDIS_STRING *section)
+copy_name(struct floor_adapter *adapter, const NDIS_STRING *section)
 {
     size_t length = section ? section->Length / sizeof(WCHAR) : 0;
 
-    if (length == 0 || length >= PASSTHRU_NAME_SIZE)
+    if (length == 0 || length >= FLOOR_NAME_SIZE)
         return false;
     NdisMoveMemory(adapter->instance_text, section->Buffer, section->Length);
     adapter->instance.Buffer = adapter->instance_text;
@@ -102,16 +102,22 @@ copy_name(struct passthru_adapter *adapter, const NDIS_STRING *section)
     return true;
 }
 
-static struct passthru_adapter *
-adapter_create(struct passthru_driver *driver, PNDIS_BIND_PARAMETERS parameters)
+static UINT
+adapter_bytes(const struct floor_kind *kind)
 {
-    struct passthru_adapter *adapter;
+    return (UINT)(kind->adapter_bytes ? kind->adapter_bytes : sizeof(struct floor_adapter));
+}
 
-    adapter = NdisAllocateMemoryWithTagPriority(driver->protocol, sizeof(*adapter), PASSTHRU_TAG,
-                                                NormalPoolPriority);
+static struct floor_adapter *
+adapter_create(struct floor_driver *driver, PNDIS_BIND_PARAMETERS parameters)
+{
+    struct floor_adapter *adapter;
+
+    adapter = NdisAllocateMemoryWithTagPriority(driver->protocol, adapter_bytes(driver->kind),
+                                                FLOOR_TAG, NormalPoolPriority);
     if (!adapter)
         return NULL;
-    NdisZeroMemory(adapter, sizeof(*adapter));
+    NdisZeroMemory(adapter, adapter_bytes(driver->kind));
     adapter->driver = driver;
     NdisInitializeEvent(&adapter->halted);
     copy_attributes(adapter, parameters);
@@ -119,24 +125,26 @@ adapter_create(struct passthru_driver *driver, PNDIS_BIND_PARAMETERS parameters)
 }
 
 static void
-adapter_destroy(struct passthru_adapter *adapter)
+adapter_destroy(struct floor_adapter *adapter)
 {
     if (adapter->objects || adapter->calls || adapter->frames_down || adapter->frames_up)
-        log_error("passthru %s: gone with %u objects, %u calls, %u frames down, %u up",
-                  adapter->name, adapter->objects, adapter->calls, adapter->frames_down,
-                  adapter->frames_up);
+        log_error("%s %s: gone with %u objects, %u calls, %u frames down, %u up",
+                  adapter->driver->kind->name, adapter->name, adapter->objects, adapter->calls,
+                  adapter->frames_down, adapter->frames_up);
+    if (adapter->opened && adapter->driver->kind->close)
+        adapter->driver->kind->close(adapter);
     if (adapter->work)
         NdisFreeIoWorkItem(adapter->work);
-    NdisFreeMemory(adapter, sizeof(*adapter), 0);
+    NdisFreeMemory(adapter, adapter_bytes(adapter->driver->kind), 0);
 }
 
-/* NDIS_STATUS_PENDING: PassthruCloseAdapterCompleteEx goes on. */
+/* NDIS_STATUS_PENDING: FloorCloseAdapterCompleteEx goes on. */
 static NDIS_STATUS
-close_lower(struct passthru_adapter *adapter, const char *why)
+close_lower(struct floor_adapter *adapter, const char *why)
 {
     NDIS_STATUS status;
 
-    passthru_set_state(adapter, PASSTHRU_CLOSING, why);
+    floor_set_state(adapter, FLOOR_CLOSING, why);
     status = NdisCloseAdapterEx(adapter->lower);
     if (status != NDIS_STATUS_PENDING)
         adapter_destroy(adapter);
@@ -146,7 +154,7 @@ close_lower(struct passthru_adapter *adapter, const char *why)
 /* The adapter below is open: ask for the virtual one. Otherwise undo; adapter is gone unless the
  * close is pending. */
 static NDIS_STATUS
-opened(struct passthru_adapter *adapter, NDIS_STATUS status)
+opened(struct floor_adapter *adapter, NDIS_STATUS status)
 {
     if (status != NDIS_STATUS_SUCCESS) {
         adapter_destroy(adapter);
@@ -156,25 +164,31 @@ opened(struct passthru_adapter *adapter, NDIS_STATUS status)
     status = NDIS_STATUS_RESOURCES;
     if (!adapter->work)
         goto close;
-    passthru_set_state(adapter, PASSTHRU_WAITING, "opened");
+    status = adapter->driver->kind->open ? adapter->driver->kind->open(adapter)
+                                         : NDIS_STATUS_SUCCESS;
+    if (status != NDIS_STATUS_SUCCESS)
+        goto close;
+    adapter->opened = true;
+    floor_set_state(adapter, FLOOR_WAITING, "opened");
     status = NdisIMInitializeDeviceInstanceEx(adapter->driver->miniport, &adapter->instance,
                                               adapter);
     if (status == NDIS_STATUS_SUCCESS)
         return status;
 
 close:
-    log_warn("passthru %s: no virtual adapter, status %08x", adapter->name, (unsigned)status);
+    log_warn("%s %s: no virtual adapter, status %08x", adapter->driver->kind->name, adapter->name,
+             (unsigned)status);
     if (close_lower(adapter, "bind failed") == NDIS_STATUS_PENDING)
         return NDIS_STATUS_PENDING;
     return status;
 }
 
 NDIS_STATUS
-PassthruBindAdapterEx(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext,
-                      PNDIS_BIND_PARAMETERS BindParameters)
+FloorBindAdapterEx(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext,
+                   PNDIS_BIND_PARAMETERS BindParameters)
 {
-    struct passthru_driver *driver = ProtocolDriverContext;
-    struct passthru_adapter *adapter;
+    struct floor_driver *driver = ProtocolDriverContext;
+    struct floor_adapter *adapter;
     NDIS_MEDIUM medium = NdisMedium802_3;
     UINT selected = 0;
     NDIS_OPEN_PARAMETERS open = {
@@ -190,7 +204,7 @@ PassthruBindAdapterEx(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext
     if (!adapter)
         return NDIS_STATUS_RESOURCES;
     if (!copy_name(adapter, BindParameters->ProtocolSection)) {
-        log_warn("passthru: the binding names no virtual adapter");
+        log_warn("%s: the binding names no virtual adapter", driver->kind->name);
         adapter_destroy(adapter);
         return NDIS_STATUS_INVALID_PARAMETER;
     }
@@ -205,9 +219,9 @@ PassthruBindAdapterEx(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext
 }
 
 VOID
-PassthruOpenAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext, NDIS_STATUS Status)
+FloorOpenAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext, NDIS_STATUS Status)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     NDIS_HANDLE bind = adapter->bind;
     NDIS_STATUS status = opened(adapter, Status);
 
@@ -221,9 +235,9 @@ PassthruOpenAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext, NDIS_STATUS St
 /* ---- unbind ---- */
 
 VOID
-PassthruCloseAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext)
+FloorCloseAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     NDIS_HANDLE bind = adapter->bind, unbind = adapter->unbind;
 
     adapter_destroy(adapter);
@@ -234,14 +248,14 @@ PassthruCloseAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext)
 }
 
 NDIS_STATUS
-PassthruUnbindAdapterEx(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
+FloorUnbindAdapterEx(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
 
-    if (adapter->state == PASSTHRU_STANDING) {
+    if (adapter->state == FLOOR_STANDING) {
         NdisIMDeInitializeDeviceInstance(adapter->upper);
         NdisWaitEvent(&adapter->halted, 0);
-    } else if (adapter->state == PASSTHRU_WAITING) {
+    } else if (adapter->state == FLOOR_WAITING) {
         NdisIMCancelInitializeDeviceInstance(adapter->driver->miniport, &adapter->instance);
     }
     adapter->unbind = UnbindContext;
@@ -251,14 +265,14 @@ PassthruUnbindAdapterEx(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingCo
 /* ---- events ---- */
 
 static NDIS_STATUS
-pause_binding(struct passthru_adapter *adapter, PNET_PNP_EVENT_NOTIFICATION event)
+pause_binding(struct floor_adapter *adapter, PNET_PNP_EVENT_NOTIFICATION event)
 {
     adapter->lower_running = false;
     if (adapter->objects || adapter->calls) {
         if (!adapter->stopped_below)
-            passthru_indicate(adapter, NDIS_STATUS_OFFLOAD_PAUSE);
+            floor_indicate(adapter, NDIS_STATUS_OFFLOAD_PAUSE);
         adapter->stopped_here = true;
-        passthru_indicate(adapter, NDIS_STATUS_UPLOAD_ALL);
+        floor_indicate(adapter, NDIS_STATUS_UPLOAD_ALL);
     }
     if (adapter->frames_down == 0 && adapter->objects == 0 && adapter->calls == 0)
         return NDIS_STATUS_SUCCESS;
@@ -267,20 +281,20 @@ pause_binding(struct passthru_adapter *adapter, PNET_PNP_EVENT_NOTIFICATION even
 }
 
 static NDIS_STATUS
-restart_binding(struct passthru_adapter *adapter)
+restart_binding(struct floor_adapter *adapter)
 {
     adapter->lower_running = true;
     if (adapter->stopped_here && !adapter->stopped_below)
-        passthru_indicate(adapter, NDIS_STATUS_OFFLOAD_RESUME);
+        floor_indicate(adapter, NDIS_STATUS_OFFLOAD_RESUME);
     adapter->stopped_here = false;
     return NDIS_STATUS_SUCCESS;
 }
 
 NDIS_STATUS
-PassthruNetPnPEvent(NDIS_HANDLE ProtocolBindingContext,
-                    PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification)
+FloorNetPnPEvent(NDIS_HANDLE ProtocolBindingContext,
+                 PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     NDIS_STATUS status;
 
     if (!adapter)

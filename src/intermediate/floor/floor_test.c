@@ -2,10 +2,10 @@
  * Everything but trees: data, events, frames and requests pass as they are, a pause waits for what
  * is under way, and a bind that fails leaves nothing.
  */
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 #include "base/log.h"
-#include "intermediate/passthru/ndis_fake.h"
+#include "intermediate/floor/ndis_fake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

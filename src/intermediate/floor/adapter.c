@@ -5,10 +5,10 @@
  * then (P33).
  */
 #include "base/log.h"
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 static NDIS_STATUS
-set_attributes(struct passthru_adapter *adapter, NDIS_HANDLE handle)
+set_attributes(struct floor_adapter *adapter, NDIS_HANDLE handle)
 {
     NDIS_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES registration = {
         .Header = {NDIS_OBJECT_TYPE_MINIPORT_ADAPTER_REGISTRATION_ATTRIBUTES,
@@ -34,10 +34,10 @@ set_attributes(struct passthru_adapter *adapter, NDIS_HANDLE handle)
 }
 
 NDIS_STATUS
-PassthruInitializeEx(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext,
-                     PNDIS_MINIPORT_INIT_PARAMETERS MiniportInitParameters)
+FloorInitializeEx(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext,
+                  PNDIS_MINIPORT_INIT_PARAMETERS MiniportInitParameters)
 {
-    struct passthru_adapter *adapter = MiniportInitParameters->IMDeviceInstanceContext;
+    struct floor_adapter *adapter = MiniportInitParameters->IMDeviceInstanceContext;
     PNDIS_OFFLOAD_EVENT_HANDLERS handlers;
     NDIS_STATUS status;
 
@@ -55,24 +55,24 @@ PassthruInitializeEx(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverC
     }
     NdisResetEvent(&adapter->halted);
     adapter->upper = NdisMiniportHandle;
-    passthru_set_state(adapter, PASSTHRU_STANDING, "initialized");
+    floor_set_state(adapter, FLOOR_STANDING, "initialized");
     return NDIS_STATUS_SUCCESS;
 }
 
 VOID
-PassthruHaltEx(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
+FloorHaltEx(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
 
     adapter->upper = NULL;
-    passthru_set_state(adapter, PASSTHRU_WAITING, "halted");
+    floor_set_state(adapter, FLOOR_WAITING, "halted");
     NdisSetEvent(&adapter->halted);
 }
 
 NDIS_STATUS
-PassthruPause(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_PAUSE_PARAMETERS PauseParameters)
+FloorPause(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_PAUSE_PARAMETERS PauseParameters)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
 
     adapter->upper_running = false;
     if (adapter->frames_down == 0 && adapter->frames_up == 0)
@@ -82,26 +82,26 @@ PassthruPause(NDIS_HANDLE MiniportAdapterContext, PNDIS_MINIPORT_PAUSE_PARAMETER
 }
 
 NDIS_STATUS
-PassthruRestart(NDIS_HANDLE MiniportAdapterContext,
-                PNDIS_MINIPORT_RESTART_PARAMETERS RestartParameters)
+FloorRestart(NDIS_HANDLE MiniportAdapterContext,
+             PNDIS_MINIPORT_RESTART_PARAMETERS RestartParameters)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
 
     adapter->upper_running = true;
     /* Whoever binds now has not heard of it. */
     if (adapter->stopped_below)
-        passthru_indicate(adapter, NDIS_STATUS_OFFLOAD_PAUSE);
+        floor_indicate(adapter, NDIS_STATUS_OFFLOAD_PAUSE);
     return NDIS_STATUS_SUCCESS;
 }
 
 /* A virtual adapter has no device of its own. */
 VOID
-PassthruDevicePnPEventNotify(NDIS_HANDLE MiniportAdapterContext,
-                             PNET_DEVICE_PNP_EVENT NetDevicePnPEvent)
+FloorDevicePnPEventNotify(NDIS_HANDLE MiniportAdapterContext,
+                          PNET_DEVICE_PNP_EVENT NetDevicePnPEvent)
 {
 }
 
 VOID
-PassthruShutdownEx(NDIS_HANDLE MiniportAdapterContext, NDIS_SHUTDOWN_ACTION ShutdownAction)
+FloorShutdownEx(NDIS_HANDLE MiniportAdapterContext, NDIS_SHUTDOWN_ACTION ShutdownAction)
 {
 }

@@ -3,7 +3,7 @@
  * SourceHandle, and the one that was there waits in an NBL context: contexts are a stack, so every
  * floor finds its own on top (V-163).
  */
-#include "intermediate/passthru/passthru.h"
+#include "intermediate/floor/floor.h"
 
 /* As large as the alignment of contexts. */
 struct frame_home {
@@ -44,7 +44,7 @@ leave(PNET_BUFFER_LIST nbls, NDIS_HANDLE handle, struct frame_list *good, struct
     frame_list_init(bad);
     for (nbl = nbls; nbl; nbl = next) {
         next = NET_BUFFER_LIST_NEXT_NBL(nbl);
-        if (NdisAllocateNetBufferListContext(nbl, sizeof(*home), 0, PASSTHRU_TAG) !=
+        if (NdisAllocateNetBufferListContext(nbl, sizeof(*home), 0, FLOOR_TAG) !=
             NDIS_STATUS_SUCCESS) {
             frame_list_add(bad, nbl);
             continue;
@@ -74,7 +74,7 @@ come_home(PNET_BUFFER_LIST nbls)
 /* ---- down ---- */
 
 static void
-refuse(struct passthru_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_STATUS status, ULONG flags)
+refuse(struct floor_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_STATUS status, ULONG flags)
 {
     if (!nbls)
         return;
@@ -84,10 +84,10 @@ refuse(struct passthru_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_STATUS stat
 }
 
 VOID
-PassthruSendNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferList,
-                           NDIS_PORT_NUMBER PortNumber, ULONG SendFlags)
+FloorSendNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferList,
+                        NDIS_PORT_NUMBER PortNumber, ULONG SendFlags)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
     ULONG end = (SendFlags & NDIS_SEND_FLAGS_DISPATCH_LEVEL)
                     ? NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL
                     : 0;
@@ -105,20 +105,20 @@ PassthruSendNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST 
 }
 
 VOID
-PassthruSendNetBufferListsComplete(NDIS_HANDLE ProtocolBindingContext,
-                                   PNET_BUFFER_LIST NetBufferList, ULONG SendCompleteFlags)
+FloorSendNetBufferListsComplete(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBufferList,
+                                ULONG SendCompleteFlags)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
 
     adapter->frames_down -= come_home(NetBufferList);
     NdisMSendNetBufferListsComplete(adapter->upper, NetBufferList, SendCompleteFlags);
-    passthru_settle(adapter);
+    floor_settle(adapter);
 }
 
 VOID
-PassthruCancelSend(NDIS_HANDLE MiniportAdapterContext, PVOID CancelId)
+FloorCancelSend(NDIS_HANDLE MiniportAdapterContext, PVOID CancelId)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
 
     NdisCancelSendNetBufferLists(adapter->lower, CancelId);
 }
@@ -128,7 +128,7 @@ PassthruCancelSend(NDIS_HANDLE MiniportAdapterContext, PVOID CancelId)
 /* Lent frames are the lower driver's again when the call returns: its list must come back as it
  * was. */
 static void
-indicate_lent(struct passthru_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_PORT_NUMBER port,
+indicate_lent(struct floor_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_PORT_NUMBER port,
               ULONG flags)
 {
     for (PNET_BUFFER_LIST nbl = nbls; nbl; nbl = NET_BUFFER_LIST_NEXT_NBL(nbl)) {
@@ -144,11 +144,11 @@ indicate_lent(struct passthru_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_PORT
 }
 
 VOID
-PassthruReceiveNetBufferLists(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBufferLists,
-                              NDIS_PORT_NUMBER PortNumber, ULONG NumberOfNetBufferLists,
-                              ULONG ReceiveFlags)
+FloorReceiveNetBufferLists(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBufferLists,
+                           NDIS_PORT_NUMBER PortNumber, ULONG NumberOfNetBufferLists,
+                           ULONG ReceiveFlags)
 {
-    struct passthru_adapter *adapter = ProtocolBindingContext;
+    struct floor_adapter *adapter = ProtocolBindingContext;
     bool lent = NDIS_TEST_RECEIVE_CANNOT_PEND(ReceiveFlags);
     struct frame_list good, bad;
 
@@ -171,12 +171,12 @@ PassthruReceiveNetBufferLists(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LI
 }
 
 VOID
-PassthruReturnNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferLists,
-                             ULONG ReturnFlags)
+FloorReturnNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferLists,
+                          ULONG ReturnFlags)
 {
-    struct passthru_adapter *adapter = MiniportAdapterContext;
+    struct floor_adapter *adapter = MiniportAdapterContext;
 
     adapter->frames_up -= come_home(NetBufferLists);
     NdisReturnNetBufferLists(adapter->lower, NetBufferLists, ReturnFlags);
-    passthru_settle(adapter);
+    floor_settle(adapter);
 }

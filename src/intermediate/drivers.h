@@ -1,0 +1,9 @@
+/* DriverEntry of each intermediate driver in the tree. */
+#ifndef INTERMEDIATE_DRIVERS_H
+#define INTERMEDIATE_DRIVERS_H
+
+#include <ndis.h>
+
+DRIVER_INITIALIZE passthru_entry;
+
+#endif

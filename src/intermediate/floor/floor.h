@@ -1,0 +1,238 @@
+/*
+ * What every intermediate driver needs before it does something: a MUX driver with one virtual
+ * adapter on each adapter it is bound to, both edges, and a default for every handler, which passes
+ * on. A driver is a struct floor_kind: it names the handlers that it overrides and how much memory
+ * of its own it wants per adapter and per offloaded object.
+ *
+ * Threads: one, the loop's.
+ */
+#ifndef INTERMEDIATE_FLOOR_FLOOR_H
+#define INTERMEDIATE_FLOOR_FLOOR_H
+
+#include <ndis.h>
+#include <ndischimney.h>
+
+#include "base/list.h"
+
+#define FLOOR_TAG 0x75726874u
+#define FLOOR_NAME_SIZE 64
+
+struct floor_adapter;
+struct floor_call;
+struct floor_offload;
+
+/* Everything that NDIS calls, on both edges. */
+struct floor_handlers {
+    NDIS_MINIPORT_DRIVER_CHARACTERISTICS miniport;
+    NDIS_PROTOCOL_DRIVER_CHARACTERISTICS protocol;
+    bool deaf; /* the tables below are not registered: no chimney through here (P30) */
+    NDIS_PROVIDER_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS provider;
+    NDIS_PROVIDER_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS provider_tcp;
+    NDIS_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS client;
+    NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS client_tcp;
+};
+
+/* What is a driver's own. Whatever is zero or NULL is as it is for passthru. */
+struct floor_kind {
+    const char *name; /* for logs */
+    NDIS_STRING protocol_name;
+    size_t adapter_bytes; /* of a structure that begins with a struct floor_adapter */
+    size_t offload_bytes; /* … with a struct floor_offload */
+    /* Puts handlers of its own in the place of defaults, which it may call. */
+    void (*override)(struct floor_handlers *handlers);
+    /* The adapter below is open, the virtual one not announced yet: attributes and capabilities may
+     * still be changed. Anything but SUCCESS: the bind fails; close is not called then. */
+    NDIS_STATUS (*open)(struct floor_adapter *adapter);
+    /* Both edges are gone; nothing is under way any more. */
+    void (*close)(struct floor_adapter *adapter);
+    /* A tree is about to go down; it has our handles already. Changes of VlanId and UserPriority
+     * are the driver's to undo in tree_up. */
+    void (*tree_down)(struct floor_adapter *adapter, struct floor_call *call);
+    /* It has come up and is as it was given to us, but for what the driver below wrote. */
+    void (*tree_up)(struct floor_adapter *adapter, struct floor_call *call);
+    /* An offload entry was made, is about to go. */
+    void (*offload_made)(struct floor_offload *entry);
+    void (*offload_gone)(struct floor_offload *entry);
+};
+
+struct floor_driver {
+    const struct floor_kind *kind;
+    struct floor_handlers handlers;
+    NDIS_HANDLE miniport; /* upper edge */
+    NDIS_HANDLE protocol; /* lower edge */
+};
+
+/* X(name): OPENING the adapter below; WAITING for MiniportInitializeEx; STANDING: both edges are
+ * there; CLOSING. */
+#define FLOOR_STATES(X) X(OPENING) X(WAITING) X(STANDING) X(CLOSING)
+#define FLOOR_STATE_ENUM(name) FLOOR_##name,
+enum floor_state { FLOOR_STATES(FLOOR_STATE_ENUM) FLOOR_STATE_COUNT };
+
+/* One binding and the virtual adapter on it. Lives from bind to the end of the close. */
+struct floor_adapter {
+    struct floor_driver *driver;
+    enum floor_state state;
+    NDIS_HANDLE lower; /* binding handle; valid from the open to the close */
+    NDIS_HANDLE upper; /* miniport handle; NULL: the virtual adapter does not stand */
+    bool opened;       /* the driver's open has succeeded */
+    bool lower_running, upper_running;
+    NDIS_TCP_OFFLOAD_EVENT_HANDLERS events;
+
+    /* What the adapter below said when we were bound, and since. */
+    NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES general;
+    bool has_chimney;
+    NDIS_TCP_CONNECTION_OFFLOAD capabilities;
+    bool stopped_below; /* its OFFLOAD_PAUSE or UPLOAD_ALL is in force */
+    bool stopped_here;  /* ours is */
+
+    /* What is under way; a pause waits for it. */
+    ULONG calls;                       /* state operations */
+    ULONG objects;                     /* offload entries */
+    ULONG frames_down;                 /* NBLs sent, not completed */
+    ULONG frames_up;                   /* NBLs indicated, not returned */
+    bool upper_pausing;                /* NdisMPauseComplete is owed */
+    PNET_PNP_EVENT_NOTIFICATION pause; /* its NdisCompleteNetPnPEvent is owed; NULL: none */
+    NDIS_HANDLE bind, unbind;          /* context of the answer owed; NULL: none */
+    NDIS_EVENT halted;
+
+    /* What is for PASSIVE_LEVEL, and state operations that found no memory: the work item goes on
+     * with them. */
+    NDIS_HANDLE work;
+    bool work_queued;
+    /* Linked by Scratch[0]; Scratch[1]: the operation. */
+    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST put_off;
+
+    NDIS_OID_REQUEST request;   /* the one that is below */
+    PNDIS_OID_REQUEST original; /* what it was made from; NULL: none */
+
+    NDIS_STRING instance; /* of the virtual adapter */
+    WCHAR instance_text[FLOOR_NAME_SIZE];
+    char name[FLOOR_NAME_SIZE]; /* the same, for logs */
+};
+
+/* Per offloaded object: the way up and the way down. Lives as long as the offload. */
+struct floor_offload {
+    struct floor_adapter *adapter;
+    NDIS_HANDLE upper;         /* NdisOffloadHandle of the driver above */
+    NDIS_OFFLOAD_HANDLE lower; /* ours, for the driver below */
+};
+
+enum floor_operation {
+    FLOOR_INITIATE,
+    FLOOR_TERMINATE,
+    FLOOR_UPDATE,
+    FLOOR_QUERY,
+    FLOOR_INVALIDATE
+};
+
+/* Per state operation. One node per block, in the order of the walk. */
+struct floor_call {
+    enum floor_operation operation;
+    UINT bytes;
+    ULONG count;
+    struct floor_node {
+        PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block;
+        PVOID *cell;                 /* MiniportOffloadContext; NULL: placeholder */
+        NDIS_HANDLE handle;          /* NdisOffloadHandle */
+        PVOID reserved[2];           /* ImReserved */
+        PVOID source;                /* SourceHandle */
+        struct floor_offload *entry; /* NULL: placeholder */
+        bool fresh;                  /* entry was made for this operation */
+        ULONG kept;                  /* the driver's, between tree_down and tree_up */
+    } nodes[];
+};
+
+/* ---- binding.c, adapter.c: the two edges ---- */
+PROTOCOL_BIND_ADAPTER_EX FloorBindAdapterEx;
+PROTOCOL_UNBIND_ADAPTER_EX FloorUnbindAdapterEx;
+PROTOCOL_OPEN_ADAPTER_COMPLETE_EX FloorOpenAdapterCompleteEx;
+PROTOCOL_CLOSE_ADAPTER_COMPLETE_EX FloorCloseAdapterCompleteEx;
+PROTOCOL_NET_PNP_EVENT FloorNetPnPEvent;
+
+MINIPORT_INITIALIZE FloorInitializeEx;
+MINIPORT_HALT FloorHaltEx;
+MINIPORT_PAUSE FloorPause;
+MINIPORT_RESTART FloorRestart;
+MINIPORT_DEVICE_PNP_EVENT_NOTIFY FloorDevicePnPEventNotify;
+MINIPORT_SHUTDOWN FloorShutdownEx;
+
+void floor_set_state(struct floor_adapter *adapter, enum floor_state to, const char *why);
+/* Gives the answers that are owed and that nothing under way delays any more. */
+void floor_settle(struct floor_adapter *adapter);
+/* From the work item: that to a pause of the lower binding. */
+void floor_answer_pause(struct floor_adapter *adapter);
+
+/* ---- request.c, status.c, frames.c ---- */
+MINIPORT_OID_REQUEST FloorOidRequest;
+MINIPORT_CANCEL_OID_REQUEST FloorCancelOidRequest;
+PROTOCOL_OID_REQUEST_COMPLETE FloorOidRequestComplete;
+
+PROTOCOL_STATUS_EX FloorStatusEx;
+/* Indicates a status of our own: code, with the capabilities when it is OFFLOAD_RESUME. */
+void floor_indicate(struct floor_adapter *adapter, NDIS_STATUS code);
+
+MINIPORT_SEND_NET_BUFFER_LISTS FloorSendNetBufferLists;
+MINIPORT_CANCEL_SEND FloorCancelSend;
+MINIPORT_RETURN_NET_BUFFER_LISTS FloorReturnNetBufferLists;
+PROTOCOL_SEND_NET_BUFFER_LISTS_COMPLETE FloorSendNetBufferListsComplete;
+PROTOCOL_RECEIVE_NET_BUFFER_LISTS FloorReceiveNetBufferLists;
+
+/* ---- tree.c ---- */
+
+/*
+ * Turns a tree from above into one for below: saves what is restored later and puts our handles in.
+ * NULL: out of memory; the tree is as it was and completes later, failed; a terminate, which cannot
+ * fail without losing the objects below, is tried again. Owner: the tree is the lower driver's once
+ * it has been passed down.
+ */
+struct floor_call *floor_tree_down(struct floor_adapter *adapter,
+                                   PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                                   enum floor_operation operation);
+/* Restores the tree for above; afterwards nodes[].block is valid until the tree is completed. */
+struct floor_call *floor_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root);
+/* After the completion. After a terminate the objects are gone as well. */
+void floor_call_end(struct floor_adapter *adapter, struct floor_call *call);
+void floor_offload_free(struct floor_offload *entry);
+NDIS_IO_WORKITEM_FUNCTION floor_catch_up;
+void floor_queue_work(struct floor_adapter *adapter);
+
+static inline struct floor_offload *
+floor_offload_of(PVOID handle)
+{
+    return container_of(handle, struct floor_offload, lower);
+}
+
+/* ---- state.c: the five operations ---- */
+void floor_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                enum floor_operation operation);
+/* Upwards, through the function that belongs to the operation. */
+void floor_complete(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                    enum floor_operation operation);
+W_INITIATE_OFFLOAD_HANDLER_FN FloorInitiateOffload;
+W_TERMINATE_OFFLOAD_HANDLER_FN FloorTerminateOffload;
+W_UPDATE_OFFLOAD_HANDLER_FN FloorUpdateOffload;
+W_QUERY_OFFLOAD_HANDLER_FN FloorQueryOffload;
+W_INVALIDATE_OFFLOAD_HANDLER_FN FloorInvalidateOffload;
+INITIATE_OFFLOAD_COMPLETE_HANDLER_FN FloorOffloadComplete;
+
+/* ---- data and events: one file each ---- */
+W_TCP_OFFLOAD_SEND_HANDLER_FN FloorTcpOffloadSend;
+TCP_OFFLOAD_SEND_COMPLETE_HANDLER_FN FloorTcpOffloadSendComplete;
+W_TCP_OFFLOAD_RECEIVE_HANDLER_FN FloorTcpOffloadReceive;
+W_TCP_OFFLOAD_RECEIVE_RETURN_HANDLER_FN FloorTcpOffloadReceiveReturn;
+TCP_OFFLOAD_RECEIVE_COMPLETE_HANDLER_FN FloorTcpOffloadReceiveComplete;
+TCP_OFFLOAD_RECEIVE_INDICATE_HANDLER_FN FloorTcpOffloadReceiveIndicate;
+W_TCP_OFFLOAD_DISCONNECT_HANDLER_FN FloorTcpOffloadDisconnect;
+TCP_OFFLOAD_DISCONNECT_COMPLETE_HANDLER_FN FloorTcpOffloadDisconnectComplete;
+W_TCP_OFFLOAD_FORWARD_HANDLER_FN FloorTcpOffloadForward;
+TCP_OFFLOAD_FORWARD_COMPLETE_HANDLER_FN FloorTcpOffloadForwardComplete;
+TCP_OFFLOAD_EVENT_HANDLER_FN FloorTcpOffloadEvent;
+INDICATE_OFFLOAD_EVENT_HANDLER_FN FloorIndicateOffloadEvent;
+
+/* ---- entry.c ---- */
+
+/* What a driver's DriverEntry does. kind is kept. */
+NTSTATUS floor_start(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath,
+                     const struct floor_kind *kind);
+
+#endif

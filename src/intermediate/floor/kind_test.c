@@ -1,0 +1,183 @@
+/* A driver made of the defaults: what it overrides is asked, what it wants to know it is told. */
+#include "intermediate/floor/floor.h"
+#include "intermediate/floor/ndis_fake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+struct own_adapter {
+    struct floor_adapter floor; /* first */
+    unsigned mark;
+};
+
+struct own_offload {
+    struct floor_offload floor; /* first */
+    unsigned mark;
+};
+
+static struct told {
+    unsigned opened, closed, made, gone, sends;
+    enum floor_operation down[8], up[8];
+    unsigned downs, ups;
+    ULONG kept;
+} told;
+static NDIS_STATUS open_status;
+
+static NDIS_STATUS
+own_open(struct floor_adapter *adapter)
+{
+    told.opened++;
+    ((struct own_adapter *)adapter)->mark = 77;
+    adapter->general.MtuSize -= 4;
+    return open_status;
+}
+
+static void
+own_close(struct floor_adapter *adapter)
+{
+    assert_int_equal(((struct own_adapter *)adapter)->mark, 77);
+    told.closed++;
+}
+
+static void
+own_made(struct floor_offload *entry)
+{
+    ((struct own_offload *)entry)->mark = 88;
+    told.made++;
+}
+
+static void
+own_gone(struct floor_offload *entry)
+{
+    assert_int_equal(((struct own_offload *)entry)->mark, 88);
+    told.gone++;
+}
+
+static void
+own_down(struct floor_adapter *adapter, struct floor_call *call)
+{
+    told.down[told.downs++] = call->operation;
+    call->nodes[0].kept = 99;
+}
+
+static void
+own_up(struct floor_adapter *adapter, struct floor_call *call)
+{
+    told.up[told.ups++] = call->operation;
+    told.kept = call->nodes[0].kept;
+}
+
+static NDIS_STATUS
+own_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
+         PNET_BUFFER_LIST NetBufferList)
+{
+    told.sends++;
+    return FloorTcpOffloadSend(MiniportAdapterContext, MiniportOffloadContext, NetBufferList);
+}
+
+static void
+own_override(struct floor_handlers *handlers)
+{
+    handlers->provider_tcp.TcpOffloadSendHandler = own_send;
+}
+
+static NTSTATUS
+own_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
+{
+    static const struct floor_kind kind = {.name = "own",
+                                           .protocol_name = NDIS_STRING_CONST(u"own"),
+                                           .adapter_bytes = sizeof(struct own_adapter),
+                                           .offload_bytes = sizeof(struct own_offload),
+                                           .override = own_override,
+                                           .open = own_open,
+                                           .close = own_close,
+                                           .tree_down = own_down,
+                                           .tree_up = own_up,
+                                           .offload_made = own_made,
+                                           .offload_gone = own_gone};
+
+    return floor_start(DriverObject, RegistryPath, &kind);
+}
+
+static int
+setup(void **state)
+{
+    memset(&told, 0, sizeof(told));
+    open_status = NDIS_STATUS_SUCCESS;
+    return 0;
+}
+
+static void
+is_told_and_asked(void **state)
+{
+    NET_BUFFER_LIST nbl = {.Status = 0};
+    PVOID cell = NULL;
+
+    fake_stand_as(own_entry);
+    assert_int_equal(told.opened, 1);
+    fake_offload(&cell, (PVOID)1, (PVOID)2);
+    assert_int_equal(told.made, 1);
+    fake.provider_tcp.TcpOffloadSendHandler(fake.adapter_context, cell, &nbl);
+    assert_int_equal(told.sends, 1);
+    assert_string_equal(fake.io.name, "send"); /* and it went on */
+    fake_terminate(&cell, (PVOID)1);
+    assert_int_equal(told.gone, 1);
+    assert_int_equal(told.downs, 2);
+    assert_int_equal(told.down[0], FLOOR_INITIATE);
+    assert_int_equal(told.down[1], FLOOR_TERMINATE);
+    assert_int_equal(told.ups, 2);
+    assert_int_equal(told.up[1], FLOOR_TERMINATE);
+    assert_int_equal(told.kept, 99);
+    fake_leave();
+    assert_int_equal(told.closed, 1);
+}
+
+/* What is refused below is gone again. */
+static void
+entries_of_what_fails(void **state)
+{
+    NDIS_MINIPORT_OFFLOAD_BLOCK_LIST b;
+    PVOID cell = NULL;
+
+    fake_stand_as(own_entry);
+    fake_single(&b, &cell, (PVOID)1);
+    fake.provider.InitiateOffloadHandler(fake.adapter_context, &b);
+    b.Status = NDIS_STATUS_OFFLOAD_TCP_ENTRIES;
+    fake.client.InitiateOffloadCompleteHandler(fake.binding_context, (PVOID)&b);
+    assert_null(cell);
+    assert_int_equal(told.made, 1);
+    assert_int_equal(told.gone, 1);
+    fake_leave();
+}
+
+/* It does not bind, and the adapter below is closed again. */
+static void
+does_not_open(void **state)
+{
+    NDIS_BIND_PARAMETERS parameters;
+
+    open_status = NDIS_STATUS_INVALID_PARAMETER;
+    fake_load(own_entry);
+    fake_bind_parameters(&parameters);
+    assert_int_equal(
+        fake.protocol.BindAdapterHandlerEx(fake.protocol_context, FAKE_BIND, &parameters),
+        NDIS_STATUS_INVALID_PARAMETER);
+    assert_int_equal(told.opened, 1);
+    assert_int_equal(told.closed, 0);
+    assert_null(fake.device_context);
+    fake_unload();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(is_told_and_asked, setup),
+        cmocka_unit_test_setup(entries_of_what_fails, setup),
+        cmocka_unit_test_setup(does_not_open, setup),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
