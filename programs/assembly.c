@@ -102,11 +102,14 @@ driver_name(const char *driver, char name[DRIVER_NAME])
 }
 
 static int
-check_driver(struct assembly *assembly, const char *ifname, const char *driver,
-             enum driver_kind kind)
+check_driver(struct assembly *assembly, const char *ifname, const char *text, enum driver_kind kind)
 {
+    struct house_floor_words words;
+    const char *why, *driver = words.name;
     char known[128] = "";
 
+    if (house_read_floor(text, &words, &why) != 0)
+        return assembly_refuse(assembly, -EINVAL, "%s: '%s': %s", ifname, text, why);
     if (is_path(driver)) {
         if (access(driver, R_OK) == 0)
             return 0;
@@ -140,12 +143,14 @@ check_stack(struct assembly *assembly, const struct config_stack *stack)
 }
 
 static int
-load_file(struct assembly *assembly, const char *path)
+load_file(struct assembly *assembly, const char *text)
 {
+    struct house_floor_words words;
+    const char *why, *path = words.name;
     char name[DRIVER_NAME];
     int error;
 
-    if (!is_path(path))
+    if (house_read_floor(text, &words, &why) != 0 || !is_path(path))
         return 0;
     for (unsigned i = 0; i < assembly->file_count; i++) {
         if (strcmp(assembly->files[i], path) == 0)
@@ -160,7 +165,7 @@ load_file(struct assembly *assembly, const char *path)
     if (error != 0)
         return assembly_fail(assembly, error, error == -ENOEXEC ? "it does not fit" : NULL,
                              "driver %s", path);
-    assembly->files[assembly->file_count++] = path;
+    snprintf(assembly->files[assembly->file_count++], sizeof(assembly->files[0]), "%s", path);
     return 0;
 }
 
@@ -278,11 +283,17 @@ stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
 {
     for (unsigned i = stack->intermediate_count; i-- > 0;) {
         char above[ADAPTER_NAME], driver[DRIVER_NAME];
+        struct house_floor_words words;
+        const char *why;
         int error;
 
-        driver_name(stack->intermediates[i], driver);
+        house_read_floor(stack->intermediates[i], &words, &why); /* checked before */
+        driver_name(words.name, driver);
         snprintf(above, sizeof(above), "%s/%s%u", stack->ifname, driver,
                  stack->intermediate_count - i);
+        error = house_set_options(assembly->house, above, words.options);
+        if (error != 0)
+            return assembly_fail(assembly, error, NULL, "%s: options of %s", stack->ifname, driver);
         error = stack_intermediate(assembly, stack->ifname, driver, adapter, above);
         if (error != 0)
             return error;
@@ -295,16 +306,19 @@ static int
 build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
 {
     char adapter[ADAPTER_NAME], target[DRIVER_NAME];
+    struct house_floor_words words;
     const char *why = NULL;
     int error;
 
+    house_read_floor(stack->target, &words, &why); /* checked before */
     error = wire_packet_open(assembly->loop, stack->ifname, hoststack_wire_filter(assembly->stack),
                              hoststack_wire_mark(assembly->stack), &assembly->ports[port].wire);
     if (error != 0)
         return assembly_fail(assembly, error, NULL, "%s: packet socket", stack->ifname);
-    driver_name(stack->target, target);
+    driver_name(words.name, target);
     snprintf(adapter, sizeof(adapter), "%s/%s", stack->ifname, target);
-    error = house_add_adapter(assembly->house, target, adapter, assembly->ports[port].wire, NULL);
+    error = house_add_adapter(assembly->house, target, adapter, assembly->ports[port].wire,
+                              words.options);
     if (error != 0)
         return assembly_fail(assembly, error, error == -EINVAL ? "it is no offload target" : NULL,
                              "%s: adapter %s", stack->ifname, adapter);

@@ -26,7 +26,7 @@ struct assembly {
         struct wire *tap;  /* NULL once the host stack owns it */
         struct wire *wire; /* of the interface itself */
     } ports[CONFIG_STACKS];
-    const char *files[ASSEMBLY_FILES]; /* paths that are loaded; the configuration's */
+    char files[ASSEMBLY_FILES][CONFIG_DRIVER]; /* paths that are loaded */
     unsigned file_count;
     char error[512]; /* what failed, without a newline */
 };

@@ -216,6 +216,9 @@ what_cannot_start_says_why(void **state)
     CHIMNEYD(&result, "--socket", other, "--stack", "lo=vlan");
     assert_int_equal(result.code, 2);
     check_contains(result.err, "lo: no intermediate driver is called 'vlan'; built in: passthru\n");
+    CHIMNEYD(&result, "--socket", other, "--stack", "lo=passthru:10");
+    assert_int_equal(result.code, 2);
+    check_contains(result.err, "lo: 'passthru:10': an option is KEY=VALUE\n");
     CHIMNEYD(&result, "--socket", other, "--stack", "no-such-if0");
     assert_int_equal(result.code, 1);
     check_contains(result.err, "no-such-if0");

@@ -221,6 +221,12 @@ house_bind(struct house *house, const char *protocol, const char *adapter, const
     return house_add_floor(house, protocol, section, adapter, NULL);
 }
 
+int
+house_set_options(struct house *house, const char *adapter, const struct house_option *options)
+{
+    return 0;
+}
+
 void
 house_walk(struct house *house, void (*fn)(void *arg, const struct house_floor *floor), void *arg)
 {

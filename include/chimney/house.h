@@ -25,6 +25,19 @@ struct house_option {
     const char *value;
 };
 
+/*
+ * A floor as users write it: NAME, or NAME:KEY=VALUE:KEY=VALUE… The options end with name NULL and
+ * refer to text.
+ */
+#define HOUSE_FLOOR_OPTIONS 16
+struct house_floor_words {
+    char name[256];
+    struct house_option options[HOUSE_FLOOR_OPTIONS + 1];
+    char text[512];
+};
+/* 0; -EINVAL: *why says what is wrong with it. */
+int house_read_floor(const char *text, struct house_floor_words *out, const char **why);
+
 /* DriverEntry of a driver. */
 typedef NDIS_STATUS (*house_driver_entry)(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
@@ -59,6 +72,14 @@ int house_unload(struct house *house, const char *name);
  * Options are copied.
  */
 int house_add_adapter(struct house *house, const char *driver, const char *adapter, void *device,
+                      const struct house_option *options);
+/*
+ * Options of a virtual adapter that an intermediate driver will announce under this name: its
+ * driver reads them as those of house_add_adapter are read. They are copied, and hold whenever the
+ * adapter is made, until they are set again. options NULL: none any more. -ENOMEM; -EINVAL: no such
+ * name can be.
+ */
+int house_set_options(struct house *house, const char *adapter,
                       const struct house_option *options);
 /* NetEventPause to the bindings, unbind, MiniportPause, MiniportHalt. */
 int house_remove_adapter(struct house *house, const char *adapter);

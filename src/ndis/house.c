@@ -65,6 +65,7 @@ house_create(struct sys_loop *loop, struct house **out)
     list_init(&house->graves);
     list_init(&house->callbacks);
     list_init(&house->wishes);
+    list_init(&house->plans);
     sys_task_init(&house->ring, rung, NULL);
     ndis_house_enter(house);
     *out = house;
@@ -109,6 +110,7 @@ house_destroy(struct house *house)
     while (!list_empty(&house->drivers))
         driver_unload(container_of(house->drivers.prev, struct ndis_driver, link));
     ndis_wish_forget(house, NULL, NULL);
+    ndis_plans_fini(house);
     ndis_callbacks_sweep(house, NULL, "a driver");
     ndis_clones_fini(house);
     ndis_pools_fini(house);

@@ -58,6 +58,10 @@ NdisIMInitializeDeviceInstanceEx(NDIS_HANDLE DriverHandle, PNDIS_STRING DriverIn
     adapter = ndis_adapter_create(miniport, name);
     if (!adapter)
         return NDIS_STATUS_RESOURCES;
+    if (ndis_plan_apply(adapter)) {
+        ndis_adapter_remove(adapter, NdisHaltDeviceInitializationFailed);
+        return NDIS_STATUS_RESOURCES;
+    }
     adapter->below = binding;
     adapter->im_context = DeviceContext;
     return NDIS_STATUS_SUCCESS;

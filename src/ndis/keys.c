@@ -158,3 +158,15 @@ ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options)
         error = ndis_keys_set(keys, options->name, options->value ? options->value : "");
     return error;
 }
+
+/* from is not changed meanwhile: it is a plan's, the loop's thread only. */
+int
+ndis_keys_copy(struct ndis_keys *to, struct ndis_keys *from)
+{
+    int error = 0;
+
+    list_for_each(key, &from->list, struct key, link)
+        if (!error)
+            error = ndis_keys_set(to, key->name, key->value);
+    return error;
+}

@@ -281,6 +281,7 @@ struct house {
     struct sys_loop *loop;
     struct list drivers, adapters;
     struct list wishes; /* binds that were asked for (rebind.c) */
+    struct list plans;  /* options of virtual adapters (plan.c) */
     struct observer *observers;
     struct ndis_driver *loading;      /* its entry is on the stack */
     struct ndis_binding *binding_now; /* house_bind of it is on the stack */
@@ -575,6 +576,10 @@ bool ndis_keys_below(struct ndis_keys *keys, const char *sub_key);
 /* Both are copied; 0 or -ENOMEM. */
 int ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value);
 int ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options);
+int ndis_keys_copy(struct ndis_keys *to, struct ndis_keys *from);
+/* Options that were set for an adapter of that name (plan.c). 0 or -ENOMEM. */
+int ndis_plan_apply(struct ndis_adapter *adapter);
+void ndis_plans_fini(struct house *house);
 
 /* ---- strings (string.c): names are ASCII here, UTF-16 there ---- */
 struct ndis_text {

@@ -137,7 +137,7 @@ check_order(enum crossing_op down, enum crossing_op up, unsigned passthru)
 static void
 check_handles(struct scene *scene, enum crossing_op down, enum crossing_op up, unsigned passthru)
 {
-    NDIS_HANDLE handles[STAGE_PASSTHRU_MAX + 1];
+    NDIS_HANDLE handles[STAGE_FLOORS_MAX + 1];
     unsigned at = 0;
 
     for (unsigned i = 0; i <= passthru; i++) {

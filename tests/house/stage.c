@@ -5,7 +5,9 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the house ---- */
 
@@ -90,23 +92,98 @@ load_host(struct stage *stage, enum stage_side side, const char *name)
                      0);
 }
 
+/* ---- floors ---- */
+
+static const struct {
+    const char *name;
+    house_driver_entry entry;
+} drivers[] = {{"passthru", passthru_entry}, {"deaf", deaf_entry}};
+
+static bool
+is_loaded(const struct stage *stage, const char *name)
+{
+    for (unsigned i = 0; i < stage->loaded_count; i++)
+        if (!strcmp(stage->loaded[i], name))
+            return true;
+    return false;
+}
+
+/* The same driver may stand for several floors. */
+static void
+need_driver(struct stage *stage, const char *name)
+{
+    const char *file = !strcmp(name, "passthru") ? getenv("HOUSE_FLOOR") : NULL;
+    house_driver_entry entry = NULL;
+
+    if (is_loaded(stage, name))
+        return;
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++)
+        if (!strcmp(drivers[i].name, name))
+            entry = drivers[i].entry;
+    assert_true(file || entry);
+    load_driver(stage, name, file, entry);
+    assert_in_range(stage->loaded_count, 0, STAGE_FLOORS_MAX - 1);
+    snprintf(stage->loaded[stage->loaded_count++], sizeof stage->loaded[0], "%s", name);
+}
+
+/* One floor on the adapter below; its virtual adapter is "<side><number>". */
+static const char *
+build_floor(struct stage *stage, enum stage_side side, const char *below, const char *text)
+{
+    char *above = stage->floors[side][stage->floor_count[side]];
+    struct house_floor_words words;
+    const char *why;
+
+    assert_in_range(stage->floor_count[side], 0, STAGE_FLOORS_MAX - 1);
+    assert_int_equal(house_read_floor(text, &words, &why), 0);
+    need_driver(stage, words.name);
+    snprintf(above, sizeof stage->floors[0][0], "%c%u", side == LEFT ? 'p' : 'q',
+             ++stage->floor_count[side]);
+    assert_int_equal(house_set_options(stage->house, above, words.options), 0);
+    assert_int_equal(house_bind(stage->house, words.name, below, above), 0);
+    return above;
+}
+
+/* A list as users write it, from the top down: built from its end. */
+static const char *
+build_floors(struct stage *stage, enum stage_side side, const char *below, const char *list)
+{
+    char text[1024];
+    char *comma;
+
+    snprintf(text, sizeof text, "%s", list);
+    while ((comma = strrchr(text, ',')) != NULL) {
+        below = build_floor(stage, side, below, comma + 1);
+        *comma = '\0';
+    }
+    return *text ? build_floor(stage, side, below, text) : below;
+}
+
 static void
 build_left(struct stage *stage, const struct stage_options *options)
 {
-    static const char *const floors[STAGE_PASSTHRU_MAX + 1] = {"a0", "p1", "p2"};
+    const char *list = options->passthru && !options->deaf ? getenv("HOUSE_FLOORS") : NULL;
 
-    stage->top = floors[0];
-    if (options->passthru)
-        load_driver(stage, "passthru", getenv("HOUSE_FLOOR"), passthru_entry);
-    if (options->deaf)
-        assert_int_equal(house_load(stage->house, "deaf", deaf_entry, NULL), 0);
-    for (unsigned i = 0; i < options->passthru && i < STAGE_PASSTHRU_MAX; i++) {
-        bool deaf = options->deaf && i + 1 == options->passthru;
-        assert_int_equal(
-            house_bind(stage->house, deaf ? "deaf" : "passthru", floors[i], floors[i + 1]), 0);
-        stage->top = floors[i + 1];
+    stage->top = "a0";
+    if (options->floors || list) {
+        stage->top = build_floors(stage, LEFT, "a0", options->floors ? options->floors : list);
+    } else {
+        for (unsigned i = 1; i <= options->passthru; i++)
+            stage->top = build_floor(stage, LEFT, stage->top,
+                                     options->deaf && i == options->passthru ? "deaf" : "passthru");
     }
     assert_int_equal(house_bind(stage->house, "left", stage->top, NULL), 0);
+}
+
+static void
+build_right(struct stage *stage, const struct stage_options *options)
+{
+    const char *list = options->passthru && !options->deaf ? getenv("HOUSE_FAR_FLOORS") : NULL;
+
+    list = options->far_floors ? options->far_floors : list;
+    assert_int_equal(
+        house_bind(stage->house, "right", build_floors(stage, RIGHT, "b0", list ? list : ""), NULL),
+        0);
 }
 
 void
@@ -146,7 +223,7 @@ stage_open(struct stage *stage, const struct stage_options *options)
     assert_int_equal(
         house_add_adapter(stage->house, target ? "far" : "soft", "b0", stage->ends[1], NULL), 0);
     build_left(stage, options);
-    assert_int_equal(house_bind(stage->house, "right", "b0", NULL), 0);
+    build_right(stage, options);
     stage_pass(stage, 1000);
     if (stage->hosts[LEFT])
         assert_non_null(script_binding(stage->hosts[LEFT]));

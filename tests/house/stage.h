@@ -10,6 +10,9 @@
  *
  * HOUSE_TARGET and HOUSE_FLOOR in the environment are paths of drivers that stand in for soft at a0
  * and for passthru, under these names: every test is then one of a driver from outside the tree.
+ * HOUSE_FLOORS is a stack, as users write it from the top down, that takes the place of the
+ * passthru floors wherever a test has some; HOUSE_FAR_FLOORS then stands on the right: every test
+ * is one of those drivers.
  */
 #ifndef TESTS_HOUSE_STAGE_H
 #define TESTS_HOUSE_STAGE_H
@@ -26,14 +29,15 @@
 
 #include <cmocka.h>
 
-#define STAGE_PASSTHRU_MAX 2
+#define STAGE_FLOORS_MAX 8
 
 enum stage_side { LEFT, RIGHT };
 
 struct stage_options {
     unsigned passthru;
-    bool deaf;    /* the topmost passthru registers no chimney handlers */
-    unsigned mtu; /* (1500) */
+    const char *floors, *far_floors; /* instead of passthru; on the right. NULL: none */
+    bool deaf;                       /* the topmost passthru registers no chimney handlers */
+    unsigned mtu;                    /* (1500) */
     bool impaired;
     struct wire_mem_impair impair[2];
     const struct house_option *target; /* of a0 */
@@ -54,8 +58,12 @@ struct stage {
     struct verifier *verifier;
     struct wire *ends[2];
     struct stage_watch watches[2];
-    struct script *hosts[2]; /* NULL: a driver from a file */
-    const char *top;         /* adapter that the left host is bound to */
+    struct script *hosts[2];            /* NULL: a driver from a file */
+    char loaded[STAGE_FLOORS_MAX][256]; /* drivers in between */
+    unsigned loaded_count;
+    char floors[2][STAGE_FLOORS_MAX][16]; /* virtual adapters, from below */
+    unsigned floor_count[2];
+    const char *top; /* adapter that the left host is bound to */
     unsigned pairs;
     /* Changes what the verifier is told of a frame; reports are then not complaints: the first
      * rule is in breach. NULL: the truth. */

@@ -33,25 +33,39 @@ set_attributes(struct floor_adapter *adapter, NDIS_HANDLE handle)
     return NdisMSetMiniportAttributes(handle, (PVOID)&offload);
 }
 
+static NDIS_STATUS
+get_handlers(struct floor_adapter *adapter, NDIS_HANDLE handle)
+{
+    PNDIS_OFFLOAD_EVENT_HANDLERS handlers;
+    NDIS_STATUS status = NdisMGetOffloadHandlers(handle, NdisTcpChimneyOffload, &handlers);
+
+    if (status != NDIS_STATUS_SUCCESS)
+        return status;
+    if (handlers->Header.Size < sizeof(adapter->events))
+        return NDIS_STATUS_BAD_VERSION;
+    /* V-006 */
+    NdisMoveMemory(&adapter->events, handlers, sizeof(adapter->events));
+    return NDIS_STATUS_SUCCESS;
+}
+
 NDIS_STATUS
 FloorInitializeEx(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext,
                   PNDIS_MINIPORT_INIT_PARAMETERS MiniportInitParameters)
 {
     struct floor_adapter *adapter = MiniportInitParameters->IMDeviceInstanceContext;
-    PNDIS_OFFLOAD_EVENT_HANDLERS handlers;
+    const struct floor_kind *kind = adapter->driver->kind;
     NDIS_STATUS status;
 
-    status = set_attributes(adapter, NdisMiniportHandle);
+    status = kind->open ? kind->open(adapter, NdisMiniportHandle) : NDIS_STATUS_SUCCESS;
     if (status != NDIS_STATUS_SUCCESS)
         return status;
-    if (adapter->has_chimney) {
-        status = NdisMGetOffloadHandlers(NdisMiniportHandle, NdisTcpChimneyOffload, &handlers);
-        if (status != NDIS_STATUS_SUCCESS)
-            return status;
-        if (handlers->Header.Size < sizeof(adapter->events))
-            return NDIS_STATUS_BAD_VERSION;
-        /* V-006 */
-        NdisMoveMemory(&adapter->events, handlers, sizeof(adapter->events));
+    status = set_attributes(adapter, NdisMiniportHandle);
+    if (status == NDIS_STATUS_SUCCESS && adapter->has_chimney)
+        status = get_handlers(adapter, NdisMiniportHandle);
+    if (status != NDIS_STATUS_SUCCESS) {
+        if (kind->close)
+            kind->close(adapter);
+        return status;
     }
     NdisResetEvent(&adapter->halted);
     adapter->upper = NdisMiniportHandle;
@@ -64,6 +78,8 @@ FloorHaltEx(NDIS_HANDLE MiniportAdapterContext, NDIS_HALT_ACTION HaltAction)
 {
     struct floor_adapter *adapter = MiniportAdapterContext;
 
+    if (adapter->driver->kind->close)
+        adapter->driver->kind->close(adapter);
     adapter->upper = NULL;
     floor_set_state(adapter, FLOOR_WAITING, "halted");
     NdisSetEvent(&adapter->halted);

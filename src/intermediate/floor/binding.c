@@ -131,8 +131,6 @@ adapter_destroy(struct floor_adapter *adapter)
         log_error("%s %s: gone with %u objects, %u calls, %u frames down, %u up",
                   adapter->driver->kind->name, adapter->name, adapter->objects, adapter->calls,
                   adapter->frames_down, adapter->frames_up);
-    if (adapter->opened && adapter->driver->kind->close)
-        adapter->driver->kind->close(adapter);
     if (adapter->work)
         NdisFreeIoWorkItem(adapter->work);
     NdisFreeMemory(adapter, adapter_bytes(adapter->driver->kind), 0);
@@ -164,11 +162,6 @@ opened(struct floor_adapter *adapter, NDIS_STATUS status)
     status = NDIS_STATUS_RESOURCES;
     if (!adapter->work)
         goto close;
-    status = adapter->driver->kind->open ? adapter->driver->kind->open(adapter)
-                                         : NDIS_STATUS_SUCCESS;
-    if (status != NDIS_STATUS_SUCCESS)
-        goto close;
-    adapter->opened = true;
     floor_set_state(adapter, FLOOR_WAITING, "opened");
     status = NdisIMInitializeDeviceInstanceEx(adapter->driver->miniport, &adapter->instance,
                                               adapter);

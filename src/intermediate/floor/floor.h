@@ -40,10 +40,11 @@ struct floor_kind {
     size_t offload_bytes; /* … with a struct floor_offload */
     /* Puts handlers of its own in the place of defaults, which it may call. */
     void (*override)(struct floor_handlers *handlers);
-    /* The adapter below is open, the virtual one not announced yet: attributes and capabilities may
-     * still be changed. Anything but SUCCESS: the bind fails; close is not called then. */
-    NDIS_STATUS (*open)(struct floor_adapter *adapter);
-    /* Both edges are gone; nothing is under way any more. */
+    /* The virtual adapter, handle, is being initialised: its options can be read, adapter->general
+     * and adapter->capabilities still be changed. Anything but SUCCESS: it does not stand; close is
+     * not called then. */
+    NDIS_STATUS (*open)(struct floor_adapter *adapter, NDIS_HANDLE handle);
+    /* It is halted; nothing is under way through it any more. */
     void (*close)(struct floor_adapter *adapter);
     /* A tree is about to go down; it has our handles already. Changes of VlanId and UserPriority
      * are the driver's to undo in tree_up. */
@@ -74,7 +75,6 @@ struct floor_adapter {
     enum floor_state state;
     NDIS_HANDLE lower; /* binding handle; valid from the open to the close */
     NDIS_HANDLE upper; /* miniport handle; NULL: the virtual adapter does not stand */
-    bool opened;       /* the driver's open has succeeded */
     bool lower_running, upper_running;
     NDIS_TCP_OFFLOAD_EVENT_HANDLERS events;
 
@@ -228,6 +228,12 @@ W_TCP_OFFLOAD_FORWARD_HANDLER_FN FloorTcpOffloadForward;
 TCP_OFFLOAD_FORWARD_COMPLETE_HANDLER_FN FloorTcpOffloadForwardComplete;
 TCP_OFFLOAD_EVENT_HANDLER_FN FloorTcpOffloadEvent;
 INDICATE_OFFLOAD_EVENT_HANDLER_FN FloorIndicateOffloadEvent;
+
+/* ---- options.c: those of the virtual adapter, while it is being initialised ---- */
+
+/* false: there is none, or it does not fit (or is no number). */
+bool floor_option_text(NDIS_HANDLE handle, const WCHAR *name, char *to, size_t room);
+bool floor_option_number(NDIS_HANDLE handle, const WCHAR *name, ULONG *to);
 
 /* ---- entry.c ---- */
 

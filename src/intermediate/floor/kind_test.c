@@ -26,7 +26,7 @@ static struct told {
 static NDIS_STATUS open_status;
 
 static NDIS_STATUS
-own_open(struct floor_adapter *adapter)
+own_open(struct floor_adapter *adapter, NDIS_HANDLE handle)
 {
     told.opened++;
     ((struct own_adapter *)adapter)->mark = 77;
@@ -152,10 +152,11 @@ entries_of_what_fails(void **state)
     fake_leave();
 }
 
-/* It does not bind, and the adapter below is closed again. */
+/* The virtual adapter does not stand; whoever bound takes everything down again. */
 static void
 does_not_open(void **state)
 {
+    NDIS_MINIPORT_INIT_PARAMETERS init = {.Flags = 0};
     NDIS_BIND_PARAMETERS parameters;
 
     open_status = NDIS_STATUS_INVALID_PARAMETER;
@@ -163,10 +164,14 @@ does_not_open(void **state)
     fake_bind_parameters(&parameters);
     assert_int_equal(
         fake.protocol.BindAdapterHandlerEx(fake.protocol_context, FAKE_BIND, &parameters),
-        NDIS_STATUS_INVALID_PARAMETER);
+        NDIS_STATUS_SUCCESS);
+    init.IMDeviceInstanceContext = fake.device_context;
+    assert_int_equal(fake.miniport.InitializeHandlerEx(FAKE_UPPER, fake.miniport_context, &init),
+                     NDIS_STATUS_INVALID_PARAMETER);
+    assert_null(fake.attributes_seen);
     assert_int_equal(told.opened, 1);
+    fake.protocol.UnbindAdapterHandlerEx(FAKE_UNBIND, fake.binding_context);
     assert_int_equal(told.closed, 0);
-    assert_null(fake.device_context);
     fake_unload();
 }
 
