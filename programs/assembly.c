@@ -15,6 +15,7 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,19 +128,77 @@ check_driver(struct assembly *assembly, const char *ifname, const char *text, en
                            known);
 }
 
+static int
+check_interface(struct assembly *assembly, const char *name, const char *ifname)
+{
+    const char *why;
+    int error = hoststack_check_interface(ifname, &why);
+
+    if (error == 0)
+        return 0;
+    return name == ifname ? assembly_refuse(assembly, error, "%s: %s", ifname, why)
+                          : assembly_refuse(assembly, error, "%s: %s: %s", name, ifname, why);
+}
+
+/* The kernel must not answer there itself: it would reset the port's connections. */
+static int
+check_silent(struct assembly *assembly, const char *port, const char *wire)
+{
+    struct ifaddrs *addresses = NULL;
+    bool silent = true;
+
+    if (getifaddrs(&addresses) != 0)
+        return assembly_fail(assembly, -errno, NULL, "%s: addresses of %s", port, wire);
+    for (const struct ifaddrs *at = addresses; at != NULL; at = at->ifa_next) {
+        if (at->ifa_addr != NULL && at->ifa_addr->sa_family == AF_INET &&
+            strcmp(at->ifa_name, wire) == 0)
+            silent = false;
+    }
+    freeifaddrs(addresses);
+    if (silent)
+        return 0;
+    return assembly_refuse(assembly, -EADDRINUSE,
+                           "%s: %s has an address, and would answer beside the port: move it to %s "
+                           "when that is there",
+                           port, wire, port);
+}
+
+static int
+check_port(struct assembly *assembly, const struct config_stack *stack)
+{
+    if (if_nametoindex(stack->ifname) != 0)
+        return assembly_refuse(assembly, -EEXIST,
+                               "%s: there is an interface of that name already; give the port "
+                               "another one",
+                               stack->ifname);
+    if (stack->wire_count > 1)
+        return assembly_refuse(assembly, -EOPNOTSUPP,
+                               "%s: only a driver that joins them could stand on several "
+                               "interfaces, and there is none yet",
+                               stack->ifname);
+    for (unsigned i = 0; i < stack->wire_count; i++) {
+        int error = check_interface(assembly, stack->ifname, stack->wires[i]);
+
+        if (error == 0)
+            error = check_silent(assembly, stack->ifname, stack->wires[i]);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
 /* Before anything is made. */
 static int
 check_stack(struct assembly *assembly, const struct config_stack *stack)
 {
-    const char *why;
     int error = check_driver(assembly, stack->ifname, stack->target, DRIVER_TARGET);
 
     for (unsigned i = 0; error == 0 && i < stack->intermediate_count; i++)
         error = check_driver(assembly, stack->ifname, stack->intermediates[i], DRIVER_INTERMEDIATE);
     if (error != 0)
         return error;
-    error = hoststack_check_interface(stack->ifname, &why);
-    return error == 0 ? 0 : assembly_refuse(assembly, error, "%s: %s", stack->ifname, why);
+    return stack->port ? check_port(assembly, stack)
+                       : check_interface(assembly, stack->ifname, stack->ifname);
 }
 
 static int
@@ -212,10 +271,12 @@ fail_tap(struct assembly *assembly, int error, const char *ifname, const char *t
     return assembly_fail(assembly, error, NULL, "%s: TAP %s", ifname, tap);
 }
 
-/* The TAP of an interface looks like it: same address, same MTU. */
+/* The TAP of an interface looks like it: same address, same MTU. That of a port has the name of the
+ * port, and looks like what it stands on. */
 static int
-open_tap(struct assembly *assembly, unsigned port, const char *ifname)
+open_tap(struct assembly *assembly, unsigned port, const struct config_stack *stack)
 {
+    const char *ifname = stack->port ? stack->wires[0] : stack->ifname;
     struct ifreq request = {.ifr_ifindex = (int)if_nametoindex(ifname)};
     char tap[IF_NAMESIZE];
     int fd, error = 0, mtu = 0;
@@ -223,7 +284,10 @@ open_tap(struct assembly *assembly, unsigned port, const char *ifname)
 
     if (request.ifr_ifindex == 0)
         return assembly_fail(assembly, -errno, NULL, "%s", ifname);
-    snprintf(tap, sizeof(tap), "chim%d", request.ifr_ifindex);
+    if (stack->port)
+        memcpy(tap, stack->ifname, sizeof(tap));
+    else
+        snprintf(tap, sizeof(tap), "chim%d", request.ifr_ifindex);
     snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -239,7 +303,8 @@ open_tap(struct assembly *assembly, unsigned port, const char *ifname)
     }
     close(fd);
     if (error == 0)
-        error = wire_tap_open(assembly->loop, tap, mac, (unsigned)mtu, &assembly->ports[port].tap);
+        error = (stack->port ? wire_port_open : wire_tap_open)(
+            assembly->loop, tap, mac, (unsigned)mtu, &assembly->ports[port].tap);
     return error == 0 ? 0 : fail_tap(assembly, error, ifname, tap);
 }
 
@@ -302,38 +367,70 @@ stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
     return 0;
 }
 
+/* A steered interface gives us some flows, one under a port everything. */
 static int
-build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
+open_wire(struct assembly *assembly, const struct config_stack *stack, struct wire **wire)
 {
-    char adapter[ADAPTER_NAME], target[DRIVER_NAME];
+    const char *ifname = stack->port ? stack->wires[0] : stack->ifname;
+    int filter = stack->port ? -1 : hoststack_wire_filter(assembly->stack);
+    int error = wire_packet_open(assembly->loop, ifname, filter,
+                                 hoststack_wire_mark(assembly->stack), wire);
+
+    if (error == 0 && stack->port)
+        error = wire_packet_hear_all(*wire);
+    return error == 0 ? 0 : assembly_fail(assembly, error, NULL, "%s: packet socket", ifname);
+}
+
+/* The adapter at the bottom; its name. */
+static int
+build_target(struct assembly *assembly, const struct config_stack *stack, struct wire *wire,
+             char adapter[ADAPTER_NAME])
+{
     struct house_floor_words words;
-    const char *why = NULL;
+    char target[DRIVER_NAME];
+    const char *why;
     int error;
 
     house_read_floor(stack->target, &words, &why); /* checked before */
-    error = wire_packet_open(assembly->loop, stack->ifname, hoststack_wire_filter(assembly->stack),
-                             hoststack_wire_mark(assembly->stack), &assembly->ports[port].wire);
-    if (error != 0)
-        return assembly_fail(assembly, error, NULL, "%s: packet socket", stack->ifname);
     driver_name(words.name, target);
-    snprintf(adapter, sizeof(adapter), "%s/%s", stack->ifname, target);
-    error = house_add_adapter(assembly->house, target, adapter, assembly->ports[port].wire,
-                              words.options);
+    snprintf(adapter, ADAPTER_NAME, "%s/%s", stack->ifname, target);
+    error = house_add_adapter(assembly->house, target, adapter, wire, words.options);
     if (error != 0)
         return assembly_fail(assembly, error, error == -EINVAL ? "it is no offload target" : NULL,
                              "%s: adapter %s", stack->ifname, adapter);
-    if (assembly->verify != NULL &&
-        (error = verify_wire(assembly->verify, assembly->ports[port].wire, adapter)) != 0)
+    if (assembly->verify != NULL && (error = verify_wire(assembly->verify, wire, adapter)) != 0)
         return assembly_fail(assembly, error, NULL, "%s: verifier", stack->ifname);
-    error = stack_intermediates(assembly, stack, adapter);
+    return 0;
+}
+
+static int
+build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
+{
+    char adapter[ADAPTER_NAME];
+    const char *why = NULL;
+    int error = open_wire(assembly, stack, &assembly->ports[port].wire);
+
+    if (error == 0)
+        error = build_target(assembly, stack, assembly->ports[port].wire, adapter);
+    if (error == 0)
+        error = stack_intermediates(assembly, stack, adapter);
     if (error != 0)
         return error;
-    error = hoststack_add_interface(assembly->stack, stack->ifname, adapter,
-                                    assembly->ports[port].tap, assembly->ports[port].wire, &why);
+    if (stack->port)
+        error = hoststack_add_port(assembly->stack, stack->ifname, adapter,
+                                   assembly->ports[port].tap, &assembly->ports[port].wire, 1, &why);
+    else
+        error = hoststack_add_interface(assembly->stack, stack->ifname, adapter,
+                                        assembly->ports[port].tap, assembly->ports[port].wire,
+                                        &why);
     if (error != 0)
         return assembly_fail(assembly, error, why, "%s", stack->ifname);
     assembly->ports[port].tap = NULL;
-    log_info("%s: served by %s", stack->ifname, adapter);
+    if (stack->port)
+        log_info("%s: a port over %s, it goes when this program does; served by %s", stack->ifname,
+                 stack->wires[0], adapter);
+    else
+        log_info("%s: served by %s", stack->ifname, adapter);
     return 0;
 }
 
@@ -368,7 +465,7 @@ assembly_init(struct assembly *assembly, struct sys_loop *loop, const struct con
     for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
         error = check_stack(assembly, &config->stacks[i]);
     for (unsigned i = 0; error == 0 && i < config->stack_count; i++)
-        error = open_tap(assembly, i, config->stacks[i].ifname);
+        error = open_tap(assembly, i, &config->stacks[i]);
     if (error == 0)
         error = create_stack(assembly, config);
     for (unsigned i = 0; error == 0 && i < config->stack_count; i++)

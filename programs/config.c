@@ -168,6 +168,27 @@ config_set_daemon(struct config *config, const char *key, const char *value)
     return config_fail(config, "[daemon] has no key '%s'", key);
 }
 
+/* A list like that of drivers. */
+static int
+config_set_wires(struct config *config, struct config_stack *stack, const char *value)
+{
+    stack->wire_count = 0;
+    for (value += strspn(value, ", \t"); *value != '\0'; value += strspn(value, ", \t")) {
+        size_t length = strcspn(value, ", \t");
+        char name[64];
+
+        if (stack->wire_count == CONFIG_WIRES)
+            return config_fail(config, "more than %d wires under %s", CONFIG_WIRES, stack->ifname);
+        snprintf(name, sizeof(name), "%.*s", (int)length, value);
+        if (config_copy(config, stack->wires[stack->wire_count], IF_NAMESIZE, "an interface",
+                        name) != 0)
+            return -EINVAL;
+        stack->wire_count++;
+        value += length;
+    }
+    return 0;
+}
+
 static int
 config_set_stack(struct config *config, const char *ifname, const char *key, const char *value)
 {
@@ -179,7 +200,10 @@ config_set_stack(struct config *config, const char *ifname, const char *key, con
         return config_set_intermediates(config, stack, value);
     if (strcmp(key, "target") == 0)
         return config_copy(config, stack->target, sizeof(stack->target), key, value);
-    return config_fail(config, "[stack %s] has no key '%s'", ifname, key);
+    if (stack->port && strcmp(key, "wire") == 0)
+        return config_set_wires(config, stack, value);
+    return config_fail(config, "[%s %s] has no key '%s'", stack->port ? "port" : "stack", ifname,
+                       key);
 }
 
 /* ---- the file ---- */
@@ -198,35 +222,54 @@ struct reading {
 };
 
 static int
-config_open_stack(struct config *config, const char *ifname)
+config_open_stack(struct config *config, const char *ifname, bool port)
 {
+    const char *what = port ? "port" : "stack";
     struct config_stack *stack;
 
     if (*ifname == '\0')
-        return config_fail(config, "[stack] names no interface: [stack eth0]");
+        return config_fail(config, "[%s] names no interface: [%s eth0]", what, what);
     stack = config_stack_of(config, ifname);
     if (stack == NULL)
         return -EINVAL;
     if (stack->in_file)
-        return config_fail(config, "[stack %s] is there twice", ifname);
+        return config_fail(config, "[%s %s] is there twice", what, ifname);
     stack->in_file = true;
+    stack->port = port;
     return 0;
+}
+
+/* What stands behind the word, of a section that is called so; NULL: it is another one. */
+static const char *
+section_name(const char *section, const char *word)
+{
+    size_t length = strlen(word);
+
+    if (strncmp(section, word, length) != 0 || strchr(" \t", section[length]) == NULL)
+        return NULL;
+    return section + length + strspn(section + length, " \t");
 }
 
 static int
 config_open_section(struct reading *reading, const char *section)
 {
+    const char *name;
+
     snprintf(reading->section, sizeof(reading->section), "%s", section);
     if (strcmp(section, "daemon") == 0)
         return 0;
-    if (strncmp(section, "stack", 5) == 0 && strchr(" \t", section[5]) != NULL)
-        return config_open_stack(reading->config, section + 5 + strspn(section + 5, " \t"));
+    if ((name = section_name(section, "stack")) != NULL)
+        return config_open_stack(reading->config, name, false);
+    if ((name = section_name(section, "port")) != NULL)
+        return config_open_stack(reading->config, name, true);
     return config_fail(reading->config, "no section is called [%s]", section);
 }
 
 static int
 config_set(struct reading *reading, const char *section, const char *key, const char *value)
 {
+    const char *name;
+
     if (*section == '\0')
         return config_fail(reading->config, "'%s' stands before any [section]", key);
     /* indented, it was not seen as a section until now */
@@ -234,7 +277,9 @@ config_set(struct reading *reading, const char *section, const char *key, const 
         return -EINVAL;
     if (strcmp(section, "daemon") == 0)
         return config_set_daemon(reading->config, key, value);
-    return config_set_stack(reading->config, section + 5 + strspn(section + 5, " \t"), key, value);
+    name = section_name(section, "stack");
+    return config_set_stack(reading->config, name != NULL ? name : section_name(section, "port"),
+                            key, value);
 }
 
 /* inih's: non-zero goes on. */
@@ -296,6 +341,33 @@ config_read_file(struct config *config, const char *path)
 
 /* ---- arguments ---- */
 
+/* NAME=WIRE,driver,driver */
+static int
+config_add_port(struct config *config, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    struct config_stack *stack;
+    char name[64], wires[64];
+
+    if (equals == NULL)
+        return config_fail(config, "--port %s: under which interface? %s=WIRE[,DRIVER...]", text,
+                           text);
+    snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
+    stack = config_stack_of(config, name);
+    if (stack == NULL)
+        return -EINVAL;
+    if (stack->in_arguments)
+        return config_fail(config, "--port %s is given twice", name);
+    stack->in_arguments = stack->port = true;
+    snprintf(wires, sizeof(wires), "%.*s", (int)strcspn(equals + 1, ","), equals + 1);
+    for (char *plus = wires; (plus = strchr(plus, '+')) != NULL;)
+        *plus = ',';
+    if (config_set_wires(config, stack, wires) != 0)
+        return -EINVAL;
+    equals += 1 + strcspn(equals + 1, ",");
+    return config_set_intermediates(config, stack, *equals == ',' ? equals + 1 : "");
+}
+
 /* IFNAME or IFNAME=driver,driver */
 static int
 config_add_stack(struct config *config, const char *text)
@@ -318,6 +390,7 @@ config_add_stack(struct config *config, const char *text)
 enum {
     OPTION_SOCKET = 256,
     OPTION_STACK,
+    OPTION_PORT,
     OPTION_READY_FD,
     OPTION_LOG,
     OPTION_MARK,
@@ -330,6 +403,7 @@ static const struct option config_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"socket", required_argument, NULL, OPTION_SOCKET},
     {"stack", required_argument, NULL, OPTION_STACK},
+    {"port", required_argument, NULL, OPTION_PORT},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"log", required_argument, NULL, OPTION_LOG},
     {"mark", required_argument, NULL, OPTION_MARK},
@@ -346,6 +420,9 @@ static const char config_usage[] =
     "  -c, --config FILE    read FILE first\n"
     "  --stack IFNAME[=..]  serve this interface, with these intermediate drivers from the top\n"
     "                       down (names, or paths with a slash); may be given several times\n"
+    "  --port NAME=WIRE[,DRIVER,...]\n"
+    "                       make an interface that stands on WIRE; all its traffic passes the\n"
+    "                       drivers (WIRE+WIRE: on several, for a driver that joins them)\n"
     "  --socket PATH        control socket (" CONFIG_SOCKET ")\n"
     "  --mark N             mark of our own frames\n"
     "  --nice N             priority of the daemon, -20 to 19 (-10)\n"
@@ -378,6 +455,8 @@ config_set_option(struct config *config, int option, const char *value, const ch
         return 0;
     case OPTION_STACK:
         return config_add_stack(config, value);
+    case OPTION_PORT:
+        return config_add_port(config, value);
     case OPTION_READY_FD:
         if (config_set_number(config, "ready-fd", value, 1 << 20, &number) != 0)
             return -EINVAL;
@@ -418,5 +497,10 @@ config_read_arguments(struct config *config, int argc, char **argv)
     if (config->stack_count == 0)
         return config_fail(config, "no interface to serve: give --stack IFNAME, or -c FILE with a "
                                    "[stack IFNAME] section");
+    for (unsigned i = 0; i < config->stack_count; i++) {
+        if (config->stacks[i].port && config->stacks[i].wire_count == 0)
+            return config_fail(config, "port %s stands on no interface: wire = IFNAME",
+                               config->stacks[i].ifname);
+    }
     return 0;
 }

@@ -2,6 +2,7 @@
  * What chimneyd is told: an INI file, then the command line, which wins.
  *
  *   [daemon]      socket, log (error, warn, info, debug), mark, lock_memory, nice, verify
+ *   [port IF]     the same, and wire = interfaces under it
  *   [stack IF]    intermediate = drivers from the host stack down, target = driver
  *
  * A driver is the name of one that is built in, or, with a slash, the path of one that is not.
@@ -18,11 +19,15 @@
 #define CONFIG_STACKS 16
 #define CONFIG_INTERMEDIATES 8
 #define CONFIG_DRIVER 256
+#define CONFIG_WIRES 4
 #define CONFIG_NICE (-10)
 #define CONFIG_SOCKET "/run/chimneyd.sock"
 
 struct config_stack {
-    char ifname[IF_NAMESIZE];
+    char ifname[IF_NAMESIZE]; /* of a port: what it will be called */
+    bool port;
+    char wires[CONFIG_WIRES][IF_NAMESIZE]; /* of a port: the interfaces under it */
+    unsigned wire_count;
     char intermediates[CONFIG_INTERMEDIATES][CONFIG_DRIVER]; /* from the host stack down */
     unsigned intermediate_count;
     char target[CONFIG_DRIVER];

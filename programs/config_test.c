@@ -112,6 +112,36 @@ arguments_win_over_the_file(void **state)
 }
 
 static void
+ports_stand_on_wires(void **state)
+{
+    struct config config;
+
+    assert_int_equal(read_text(&config, "[port chim0]\nwire = eth1, eth2\nintermediate = passthru\n"
+                                        "[stack eth0]\n"),
+                     0);
+    assert_true(config.stacks[0].port);
+    assert_string_equal(config.stacks[0].ifname, "chim0");
+    assert_int_equal(config.stacks[0].wire_count, 2);
+    assert_string_equal(config.stacks[0].wires[1], "eth2");
+    assert_int_equal(config.stacks[0].intermediate_count, 1);
+    assert_false(config.stacks[1].port);
+    assert_int_equal(READ_WORDS(&config, "--port", "chim0=eth1+eth2,passthru,vlan:Id=5"), 0);
+    assert_true(config.stacks[0].port);
+    assert_int_equal(config.stacks[0].wire_count, 2);
+    assert_string_equal(config.stacks[0].wires[0], "eth1");
+    assert_string_equal(config.stacks[0].intermediates[1], "vlan:Id=5");
+    assert_int_equal(READ_WORDS(&config, "--port", "chim0"), -EINVAL);
+    assert_string_equal(config.error,
+                        "--port chim0: under which interface? chim0=WIRE[,DRIVER...]");
+    assert_int_equal(READ_WORDS(&config, "--port", "chim0="), -EINVAL);
+    assert_string_equal(config.error, "port chim0 stands on no interface: wire = IFNAME");
+    assert_int_equal(READ_WORDS(&config, "--port", "chim0=a+b+c+d+e"), -EINVAL);
+    assert_string_equal(config.error, "more than 4 wires under chim0");
+    assert_int_equal(read_text(&config, "[stack eth0]\nwire = eth1\n"), -EINVAL);
+    assert_non_null(strstr(config.error, "[stack eth0] has no key 'wire'"));
+}
+
+static void
 drivers_may_be_paths(void **state)
 {
     char text[128 + 2 * CONFIG_DRIVER], path[CONFIG_DRIVER + 1];
@@ -249,6 +279,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_sets_everything),
         cmocka_unit_test(defaults_stand),
+        cmocka_unit_test(ports_stand_on_wires),
         cmocka_unit_test(drivers_may_be_paths),
         cmocka_unit_test(a_stack_needs_no_key),
         cmocka_unit_test(arguments_win_over_the_file),

@@ -93,6 +93,19 @@ wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, uns
 }
 
 int
+wire_port_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
+               struct wire **out)
+{
+    return wire_tap_open(loop, ifname, mac, mtu, out);
+}
+
+int
+wire_packet_hear_all(struct wire *wire)
+{
+    return 0;
+}
+
+int
 wire_packet_open(struct sys_loop *loop, const char *ifname, int filter_fd, uint32_t mark,
                  struct wire **out)
 {
@@ -417,6 +430,16 @@ hoststack_add_interface(struct hoststack *stack, const char *ifname, const char 
                         struct wire *tap, struct wire *wire, const char **why)
 {
     fake_say("interface %s over %s\n", ifname, adapter);
+    wire_close(tap);
+    return 0;
+}
+
+int
+hoststack_add_port(struct hoststack *stack, const char *ifname, const char *adapter,
+                   struct wire *tap, struct wire *const *wires, unsigned wire_count,
+                   const char **why)
+{
+    fake_say("port %s over %s\n", ifname, adapter);
     wire_close(tap);
     return 0;
 }

@@ -134,6 +134,16 @@ int hoststack_check_interface(const char *ifname, const char **why);
 int hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
                             struct wire *tap, struct wire *wire, const char **why);
 
+/*
+ * Serves a port: an interface of ours that the kernel uses like any other, all of whose traffic
+ * goes through the driver stack. Its connections need no steering, and the kernel is kept away from
+ * the interfaces under it. wires: those at the bottom of the stack. Otherwise as above.
+ */
+#define HOSTSTACK_WIRES 4
+int hoststack_add_port(struct hoststack *stack, const char *ifname, const char *adapter,
+                       struct wire *tap, struct wire *const *wires, unsigned wire_count,
+                       const char **why);
+
 /* ---- connections ---- */
 struct hoststack_endpoint {
     bool any_address, any_port;

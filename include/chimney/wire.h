@@ -157,6 +157,13 @@ int wire_packet_open(struct sys_loop *loop, const char *ifname, int filter_fd, u
 int wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
                   struct wire **out);
 
+/* The same, as an interface that the kernel uses like any other: with ARP and IPv6. */
+int wire_port_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
+                   struct wire **out);
+/* Of a packet wire: also what is for other stations, which is how an interface hears the groups and
+ * addresses that somebody behind it has joined. 0 or a negative errno. */
+int wire_packet_hear_all(struct wire *wire);
+
 /* Impairment of one direction of a mem wire; probabilities in parts per million, all decided by
  * seed. */
 struct wire_mem_impair {

@@ -136,6 +136,20 @@ hook_programs(struct steer *steer, struct steer_attachment *at)
 }
 
 static int
+build_wall(struct steer *steer, struct steer_attachment *at)
+{
+    const struct steer_bpf *programs = steer->programs;
+
+    at->ingress_fd = steer_link_create(bpf_program__fd(programs->progs.steer_wall_ingress),
+                                       at->ifindex, ATTACH_TCX_INGRESS, LINK_FIRST);
+    if (at->ingress_fd < 0)
+        return at->ingress_fd;
+    at->egress_fd = steer_link_create(bpf_program__fd(programs->progs.steer_wall_egress),
+                                      at->ifindex, ATTACH_TCX_EGRESS, LINK_LAST);
+    return at->egress_fd < 0 ? at->egress_fd : 0;
+}
+
+static int
 hook(struct steer *steer, struct steer_attachment *at)
 {
     int twins = bpf_map__fd(steer->programs->maps.twins);
@@ -160,18 +174,14 @@ why_not_attached(int error)
     return "the programs cannot be attached to the interface";
 }
 
-/*
- * Owner: steer keeps the hooks until steer_detach or steer_close; the interfaces stay the caller's.
- * -EEXIST: one of the two is attached already; -ENODEV; -EINVAL: no TCX.
- */
-int
-steer_attach(struct steer *steer, int ifindex, int tap_ifindex, const char **why)
+/* tap_ifindex 0: a wall. */
+static int
+attach(struct steer *steer, uint32_t ifindex, uint32_t tap_ifindex, const char **why)
 {
     struct steer_attachment *at;
     int error;
 
-    if (find_attachment(steer, (uint32_t)ifindex) ||
-        find_attachment(steer, (uint32_t)tap_ifindex)) {
+    if (find_attachment(steer, ifindex) || (tap_ifindex && find_attachment(steer, tap_ifindex))) {
         *why = "the interface or its TAP is attached already";
         return -EEXIST;
     }
@@ -180,12 +190,12 @@ steer_attach(struct steer *steer, int ifindex, int tap_ifindex, const char **why
         *why = "out of memory";
         return -ENOMEM;
     }
-    *at = (struct steer_attachment){.ifindex = (uint32_t)ifindex,
-                                    .tap_ifindex = (uint32_t)tap_ifindex,
+    *at = (struct steer_attachment){.ifindex = ifindex,
+                                    .tap_ifindex = tap_ifindex,
                                     .tap_fd = -1,
                                     .ingress_fd = -1,
                                     .egress_fd = -1};
-    error = hook(steer, at);
+    error = tap_ifindex ? hook(steer, at) : build_wall(steer, at);
     if (error) {
         *why = why_not_attached(error);
         unhook(steer, at);
@@ -194,6 +204,22 @@ steer_attach(struct steer *steer, int ifindex, int tap_ifindex, const char **why
     }
     list_add_tail(&steer->attachments, &at->link);
     return 0;
+}
+
+/*
+ * Owner: steer keeps the hooks until steer_detach or steer_close; the interfaces stay the caller's.
+ * -EEXIST: one of the two is attached already; -ENODEV; -EINVAL: no TCX.
+ */
+int
+steer_attach(struct steer *steer, int ifindex, int tap_ifindex, const char **why)
+{
+    return attach(steer, (uint32_t)ifindex, (uint32_t)tap_ifindex, why);
+}
+
+int
+steer_wall(struct steer *steer, int ifindex, const char **why)
+{
+    return attach(steer, (uint32_t)ifindex, 0, why);
 }
 
 static void

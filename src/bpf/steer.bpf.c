@@ -1,5 +1,6 @@
 /*
- * The four programs that take one flow's frames off their usual way. A flow is a key in `flows`;
+ * The programs that take one flow's frames off their usual way, and two that keep the kernel away
+ * from the interfaces under a port. A flow is a key in `flows`;
  * its value counts.
  *
  *   kernel --> interface egress --(key)--> TAP --> owner                     steer_egress
@@ -305,4 +306,20 @@ steer_taken(struct __sk_buff *skb)
     if (!flow_of_copy(skb) || !heart_beats())
         return 0;
     return -1; /* the whole frame */
+}
+
+/* Under a port the kernel neither hears nor speaks: what it would say there is said through the
+ * port, and it must not hear the same frame twice. */
+SEC("tc")
+int
+steer_wall_ingress(struct __sk_buff *skb)
+{
+    return VERDICT_DROP;
+}
+
+SEC("tc")
+int
+steer_wall_egress(struct __sk_buff *skb)
+{
+    return skb->mark == steer_mark_value ? VERDICT_NEXT : VERDICT_DROP;
 }

@@ -50,6 +50,10 @@ uint32_t steer_mark(const struct steer *steer);
 int steer_attach(struct steer *steer, int ifindex, int tap_ifindex, const char **why);
 void steer_detach(struct steer *steer, int ifindex);
 
+/* Keeps the kernel away from an interface, in both directions: only packet sockets hear there, and
+ * only marked frames leave. Ends with steer_detach, or with its owner. */
+int steer_wall(struct steer *steer, int ifindex, const char **why);
+
 /* A BPF filter for a raw packet socket: accepts exactly the unmarked frames of steered flows that
  * come from peers. Owned by steer. */
 int steer_filter_fd(const struct steer *steer);

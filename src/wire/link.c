@@ -123,18 +123,18 @@ forbid_ipv6_address(int ifindex)
 }
 
 int
-link_raise_tap(int ifindex, const uint8_t *mac, unsigned mtu)
+link_raise_tap(int ifindex, const uint8_t *mac, unsigned mtu, bool quiet)
 {
     char room[256];
     struct nlmsghdr *request;
     struct ifinfomsg *link;
-    int error = forbid_ipv6_address(ifindex);
+    int error = quiet ? forbid_ipv6_address(ifindex) : 0;
 
     if (error != 0)
         return error;
     request = put_link_header(room, RTM_NEWLINK, NLM_F_ACK, ifindex);
     link = mnl_nlmsg_get_payload(request);
-    link->ifi_flags = IFF_UP | IFF_NOARP;
+    link->ifi_flags = quiet ? IFF_UP | IFF_NOARP : IFF_UP;
     link->ifi_change = IFF_UP | IFF_NOARP;
     if (mac != NULL)
         mnl_attr_put(request, IFLA_ADDRESS, 6, mac);

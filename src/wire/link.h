@@ -22,8 +22,9 @@ struct link_info {
 
 /* 0 or a negative errno; -ENODEV: no such interface. Context: waits for the kernel's answer. */
 int link_query(const char *name, struct link_info *out);
-/* Of a fresh TAP: no IPv6 address of its own, no ARP, MAC (NULL: as it is), MTU, up. Likewise. */
-int link_raise_tap(int ifindex, const uint8_t *mac, unsigned mtu);
+/* Of a fresh TAP: MAC (NULL: as it is), MTU, up; quiet: no IPv6 address of its own, no ARP.
+ * Likewise. */
+int link_raise_tap(int ifindex, const uint8_t *mac, unsigned mtu, bool quiet);
 
 /* Follows one interface of the namespace in which it was started. */
 struct link_watch {

@@ -114,3 +114,14 @@ wire_packet_open(struct sys_loop *loop, const char *ifname, int filter_fd, uint3
     *out = &channel->wire;
     return 0;
 }
+
+int
+wire_packet_hear_all(struct wire *wire)
+{
+    struct channel *channel = (struct channel *)wire;
+    struct packet_mreq request = {.mr_ifindex = wire_ifindex(wire), .mr_type = PACKET_MR_PROMISC};
+
+    if (setsockopt(channel->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request)) != 0)
+        return -errno;
+    return 0;
+}

@@ -66,22 +66,22 @@ tap_create(int fd, char *name)
 }
 
 static int
-tap_set_up(int fd, char *name, const uint8_t *mac, unsigned mtu, struct link_info *info)
+tap_set_up(int fd, char *name, const uint8_t *mac, unsigned mtu, bool quiet, struct link_info *info)
 {
     int error = tap_create(fd, name);
 
     if (error == 0)
         error = link_query(name, info);
     if (error == 0)
-        error = link_raise_tap(info->ifindex, mac, mtu);
+        error = link_raise_tap(info->ifindex, mac, mtu, quiet);
     if (error == 0)
         error = link_query(name, info);
     return error;
 }
 
-int
-wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
-              struct wire **out)
+static int
+tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu, bool quiet,
+         struct wire **out)
 {
     char name[IFNAMSIZ] = "";
     struct channel *channel;
@@ -94,7 +94,7 @@ wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, uns
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return -errno;
-    error = tap_set_up(fd, name, mac, mtu, &info);
+    error = tap_set_up(fd, name, mac, mtu, quiet, &info);
     if (error == 0)
         error = channel_open(loop, name, fd, &tap_ops, &info, &channel);
     if (error != 0) {
@@ -103,4 +103,18 @@ wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, uns
     }
     *out = &channel->wire;
     return 0;
+}
+
+int
+wire_tap_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
+              struct wire **out)
+{
+    return tap_open(loop, ifname, mac, mtu, true, out);
+}
+
+int
+wire_port_open(struct sys_loop *loop, const char *ifname, const uint8_t *mac, unsigned mtu,
+               struct wire **out)
+{
+    return tap_open(loop, ifname, mac, mtu, false, out);
 }

@@ -195,12 +195,12 @@ class Net:
 class Daemon:
     """chimneyd in the near namespace, with the verifier watching."""
 
-    def __init__(self, net, stack="eth0", debug=False, verify=True, options=()):
+    def __init__(self, net, stack="eth0", debug=False, verify=True, options=(), port=None):
         self.net = net
+        self.serves = ["--port", port] if port else ["--stack", stack]
         self.options = list(options)
         self.verify, self.verified = verify, None
         self.socket = f"/run/chimney-test-{os.getpid()}-{net.near}.sock"
-        self.stack = stack
         self.debug = debug
         self.process = None
         self.log_path = f"/tmp/chimneyd-{net.near}.log"
@@ -210,8 +210,8 @@ class Daemon:
     def start(self):
         read_end, write_end = os.pipe()
         environment = dict(os.environ)
-        command = ["ip", "netns", "exec", self.net.near, CHIMNEYD, "--socket", self.socket, "--stack", self.stack,
-                   "--ready-fd", str(write_end)] + self.options
+        command = ["ip", "netns", "exec", self.net.near, CHIMNEYD, "--socket", self.socket, "--ready-fd",
+                   str(write_end)] + self.serves + self.options
         if self.verify:
             command.append("--verify")
         if self.debug or environment.get("CHIMNEY_DEBUG"):

@@ -21,7 +21,8 @@ gag(struct hoststack *stack, bool gagged)
 {
     stack->gagged = gagged;
     list_for_each(port, &stack->ports, struct live_port, link) {
-        wire_gag(port->wire, gagged);
+        for (unsigned i = 0; i < port->wire_count; i++)
+            wire_gag(port->wires[i], gagged);
         wire_gag(port->tap, gagged);
     }
 }

@@ -52,9 +52,13 @@ on_kernel_frame(void *arg, struct wire_buf *buf)
     struct live_port *port = arg;
     struct steer_key key;
 
-    if (!hoststack_alive(port->stack) || !live_frame_key(buf->data, buf->len, true, &key))
+    if (!hoststack_alive(port->stack))
         return;
-    struct live_conn *conn = live_find(port->stack, &key);
+    bool keyed = live_frame_key(buf->data, buf->len, true, &key);
+    if (!keyed && !port->own)
+        return;
+    live_finish_checksum(buf);
+    struct live_conn *conn = keyed ? live_find(port->stack, &key) : NULL;
     bool ours = conn && conn->phase != LIVE_KERNEL;
     struct live_frame *frame = ours ? live_frame_create(buf) : NULL;
     if (!frame) {
@@ -297,11 +301,37 @@ hoststack_create(struct house *house, const struct hoststack_options *options,
 }
 
 static void
+detach(struct live_port *port)
+{
+    struct steer *steer = port->stack->steer;
+
+    if (!port->own)
+        steer_detach(steer, port->ifindex);
+    for (unsigned i = 0; port->own && i < port->wire_count; i++)
+        steer_detach(steer, wire_ifindex(port->wires[i]));
+}
+
+static int
+attach(struct live_port *port, const char **why)
+{
+    struct steer *steer = port->stack->steer;
+    int error = 0;
+
+    if (!port->own)
+        return steer_attach(steer, port->ifindex, wire_ifindex(port->tap), why);
+    for (unsigned i = 0; !error && i < port->wire_count; i++)
+        error = steer_wall(steer, wire_ifindex(port->wires[i]), why);
+    if (error)
+        detach(port);
+    return error;
+}
+
+static void
 close_ports(struct hoststack *stack)
 {
     list_for_each_safe(port, &stack->ports, struct live_port, link) {
         house_unbind(stack->house, "linux", port->adapter);
-        steer_detach(stack->steer, port->ifindex);
+        detach(port);
         wire_set_receiver(port->tap, NULL, NULL);
         wire_close(port->tap);
         list_del(&port->link);
@@ -390,27 +420,23 @@ bind_port(struct live_port *port, const char **why)
     if (!port->binding)
         return -ENODEV;
     host_binding_set_user(port->binding, port);
-    error = steer_attach(stack->steer, port->ifindex, wire_ifindex(port->tap), why);
+    error = attach(port, why);
     if (error)
         house_unbind(stack->house, "linux", port->adapter);
     return error;
 }
 
-int
-hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
-                        struct wire *tap, struct wire *wire, const char **why)
+static int
+add(struct hoststack *stack, const struct live_port *like, const char **why)
 {
     struct live_port *port = calloc(1, sizeof *port);
 
     *why = "out of memory";
     if (!port)
         return -ENOMEM;
+    *port = *like;
     port->stack = stack;
-    port->tap = tap;
-    port->wire = wire;
-    snprintf(port->ifname, sizeof port->ifname, "%s", ifname);
-    snprintf(port->adapter, sizeof port->adapter, "%s", adapter);
-    port->ifindex = (int)if_nametoindex(ifname);
+    port->ifindex = (int)if_nametoindex(port->ifname);
     list_init(&port->link);
     *why = "there is no such interface";
     int error = port->ifindex ? bind_port(port, why) : -ENODEV;
@@ -418,10 +444,53 @@ hoststack_add_interface(struct hoststack *stack, const char *ifname, const char 
         free(port);
         return error;
     }
-    wire_set_receiver(tap, &tap_receiver, port);
+    wire_set_receiver(port->tap, &tap_receiver, port);
     list_add_tail(&stack->ports, &port->link);
     *why = NULL;
     return 0;
+}
+
+int
+hoststack_add_interface(struct hoststack *stack, const char *ifname, const char *adapter,
+                        struct wire *tap, struct wire *wire, const char **why)
+{
+    struct live_port port = {.tap = tap, .wires = {wire}, .wire_count = 1};
+
+    snprintf(port.ifname, sizeof port.ifname, "%s", ifname);
+    snprintf(port.adapter, sizeof port.adapter, "%s", adapter);
+    return add(stack, &port, why);
+}
+
+int
+hoststack_add_port(struct hoststack *stack, const char *ifname, const char *adapter,
+                   struct wire *tap, struct wire *const *wires, unsigned wire_count,
+                   const char **why)
+{
+    struct live_port port = {.own = true, .tap = tap, .wire_count = wire_count};
+
+    for (unsigned i = 0; i < wire_count && i < HOSTSTACK_WIRES; i++)
+        port.wires[i] = wires[i];
+    snprintf(port.ifname, sizeof port.ifname, "%s", ifname);
+    snprintf(port.adapter, sizeof port.adapter, "%s", adapter);
+    return add(stack, &port, why);
+}
+
+void
+hoststack_flush_wires(struct live_port *port)
+{
+    for (unsigned i = 0; i < port->wire_count; i++)
+        wire_flush(port->wires[i]);
+}
+
+uint32_t
+hoststack_wire_mtu(const struct live_port *port)
+{
+    uint32_t least = wire_mtu(port->wires[0]);
+
+    for (unsigned i = 1; i < port->wire_count; i++)
+        if (wire_mtu(port->wires[i]) < least)
+            least = wire_mtu(port->wires[i]);
+    return least;
 }
 
 struct live_port *

@@ -16,15 +16,18 @@
 struct diag;
 struct live_conn;
 
-/* One interface: TAP, binding, and what is under it. */
+/* One interface, or a port: TAP, binding, and what is under it. */
 struct live_port {
     struct list link;
     struct hoststack *stack;
     char ifname[16];
     int ifindex;
+    bool own; /* the interface is the TAP: everything passes us, nothing is steered */
     struct wire *tap;
-    struct wire *wire; /* at the bottom of the driver stack: only to gag, to flush, and its MTU */
-    uint32_t mtu;      /* of the interface, as last heard; 0: not yet */
+    struct wire *wires[HOSTSTACK_WIRES]; /* at the bottom of the driver stack: only to gag, to
+                                            flush, and their MTU */
+    unsigned wire_count;
+    uint32_t mtu; /* of the interface, as last heard; 0: not yet */
     uint8_t mac[6];
     struct host_binding *binding;
     char adapter[64];
@@ -103,6 +106,9 @@ void watch_start(struct live_conn *conn, const struct way *way, const struct ste
 void watch_look(struct live_conn *conn, const struct steer_snapshot *snap);
 
 /* ---- stack.c ---- */
+void hoststack_flush_wires(struct live_port *port);
+/* The smallest. */
+uint32_t hoststack_wire_mtu(const struct live_port *port);
 struct live_port *hoststack_port_by_index(struct hoststack *stack, int ifindex);
 uint64_t hoststack_now_us(const struct hoststack *stack);
 /* Tells the figures and the log of a finished move. */

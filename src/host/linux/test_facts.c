@@ -63,6 +63,12 @@ steer_mark(const struct steer *which)
 }
 
 int
+steer_wall(struct steer *which, int ifindex, const char **why)
+{
+    return 0;
+}
+
+int
 steer_attach(struct steer *which, int ifindex, int tap_ifindex, const char **why)
 {
     return 0;

@@ -133,7 +133,7 @@ watch_find_way(struct hoststack *stack, const struct steer_key *key,
 static uint32_t
 mtu_of(const struct live_conn *conn)
 {
-    return way_mtu(&conn->way, &conn->probe, wire_mtu(conn->port->wire));
+    return way_mtu(&conn->way, &conn->probe, hoststack_wire_mtu(conn->port));
 }
 
 static void
@@ -259,7 +259,7 @@ settle(struct live_conn *conn)
 {
     bool neighbor = settle_neighbor(conn), mtu = settle_mtu(conn);
     /* the wire hears of a larger MTU by itself, perhaps after us */
-    if (!neighbor || !mtu || wire_mtu(conn->port->wire) < conn->way.mtu)
+    if (!neighbor || !mtu || hoststack_wire_mtu(conn->port) < conn->way.mtu)
         look_later(conn);
 }
 

@@ -65,13 +65,13 @@ int
 live_adopt(struct live_conn *conn)
 {
     struct steer_snapshot snap;
-    int error = steer_flow_add(conn->stack->steer, &conn->key);
+    int error = live_insert_key(conn);
 
     if (error)
         return error;
     error = steer_snapshot(conn->stack->steer, &conn->key, &snap);
     if (error) {
-        steer_flow_remove(conn->stack->steer, &conn->key, NULL);
+        live_remove_key(conn);
         return error;
     }
     if (!conn->moves_down)

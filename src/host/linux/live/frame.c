@@ -20,6 +20,9 @@
 #define ETHERTYPE_V4 0x0800u
 #define ETHERTYPE_V6 0x86ddu
 #define IPV6_HEADER 40u
+/* Of the field, from the header. */
+#define TCP_CHECKSUM 16
+#define UDP_CHECKSUM 6
 
 static uint16_t
 read_be16(const uint8_t *bytes)
@@ -34,29 +37,35 @@ write_be16(uint8_t *bytes, unsigned value)
     bytes[1] = (uint8_t)value;
 }
 
-/* Where TCP begins and where the IP packet ends; false: not an unfragmented TCP packet that fits
- * the frame. */
+/* Where TCP, or that protocol, begins and where the IP packet ends; false: not an unfragmented
+ * packet of it that fits the frame. */
 static bool
-find_tcp(const uint8_t *frame, uint32_t len, uint32_t *tcp, uint32_t *end)
+find(const uint8_t *frame, uint32_t len, uint8_t protocol, uint32_t *start, uint32_t *end)
 {
     const uint8_t *ip = frame + ETHERNET_HEADER;
 
     if (len < ETHERNET_HEADER + 20)
         return false;
     if (read_be16(frame + 12) == ETHERTYPE_V4) {
-        if (ip[0] >> 4 != 4 || ip[9] != IPPROTO_TCP || (read_be16(ip + 6) & 0x3fff))
+        if (ip[0] >> 4 != 4 || ip[9] != protocol || (read_be16(ip + 6) & 0x3fff))
             return false;
-        *tcp = ETHERNET_HEADER + (ip[0] & 15u) * 4;
+        *start = ETHERNET_HEADER + (ip[0] & 15u) * 4;
         *end = ETHERNET_HEADER + read_be16(ip + 2);
     } else if (read_be16(frame + 12) == ETHERTYPE_V6 && len >= ETHERNET_HEADER + IPV6_HEADER) {
-        if (ip[6] != IPPROTO_TCP)
+        if (ip[6] != protocol)
             return false;
-        *tcp = ETHERNET_HEADER + IPV6_HEADER;
-        *end = *tcp + read_be16(ip + 4);
+        *start = ETHERNET_HEADER + IPV6_HEADER;
+        *end = *start + read_be16(ip + 4);
     } else {
         return false;
     }
-    return *end <= len && *tcp + 20 <= *end;
+    return *end <= len && *start + (protocol == IPPROTO_TCP ? 20u : 8u) <= *end;
+}
+
+static bool
+find_tcp(const uint8_t *frame, uint32_t len, uint32_t *tcp, uint32_t *end)
+{
+    return find(frame, len, IPPROTO_TCP, tcp, end);
 }
 
 bool
@@ -274,11 +283,28 @@ live_nbl_set_meta(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv6)
     if (meta->csum_partial) {
         checksum.Transmit.IsIPv4 = !ipv6;
         checksum.Transmit.IsIPv6 = ipv6;
-        checksum.Transmit.TcpChecksum = 1;
+        checksum.Transmit.TcpChecksum = meta->csum_offset == TCP_CHECKSUM;
+        checksum.Transmit.UdpChecksum = meta->csum_offset == UDP_CHECKSUM;
         checksum.Transmit.TcpHeaderOffset = meta->csum_start;
     }
     NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo) = lso.Value;
     NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo) = checksum.Value;
+}
+
+void
+live_finish_checksum(struct wire_buf *buf)
+{
+    struct wire_meta *meta = &buf->meta;
+    struct checksum sum = {0};
+
+    if (!meta->csum_partial || meta->csum_offset == TCP_CHECKSUM ||
+        meta->csum_offset == UDP_CHECKSUM)
+        return;
+    meta->csum_partial = false;
+    if ((uint32_t)meta->csum_start + meta->csum_offset + 2 > buf->len)
+        return;
+    checksum_add(&sum, buf->data + meta->csum_start, buf->len - meta->csum_start);
+    write_be16(buf->data + meta->csum_start + meta->csum_offset, checksum_value(&sum));
 }
 
 /* What the target says about a frame it passes up; positions come from the frame itself. */
@@ -289,15 +315,20 @@ live_nbl_get_meta(NET_BUFFER_LIST *nbl, const uint8_t *frame, uint32_t len, stru
         .Value = NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo)};
     NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO checksum = {
         .Value = NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo)};
-    uint16_t tcp, payload;
     struct tcp_segment segment;
+    uint16_t tcp, payload;
+    uint32_t udp, end;
 
     *meta = (struct wire_meta){.csum_valid = checksum.Receive.TcpChecksumSucceeded};
-    if (live_frame_parse(frame, len, 0, &tcp, &payload, &segment))
+    if (live_frame_parse(frame, len, 0, &tcp, &payload, &segment)) {
+        if (checksum.Receive.TcpChecksumPartial && find(frame, len, IPPROTO_UDP, &udp, &end))
+            *meta = (struct wire_meta){
+                .csum_partial = true, .csum_start = (uint16_t)udp, .csum_offset = UDP_CHECKSUM};
         return;
+    }
     meta->csum_partial = checksum.Receive.TcpChecksumPartial;
     meta->csum_start = tcp;
-    meta->csum_offset = 16;
+    meta->csum_offset = TCP_CHECKSUM;
     meta->header_len = payload;
     if (lso.LsoV2Transmit.MSS && segment.payload_len > lso.LsoV2Transmit.MSS) {
         meta->gso_type = read_be16(frame + 12) == ETHERTYPE_V4 ? WIRE_GSO_TCPV4 : WIRE_GSO_TCPV6;

@@ -209,6 +209,8 @@ void live_out_timestamp(struct tcp_out *out, uint32_t tsval, uint32_t tsecr);
 /* A frame that has waited gets the timestamps it would have now; neither moves back. Whole or
  * partial, its checksum stays right. Changed in place: nobody else reads the frame any more. */
 void live_frame_restamp(struct live_frame *frame, uint32_t tsval, uint32_t tsecr);
+/* A checksum that NDIS has no bit for (ICMPv6, SCTP …) is filled in here: of frames of a port. */
+void live_finish_checksum(struct wire_buf *buf);
 /* NBL metadata ↔ wire metadata. */
 void live_nbl_set_meta(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv6);
 void live_nbl_get_meta(NET_BUFFER_LIST *nbl, const uint8_t *frame, uint32_t len,
@@ -293,6 +295,7 @@ void live_terminate(struct live_conn *conn);
 void live_on_queried(struct host_conn *down, NDIS_STATUS status,
                      const TCP_OFFLOAD_STATE_DELEGATED *delegated);
 void live_pass_unsent(struct live_conn *conn, uint32_t wire_nxt);
+int live_insert_key(struct live_conn *conn);
 void live_remove_key(struct live_conn *conn);
 /* The kernel may speak for itself from here on: what goes before it has left. */
 void live_let_go(struct live_conn *conn);

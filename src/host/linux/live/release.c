@@ -21,19 +21,26 @@
 #define DEAD_LOOK_US 1000u
 #define RESTORE_PACE_US 100u
 
+/* Over a port everything passes us anyway. */
+int
+live_insert_key(struct live_conn *conn)
+{
+    return conn->port->own ? 0 : steer_flow_add(conn->stack->steer, &conn->key);
+}
+
 void
 live_remove_key(struct live_conn *conn)
 {
     struct steer_counters counters;
 
-    if (steer_flow_remove(conn->stack->steer, &conn->key, &counters) == 0)
+    if (!conn->port->own && steer_flow_remove(conn->stack->steer, &conn->key, &counters) == 0)
         conn->leaked += counters.out_leaked + counters.in_leaked;
 }
 
 void
 live_let_go(struct live_conn *conn)
 {
-    wire_flush(conn->port->wire);
+    hoststack_flush_wires(conn->port);
     live_remove_key(conn);
 }
 
@@ -202,7 +209,7 @@ hand_back(struct live_conn *conn, const struct host_terminate_result *result)
     wire_flush(conn->port->tap);
     conn->held_us = (uint32_t)(hoststack_now_us(conn->stack) - conn->hold_since_us);
     conn->idle_since_us = now_us;
-    sys_timer_set(&conn->timer, now_us + LIVE_RELEASE_IDLE_US);
+    sys_timer_set(&conn->timer, conn->port->own ? now_us : now_us + LIVE_RELEASE_IDLE_US);
 }
 
 /* How an ending that was not asked for looks to the user. */
@@ -289,7 +296,8 @@ void
 live_release_step(struct live_conn *conn)
 {
     uint64_t now_us = hoststack_now_us(conn->stack);
-    bool idle = now_us - conn->idle_since_us >= LIVE_RELEASE_IDLE_US;
+    /* over a port nothing takes another way, now or later */
+    bool idle = conn->port->own || now_us - conn->idle_since_us >= LIVE_RELEASE_IDLE_US;
 
     if (conn->down.state == HOST_CONN_HOST &&
         (idle || now_us - conn->phase_since_us > LIVE_RELEASE_MAX_US))
