@@ -3,7 +3,7 @@
  * observers as a breach (a completion that nothing pends for, a close at the wrong time, a pool
  * freed too early, …); here is what takes a memory: frames under way, events pending, locks held.
  */
-#include "verifier/shadow.h"
+#include "verifier/nbls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +28,12 @@ frames_sent(struct verifier *verifier, struct call *call)
     if (!may_send(call->binding))
         report(call, 184, BLAME_CALLER, call->crossing->nbls, "a send over a binding that is %s",
                call->binding->state);
+    for (const NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next)
+        if (nbl_under_way(verifier, nbl, call->binding)) {
+            report(call, 184, BLAME_CALLER, nbl, "NBL %p is under way already", (const void *)nbl);
+            call->crossing->veto = CROSSING_DROP;
+            return;
+        }
     for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
         if (nbl->SourceHandle != call->crossing->binding)
             report(call, 184, BLAME_CALLER, nbl, "SourceHandle is %p, not the binding's handle",
@@ -154,24 +160,33 @@ closed(struct verifier *verifier, struct call *call)
 
 /* ---- requests and events ---- */
 
+/* A request may be complete before its handler has returned PENDING, on any thread: it counts from
+ * the call on. */
 static void
-request_returned(struct verifier *verifier, struct call *call)
+request_issued(struct verifier *verifier, struct call *call)
 {
-    if (call->binding && call->crossing->status == NDIS_STATUS_PENDING && !call->answered)
+    if (call->binding)
         call->binding->requests++;
 }
 
-/* A miniport may complete a request before its handler has returned PENDING. */
+static void
+request_over(struct shadow_binding *binding)
+{
+    if (binding && binding->requests)
+        binding->requests--;
+}
+
+static void
+request_returned(struct verifier *verifier, struct call *call)
+{
+    if (call->crossing->status != NDIS_STATUS_PENDING)
+        request_over(call->binding);
+}
+
 static void
 request_completed(struct verifier *verifier, struct call *call)
 {
-    for (struct call *around = call->outer; around; around = around->outer)
-        if (around->op == CROSSING_OID && around->root == call->crossing->data) {
-            around->answered = true;
-            return;
-        }
-    if (call->binding && call->binding->requests)
-        call->binding->requests--;
+    request_over(call->binding);
 }
 
 static const char *
@@ -255,6 +270,13 @@ indicating(struct verifier *verifier, struct call *call)
 }
 
 static void
+oid_issued(struct verifier *verifier, struct call *call)
+{
+    no_locks(verifier, call);
+    request_issued(verifier, call);
+}
+
+static void
 oid_completed(struct verifier *verifier, struct call *call)
 {
     no_locks(verifier, call);
@@ -288,7 +310,7 @@ const struct family base_family = {
                [CROSSING_SEND_COMPLETE] = send_done,
                [CROSSING_RECEIVE] = indicating,
                [CROSSING_RETURN] = frames_returned,
-               [CROSSING_OID] = no_locks,
+               [CROSSING_OID] = oid_issued,
                [CROSSING_OID_COMPLETE] = oid_completed,
                [CROSSING_PAUSE_COMPLETE] = pause_completed,
                [CROSSING_PNP_EVENT_COMPLETE] = event_completed,

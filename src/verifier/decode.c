@@ -332,6 +332,17 @@ shadow_request_of(enum crossing_op completion)
     }
 }
 
+static void
+returned_chains(const struct call *call, const struct shadow_tree *tree)
+{
+    if (call->op != CROSSING_TERMINATE_COMPLETE)
+        return;
+    for (const struct shadow_node *node = tree->first; node; node = node->next)
+        if (shadow_nbls_cut(node->block->NetBufferListChain))
+            report(call, 147, BLAME_CALLER, node->issued.OffloadHandle,
+                   "the chain of block %p runs in a circle", (void *)node->block);
+}
+
 /*
  * The same memory may be under way at several landings, of an intermediate driver's making. The
  * binding is not known when SourceHandle of the root has been overwritten.
@@ -346,6 +357,7 @@ completion(struct verifier *verifier, struct call *call)
         if (tree->adapter == call->adapter) {
             call->tree = tree;
             call->binding = tree->binding;
+            returned_chains(call, tree);
             return;
         }
     }

@@ -223,8 +223,8 @@ status(struct verifier *verifier, struct call *call)
         report(call, 144, BLAME_CALLER, NULL, "hardware capabilities change without a pause");
     if (code != NDIS_STATUS_OFFLOAD_RESUME)
         return;
-    if (adapter->resumed == indication && adapter->resumed_us == call->started_us)
-        return; /* the same one, to the next binding */
+    if (call->binding && call->binding->told_pause)
+        return; /* the one that the bindings before have heard already */
     if (other_capabilities(adapter, indication))
         report(call, 144, BLAME_CALLER, NULL, "other capabilities, but no pause before");
     else

@@ -426,14 +426,17 @@ a_question_without_an_answer(void **state)
 static void
 indicate_status(struct scene *scene, NDIS_STATUS code, NDIS_TCP_CONNECTION_OFFLOAD *capabilities)
 {
+    static char other; /* a second binding over the adapter */
     struct crossing crossing = kit_crossing(&scene->kit.landing, CROSSING_STATUS, true);
     NDIS_STATUS_INDICATION indication = {.StatusCode = code,
                                          .StatusBuffer = capabilities,
                                          .StatusBufferSize = capabilities ? sizeof(*capabilities)
                                                                           : 0};
 
-    scene->kit.now_us++;
-    for (int binding = 0; binding < 2; binding++) { /* one indication, to all of them */
+    for (int binding = 0; binding < 2; binding++) { /* one indication, to all of them in turn */
+        scene->kit.now_us++;
+        if (binding)
+            crossing.binding = &other;
         crossing.after = false;
         crossing.code = (ULONG)code;
         crossing.data = &indication;

@@ -17,31 +17,12 @@
 
 /* ---- going down ---- */
 
-/* Brent. */
-bool
-nbl_chain_ends(const NET_BUFFER_LIST *nbl)
-{
-    const NET_BUFFER_LIST *mark = nbl;
-    size_t steps = 0, limit = 2;
-
-    for (nbl = nbl ? nbl->Next : NULL; nbl; nbl = nbl->Next) {
-        if (nbl == mark)
-            return false;
-        if (++steps == limit) {
-            mark = nbl;
-            limit *= 2;
-            steps = 0;
-        }
-    }
-    return true;
-}
-
-static const struct shadow_nbl *
-under_way(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
-          const struct shadow_binding *binding)
+const struct shadow_nbl *
+nbl_under_way(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
+              const struct shadow_binding *binding)
 {
     static const enum shadow_kind posted[] = {SHADOW_SEND, SHADOW_RECEIVE, SHADOW_DISCONNECT,
-                                              SHADOW_FORWARD};
+                                              SHADOW_FORWARD, SHADOW_FRAME};
 
     for (size_t i = 0; i < sizeof(posted) / sizeof(posted[0]); i++) {
         const struct shadow_nbl *found = shadow_nbl_find(verifier, nbl, posted[i], binding);
@@ -55,7 +36,7 @@ under_way(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
 bool
 nbls_post(struct verifier *verifier, struct call *call, const struct nbl_rules *rules)
 {
-    if (!nbl_chain_ends(call->nbl)) {
+    if (shadow_nbls_cut(call->crossing->nbls)) {
         report(call, rules->shape, BLAME_CALLER, call->nbl, "the list runs into itself");
         call->crossing->veto = CROSSING_DROP;
         return false;
@@ -64,7 +45,7 @@ nbls_post(struct verifier *verifier, struct call *call, const struct nbl_rules *
         report(call, rules->early, BLAME_CALLER, call->crossing->object,
                "its initiate is outstanding");
     for (const NET_BUFFER_LIST *nbl = call->nbl; nbl; nbl = nbl->Next) {
-        if (under_way(verifier, nbl, call->binding)) {
+        if (nbl_under_way(verifier, nbl, call->binding)) {
             report(call, 85, BLAME_CALLER, nbl, "NBL %p is under way already", (const void *)nbl);
             call->crossing->veto = CROSSING_DROP;
             return false;
@@ -200,22 +181,6 @@ upload_rule(const struct shadow_object *object, unsigned rule)
     if (object->host_aborted)
         return 123;
     return object->retrieve_reason ? 135 : rule;
-}
-
-static bool
-is_known(NDIS_STATUS status)
-{
-    switch (status) {
-    case NDIS_STATUS_SUCCESS:
-    case NDIS_STATUS_UPLOAD_IN_PROGRESS:
-    case NDIS_STATUS_REQUEST_ABORTED:
-    case NDIS_STATUS_INVALID_STATE:
-    case NDIS_STATUS_REQUEST_UPLOAD:
-    case NDIS_STATUS_UPLOAD_REQUESTED:
-        return true;
-    default:
-        return false;
-    }
 }
 
 /* 0: it is a proper answer; otherwise the rule that it breaks. */
@@ -364,18 +329,9 @@ nbl_was_changed(const struct shadow_nbl *nbl)
     return nbl_hash(nbl) != nbl->hash;
 }
 
-/* The target had settled it, and now it says what no target does. */
-static bool
-status_was_changed(const struct shadow_nbl *nbl)
-{
-    return (nbl->settled == NDIS_STATUS_UPLOAD_IN_PROGRESS ||
-            nbl->settled == NDIS_STATUS_REQUEST_ABORTED) &&
-           nbl->nbl->Status != nbl->settled && !is_known(nbl->nbl->Status);
-}
-
 /*
- * What a target never does, its owner has done: writing Status once more, moving the end of the
- * data, changing the data. Where its owner is not the one above, the landing there will tell.
+ * What a target never does, its owner has done: moving the end of the data, changing the data.
+ * Where its owner is not the one above, the landing there will tell.
  */
 static bool
 check_owner(struct call *call, const struct shadow_nbl *nbl)
@@ -384,9 +340,7 @@ check_owner(struct call *call, const struct shadow_nbl *nbl)
 
     if (nbl->kind == SHADOW_RECEIVE)
         return true;
-    if (status_was_changed(nbl))
-        wrong = "Status was written once more";
-    else if (look_at_result(nbl) == end_has_moved)
+    if (look_at_result(nbl) == end_has_moved)
         wrong = end_has_moved;
     else if (!look_at_result(nbl) && nbl_was_changed(nbl))
         wrong = "its data has changed";
@@ -424,7 +378,7 @@ static void
 unknown(struct verifier *verifier, struct call *call, const struct nbl_rules *rules,
         const NET_BUFFER_LIST *nbl)
 {
-    const struct shadow_nbl *other = under_way(verifier, nbl, call->binding);
+    const struct shadow_nbl *other = nbl_under_way(verifier, nbl, call->binding);
     const struct shadow_grave *grave = shadow_grave_find(verifier, nbl);
     unsigned rule = rules->once;
 

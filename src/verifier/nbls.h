@@ -42,7 +42,9 @@ void nbl_note_posted(struct verifier *verifier, struct shadow_nbl *nbl, bool dat
 void nbl_note_refused(struct verifier *verifier, struct shadow_nbl *nbl);
 
 /* It does not run into itself. */
-bool nbl_chain_ends(const NET_BUFFER_LIST *nbl);
+/* Posted, or sent as a frame, over that binding and not back. NULL: it is not. */
+const struct shadow_nbl *nbl_under_way(struct verifier *verifier, const NET_BUFFER_LIST *nbl,
+                                       const struct shadow_binding *binding);
 
 /* ---- what is known of a connection ---- */
 

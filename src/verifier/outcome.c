@@ -124,7 +124,7 @@ check_root(const struct call *call, const struct shadow_tree *tree)
 {
     const struct shadow_node *root = tree->first;
 
-    if (!counts(root) || through(root))
+    if (root->role != SHADOW_NEW || through(root)) /* a linker fails with what hangs on it */
         return;
     for (const struct shadow_node *node = root->next; node; node = node->next)
         if (counts(node) && through(node) && top_of(node) != root)

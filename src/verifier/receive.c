@@ -68,7 +68,7 @@ received(struct verifier *verifier, struct call *call, struct shadow_nbl *nbl)
     if (object->peer_closed_at && nbl->number > object->peer_closed_at)
         report(call, 95, BLAME_CALLER, nbl->nbl,
                "SUCCESS, but it was posted after a disconnect was indicated");
-    if (!object_peer_finished(object) && short_rule(nbl, bytes)) {
+    if (!object_peer_finished(object) && !object_uploading(object) && short_rule(nbl, bytes)) {
         object->short_rule = short_rule(nbl, bytes);
         object->short_us = call->started_us;
     }
@@ -153,7 +153,7 @@ look_for_silence(void *arg, struct table_entry *entry)
     if (!verifier || verifier->looked_us - object->short_us < verifier->options.return_limit_us)
         return;
     object->short_rule = 0;
-    if (object_reset(object))
+    if (object_reset(object) || object_uploading(object))
         return;
     report_late(arg, rule, object->adapter->driver->name, object->adapter->name, object->handle,
                 "a receive completed short, and the peer has not finished");

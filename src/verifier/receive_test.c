@@ -375,6 +375,27 @@ short_and_more_data(void **state)
     }
 }
 
+/* It goes up, before or after. */
+static void
+short_on_the_way_up(void **state)
+{
+    for (int before = 0; before < 2; before++) {
+        struct scene scene;
+
+        scene_open(&scene);
+        no_push(&scene, 0);
+        post(&scene, 0);
+        if (before)
+            event(&scene, TcpIndicateRetrieve, HardwareFailure);
+        done(&scene, 0, NDIS_STATUS_SUCCESS, 10);
+        if (!before)
+            event(&scene, TcpIndicateRetrieve, HardwareFailure);
+        scene.kit.now_us += 10000000;
+        verifier_tick(scene.kit.verifier, scene.kit.now_us);
+        scene_close(&scene);
+    }
+}
+
 static void
 short_and_silence(void **state)
 {
@@ -482,6 +503,7 @@ main(void)
         cmocka_unit_test(never_inside_its_call),
         cmocka_unit_test(short_at_the_end),
         cmocka_unit_test(short_and_more_data),
+        cmocka_unit_test(short_on_the_way_up),
         cmocka_unit_test(short_and_silence),
         cmocka_unit_test(prefilled_and_empty),
         cmocka_unit_test(one_post_at_a_time),

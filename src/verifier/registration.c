@@ -252,7 +252,7 @@ setting_parameters(struct verifier *verifier, struct call *call)
     const struct _SET *set = parameters_set(call->crossing->data);
     NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS parameters;
 
-    if (!set || set->InformationBufferLength < sizeof(parameters))
+    if (!set || !set->InformationBuffer || set->InformationBufferLength < sizeof(parameters))
         return;
     memcpy(&parameters, set->InformationBuffer, sizeof(parameters));
     if (parameters.TicksPerSecond != 10 && parameters.TicksPerSecond != 100 &&
@@ -273,7 +273,7 @@ parameters_answered(const struct call *call, const NDIS_OID_REQUEST *request, ND
         return;
     if (status == NDIS_STATUS_NOT_SUPPORTED || status == NDIS_STATUS_INVALID_OID)
         report(call, 10, blame, NULL, "the set is answered with 0x%08x", (unsigned)status);
-    if (status != NDIS_STATUS_SUCCESS || !adapter->lower_binding ||
+    if (status != NDIS_STATUS_SUCCESS || !adapter->lower_binding || !set->InformationBuffer ||
         set->InformationBufferLength < sizeof(NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS))
         return;
     lower = table_find(&call->verifier->bindings, adapter->lower_binding);

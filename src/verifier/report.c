@@ -158,7 +158,7 @@ report_ndis(struct verifier *verifier, unsigned rule, const char *driver, const 
         return; /* a check has reported it, with more to say */
     if (grave && rule == 84)
         known = grave->above;
-    else if (grave)
+    else if (grave && rule != 190) /* who has the memory of an NBL need not be who had it before */
         known = grave->below;
     if (grave && grave->rule && rule != 84)
         found.rule = grave->rule;

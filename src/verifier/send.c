@@ -159,8 +159,7 @@ terminate_complete(struct verifier *verifier, struct call *call)
     struct shadow_node *node = call->tree && !call->by_ndis ? call->tree->first : NULL;
 
     for (; node; node = node->next)
-        if (node->object && node->object->layer == SHADOW_TCP &&
-            nbl_chain_ends(node->block->NetBufferListChain))
+        if (node->object && node->object->layer == SHADOW_TCP)
             check_returned(verifier, call, node);
 }
 

@@ -191,33 +191,6 @@ posted_twice(void **state)
     scene_close(&scene);
 }
 
-/* Settled at once, completed later, and written in between. */
-static void
-status_written_once_more(void **state)
-{
-    static const NDIS_STATUS now[] = {NDIS_STATUS_UPLOAD_IN_PROGRESS, NDIS_STATUS_REQUEST_ABORTED,
-                                      NDIS_STATUS_FAILURE};
-
-    for (int i = 0; i < 3; i++) {
-        struct scene scene;
-        struct crossing crossing;
-
-        scene_open(&scene);
-        event(&scene, TcpIndicateRetrieve, HardwareFailure);
-        crossing = kit_crossing(&scene.kit.landing, CROSSING_TCP_SEND, false);
-        crossing.object = &scene.conn.tcp;
-        crossing.nbls = &scene.nbls[0].nbl;
-        kit_before(&scene.kit, &crossing);
-        kit_nbl_settle(&scene.nbls[0], NDIS_STATUS_UPLOAD_IN_PROGRESS, 0);
-        kit_after(&scene.kit, &crossing, NDIS_STATUS_PENDING);
-        scene.nbls[0].nbl.Status = now[i]; /* the second may be the target's own */
-        kit_complete(&scene.kit, &scene.kit.landing, CROSSING_TCP_SEND_COMPLETE, &scene.nbls[0]);
-        if (now[i] == NDIS_STATUS_FAILURE)
-            kit_assert(&scene.kit, 85, "host");
-        scene_close(&scene);
-    }
-}
-
 static void
 changed_and_returned(void **state)
 {
@@ -354,7 +327,6 @@ main(void)
         cmocka_unit_test(not_after_a_disconnect),
         cmocka_unit_test(a_stale_handle),
         cmocka_unit_test(posted_twice),
-        cmocka_unit_test(status_written_once_more),
         cmocka_unit_test(changed_and_returned),
         cmocka_unit_test(returned_after_an_abort),
         cmocka_unit_test(sent_after_a_retrieve),

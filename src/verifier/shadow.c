@@ -115,6 +115,19 @@ copy_addresses(struct shadow_object *object)
         memcpy(object->destination, path->DestinationAddress, size);
 }
 
+void
+shadow_object_stand_on(struct shadow_object *object, struct shadow_object *parent)
+{
+    if (object->parent)
+        object->parent->dependents--;
+    list_del(&object->sibling);
+    object->parent = parent;
+    if (!parent)
+        return;
+    parent->dependents++;
+    list_add_tail(&parent->children, &object->sibling);
+}
+
 struct shadow_object *
 shadow_object_add(struct verifier *verifier, struct shadow_node *node)
 {
@@ -128,9 +141,9 @@ shadow_object_add(struct verifier *verifier, struct shadow_node *node)
     shadow_type(object->type, &(enum shadow_layer){0}, &object->ipv6);
     object->adapter = node->tree->adapter;
     object->binding = node->tree->binding;
-    object->parent = node->parent ? node->parent->object : NULL;
-    if (object->parent)
-        object->parent->dependents++;
+    list_init(&object->children);
+    list_init(&object->sibling);
+    shadow_object_stand_on(object, node->parent ? node->parent->object : NULL);
     list_init(&object->owing);
     for (int kind = 0; kind < SHADOW_KINDS; kind++) {
         list_init(&object->nbls[kind]);
@@ -183,9 +196,8 @@ shadow_grave_find(const struct verifier *verifier, const void *what)
 static void
 forget_parent(struct shadow_object *parent)
 {
-    list_for_each(object, &parent->adapter->objects, struct shadow_object, link)
-        if (object->parent == parent)
-            object->parent = NULL;
+    while (!list_empty(&parent->children))
+        shadow_object_stand_on(list_first(&parent->children, struct shadow_object, sibling), NULL);
 }
 
 static void
@@ -237,10 +249,8 @@ shadow_object_drop(struct verifier *verifier, struct shadow_object *object)
          (struct shadow_grave){object->handle, object->life == SHADOW_INITIATING ? 0 : 153,
                                object->adapter->driver, object->binding->driver});
     free(object->owed.bytes);
-    if (object->dependents)
-        forget_parent(object);
-    if (object->parent)
-        object->parent->dependents--;
+    forget_parent(object);
+    shadow_object_stand_on(object, NULL);
     list_del(&object->owing);
     list_del(&object->link);
     object->adapter->connections -= object->layer == SHADOW_TCP;
@@ -281,7 +291,6 @@ shadow_nbl_add(struct verifier *verifier, const struct call *call, NET_BUFFER_LI
     shadow->status = nbl->Status;
     shadow->context = nbl->Context;
     shadow->context_offset = nbl->Context ? nbl->Context->Offset : 0;
-    shadow->settled = SHADOW_POISON;
     memcpy(shadow->protocol_reserved, nbl->ProtocolReserved, sizeof(shadow->protocol_reserved));
     shadow->buffer_count = count;
     for (const NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl); nb; nb = NET_BUFFER_NEXT_NB(nb)) {

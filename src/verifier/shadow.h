@@ -14,7 +14,7 @@
 #include "chimney/verifier.h"
 #include "verifier/table.h"
 
-#include <threads.h>
+#include <pthread.h>
 
 #define SHADOW_NAME 64
 
@@ -65,8 +65,6 @@ struct shadow_adapter {
     size_t indicated; /* chimney NBLs with the drivers above */
     size_t frames_down, frames_up;
     uint64_t upload_all_us;
-    const void *resumed; /* the indication: it is told to every binding */
-    uint64_t resumed_us;
     unsigned long long upload_all_number; /* of the call that said so */
 };
 
@@ -120,7 +118,8 @@ struct shadow_object {
     TCP_OFFLOAD_CONNECTION_STATE lent_state; /* of connections: when they were lent */
     struct shadow_adapter *adapter;
     struct shadow_binding *binding;
-    struct shadow_object *parent; /* of a path its neighbor; NULL when not known */
+    struct shadow_object *parent;  /* of a path its neighbor; NULL when not known */
+    struct list children, sibling; /* dependents; link in the parent's */
     size_t dependents;
     size_t leaving;                    /* scratch: dependents in the tree that is looked at */
     size_t named;                      /* nodes of outstanding trees that point here */
@@ -232,6 +231,7 @@ struct shadow_tree {
     unsigned long long number; /* of the call */
     uint64_t started_us;
     bool by_ndis;     /* a forced terminate */
+    bool refused;     /* by the verifier: on its way back from NDIS, nothing has begun */
     bool repeated;    /* a block was reached twice */
     bool shared;      /* a block is in another outstanding tree */
     bool shared_root; /* and it is the root */
@@ -274,7 +274,6 @@ struct shadow_nbl {
     ULONG length;          /* of all its buffers */
     PVOID context, protocol_reserved[4], info0;
     USHORT context_offset;
-    NDIS_STATUS settled; /* what was written while it was posted; SHADOW_POISON: nothing */
     size_t buffer_count;
     struct shadow_buffer buffers[]; /* as posted */
 };
@@ -293,7 +292,6 @@ struct call {
     struct shadow_tree *tree;       /* of state operations and completions */
     const void *root;               /* of requests for an OID: the request */
     const void *object_key;
-    bool answered; /* a request that completed inside the call */
     uint64_t started_us;
     NET_BUFFER_LIST *nbl; /* the first; after the call only a name */
     ULONG code;           /* of events */
@@ -323,7 +321,7 @@ struct shadow_grave {
 struct verifier {
     struct observer observer;
     struct verifier_options options;
-    mtx_t lock;
+    pthread_mutex_t lock; /* not C11's: ThreadSanitizer does not know all of those */
     struct verifier_counts counts;
     struct list drivers;
     struct table adapters, bindings, objects, contexts, trees, blocks, nbls;
@@ -377,6 +375,8 @@ struct shadow_object *shadow_object_find(struct verifier *verifier, const void *
 /* Initiating. NULL: out of memory. */
 struct shadow_object *shadow_object_add(struct verifier *verifier, struct shadow_node *node);
 void shadow_object_drop(struct verifier *verifier, struct shadow_object *object);
+/* parent: NULL: on nothing that is known. */
+void shadow_object_stand_on(struct shadow_object *object, struct shadow_object *parent);
 /* The same, of a node's; the node forgets it. */
 void shadow_node_drop_object(struct verifier *verifier, struct shadow_node *node);
 /* Because of this rule the host stack has to terminate the object, soon. The first reason counts.

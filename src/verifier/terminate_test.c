@@ -400,74 +400,6 @@ timers(void **state)
     }
 }
 
-/* A query, perhaps an update, another query: what may differ. */
-static void
-query(struct scene *scene, ULONG una, ULONG cwnd)
-{
-    TCP_OFFLOAD_STATE_DELEGATED *answer;
-    struct kit_block block;
-    struct kit_conn lent;
-
-    kit_conn_init(&lent);
-    kit_block_init(&block, TcpOffloadDelegatedState, &scene->conn.tcp);
-    answer = kit_state_add(&block, &(size_t){0}, sizeof(*answer));
-    kit_tree(&scene->kit, &scene->kit.landing, CROSSING_QUERY, false, &block);
-    *answer = *kit_delegated(&lent);
-    answer->SndUna = una;
-    answer->SndNxt = answer->SndMax = SENDS * LENGTH;
-    answer->CWnd = cwnd;
-    answer->SendBacklogSize = 1;
-    answer->ReceiveBacklogSize = 0;
-    block.block.Status = NDIS_STATUS_SUCCESS;
-    kit_tree(&scene->kit, &scene->kit.landing, CROSSING_QUERY_COMPLETE, true, &block);
-}
-
-static void
-update(struct scene *scene)
-{
-    struct kit_block block;
-
-    kit_block_init(&block, TcpOffloadCachedState, &scene->conn.tcp);
-    kit_state_add(&block, &(size_t){0}, sizeof(TCP_OFFLOAD_STATE_CACHED));
-    kit_tree(&scene->kit, &scene->kit.landing, CROSSING_UPDATE, false, &block);
-    block.block.Status = NDIS_STATUS_SUCCESS;
-    kit_tree(&scene->kit, &scene->kit.landing, CROSSING_UPDATE_COMPLETE, true, &block);
-}
-
-static void
-across_an_update(void **state)
-{
-    static const struct {
-        ULONG una[2], cwnd[2];
-        unsigned later_us, rule;
-        bool update;
-    } cases[] = {
-        {{50, 50}, {9000, 9000}, 0, 0, true},
-        {{50, 60}, {9000, 9500}, 0, 0, true}, /* an acknowledgement came */
-        {{50, 50}, {9000, 1}, 0, 54, true},
-        {{50, 50}, {9000, 1}, 1, 0, true}, /* time has passed: a loss, perhaps */
-        {{50, 50}, {9000, 1}, 0, 0, false},
-        {{50, 40}, {9000, 9000}, 0, 54, true},
-        {{50, 40}, {9000, 9000}, 0, 155, false},
-    };
-
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct scene scene;
-
-        print_message("# %zu\n", i);
-        scene_open(&scene, SENDS);
-        query(&scene, cases[i].una[0], cases[i].cwnd[0]);
-        if (cases[i].update)
-            update(&scene);
-        scene.kit.now_us += cases[i].later_us;
-        query(&scene, cases[i].una[1], cases[i].cwnd[1]);
-        if (cases[i].rule)
-            kit_assert(&scene.kit, cases[i].rule, "target");
-        kit_assert_none(&scene.kit);
-        kit_close(&scene.kit);
-    }
-}
-
 /* ---- V-152 ---- */
 
 static void
@@ -584,7 +516,6 @@ main(void)
         cmocka_unit_test(buffered),
         cmocka_unit_test(values),
         cmocka_unit_test(timers),
-        cmocka_unit_test(across_an_update),
         cmocka_unit_test(sends_behind_the_decision),
         cmocka_unit_test(power),
     };

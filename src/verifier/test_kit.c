@@ -245,6 +245,18 @@ kit_tree_before(struct kit *kit, struct crossing *crossing, struct kit_landing *
     return crossing->veto;
 }
 
+/* What is refused comes back from NDIS. The completion of an operation follows it in the list. */
+static void
+return_refused(struct kit *kit, struct kit_landing *landing, enum crossing_op op, void *root)
+{
+    struct crossing crossing = kit_crossing(landing, op + 1, true);
+
+    crossing.from = "ndis";
+    crossing.blocks = root;
+    kit_before(kit, &crossing);
+    kit_after(kit, &crossing, NDIS_STATUS_FAILURE);
+}
+
 enum crossing_veto
 kit_tree(struct kit *kit, struct kit_landing *landing, enum crossing_op op, bool up, void *root)
 {
@@ -252,6 +264,8 @@ kit_tree(struct kit *kit, struct kit_landing *landing, enum crossing_op op, bool
 
     kit_tree_before(kit, &crossing, landing, op, up, root);
     kit_after(kit, &crossing, crossing.status);
+    if (!up && crossing.veto == CROSSING_REFUSE)
+        return_refused(kit, landing, op, root);
     return crossing.veto;
 }
 

@@ -111,6 +111,8 @@ node_issued(struct verifier *verifier, const struct call *call, struct shadow_no
         object->posted_seq = object->delegated.tcp.SndUna;
         chain_posted(verifier, call, node);
         object->posted_seq += fin_in_flight(object->delegated.tcp.State);
+        if (shadow_nbls_cut(object->delegated.tcp.BufferedData))
+            report(call, 0, BLAME_CALLER, object->handle, "BufferedData runs in a circle");
         object->delivered_seq = object->delegated.tcp.RcvNxt -
                                 bytes_of(object->delegated.tcp.BufferedData);
         object->chain_handed_over = !list_empty(&object->nbls[SHADOW_SEND]);
@@ -153,12 +155,15 @@ request_issued(struct verifier *verifier, struct call *call)
 
     if (!tree)
         return;
-    if (call->crossing->veto != CROSSING_GO || tree->truncated) {
+    if (call->crossing->veto == CROSSING_DROP || tree->truncated) {
         shadow_tree_free(verifier, tree);
         call->tree = NULL;
         return;
     }
     table_add(&verifier->trees, &tree->entry, call->root);
+    tree->refused = call->crossing->veto == CROSSING_REFUSE;
+    if (tree->refused)
+        return;
     count_tree(tree, 1);
     tree->binding->issued[tree->op] = tree->number;
     for (struct shadow_node *node = tree->first; node; node = node->next) {
@@ -221,10 +226,7 @@ updated(const struct call *call, struct shadow_node *node)
         note_reachable(object, node->tree->started_us);
     if (object->layer == SHADOW_PATH && node->parent && node->parent->object &&
         node->parent->object->layer == SHADOW_NEIGHBOR) { /* relinked */
-        if (object->parent)
-            object->parent->dependents--;
-        object->parent = node->parent->object;
-        object->parent->dependents++;
+        shadow_object_stand_on(object, node->parent->object);
     }
 }
 
@@ -364,6 +366,19 @@ unpoison(const struct shadow_tree *tree, struct shadow_node *node)
         state->SendDataTail = NULL;
 }
 
+/* From here on the memory is the caller's, who may use it again at once. */
+static void
+forget_blocks(struct verifier *verifier, struct shadow_tree *tree)
+{
+    for (struct shadow_node *node = tree->first; node; node = node->next) {
+        if (node->object)
+            node->object->named--;
+        node->object = NULL;
+        table_remove(&verifier->blocks, &node->entry);
+        node->entry.key = NULL;
+    }
+}
+
 static void
 request_completed(struct verifier *verifier, struct call *call)
 {
@@ -373,6 +388,10 @@ request_completed(struct verifier *verifier, struct call *call)
         return;
     table_remove(&verifier->trees, &tree->entry);
     tree->entry.key = NULL;
+    if (tree->refused) {
+        forget_blocks(verifier, tree);
+        return;
+    }
     verifier->completed[verifier->completed_at++ % 16] = call->root;
     count_tree(tree, -1);
     if (call_by_ndis(call)) {
@@ -388,14 +407,7 @@ request_completed(struct verifier *verifier, struct call *call)
         if (tree->op == CROSSING_TERMINATE)
             objects_terminated(verifier, tree);
     }
-    /* from here on the memory is the caller's, who may use it again at once */
-    for (struct shadow_node *node = tree->first; node; node = node->next) {
-        if (node->object)
-            node->object->named--;
-        node->object = NULL;
-        table_remove(&verifier->blocks, &node->entry);
-        node->entry.key = NULL;
-    }
+    forget_blocks(verifier, tree);
 }
 
 static void
@@ -438,8 +450,6 @@ status(struct verifier *verifier, struct call *call)
         adapter->paused_offload = true;
         break;
     case NDIS_STATUS_OFFLOAD_RESUME:
-        adapter->resumed = indication;
-        adapter->resumed_us = call->started_us;
         adapter->paused_offload = adapter->uploading_all = false;
         if (call->binding)
             call->binding->told_pause = call->binding->told_upload_all = false;
@@ -491,7 +501,7 @@ remember_parameters(struct call *call, const NDIS_OID_REQUEST *request, NDIS_STA
 
     if (!call->adapter || result != NDIS_STATUS_SUCCESS ||
         request->RequestType != NdisRequestSetInformation ||
-        set->Oid != OID_TCP_CONNECTION_OFFLOAD_PARAMETERS ||
+        set->Oid != OID_TCP_CONNECTION_OFFLOAD_PARAMETERS || !set->InformationBuffer ||
         set->InformationBufferLength < sizeof(call->adapter->parameters))
         return;
     memcpy(&call->adapter->parameters, set->InformationBuffer, sizeof(call->adapter->parameters));

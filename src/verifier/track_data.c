@@ -30,6 +30,20 @@ place_in_stream(struct shadow_nbl *nbl)
     nbl->object->posted_seq += nbl->length + fin;
 }
 
+/* They are on their way back from NDIS. */
+static void
+nbls_refused(struct verifier *verifier, struct call *call, enum shadow_kind kind)
+{
+    for (NET_BUFFER_LIST *nbl = call->crossing->nbls; nbl; nbl = nbl->Next) {
+        struct shadow_nbl *shadow = shadow_nbl_add(verifier, call, nbl, kind, call->object);
+
+        if (!shadow)
+            continue;
+        shadow->posting = call->id;
+        shadow->refused = true;
+    }
+}
+
 static void
 nbls_posted(struct verifier *verifier, struct call *call)
 {
@@ -38,8 +52,12 @@ nbls_posted(struct verifier *verifier, struct call *call)
 
     if (call->object)
         call->object->calls[kind]++;
-    if (!call->object || call->crossing->veto != CROSSING_GO)
+    if (!call->object || call->crossing->veto == CROSSING_DROP)
         return;
+    if (call->crossing->veto == CROSSING_REFUSE) {
+        nbls_refused(verifier, call, kind);
+        return;
+    }
     if (kind == SHADOW_RECEIVE) {
         call->object->refused = call->object->buffered = false;
         call->object->posts++;
@@ -73,7 +91,6 @@ post_returned(struct verifier *verifier, struct call *call)
     list_for_each(nbl, &object->nbls[kind], struct shadow_nbl, link) {
         if (nbl->posting != call->id)
             continue;
-        nbl->settled = nbl->nbl->Status;
         if (call->crossing->refused)
             nbl_note_refused(verifier, nbl);
     }

@@ -215,7 +215,7 @@ on_crossing(void *arg, struct crossing *crossing)
     struct verifier *verifier = arg;
     struct call *call;
 
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     report_next();
     call = crossing->after ? leave(crossing) : enter(verifier, crossing);
     if (!crossing->after)
@@ -224,7 +224,7 @@ on_crossing(void *arg, struct crossing *crossing)
         check(verifier, call, crossing->after);
     if (!crossing->after && told_once(crossing->op))
         leave(crossing);
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
     verifier_tick(verifier, crossing->now_us);
 }
 
@@ -272,12 +272,12 @@ on_state(void *arg, const char *object, const char *name, const char *from, cons
     struct verifier *verifier = arg;
     struct named named = {name, to};
 
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     if (!strcmp(object, "adapter"))
         table_each(&verifier->adapters, note_adapter, &named);
     else if (!strcmp(object, "binding"))
         table_each(&verifier->bindings, note_binding, &named);
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
 }
 
 static void
@@ -285,9 +285,9 @@ on_breach(void *arg, unsigned rule, const char *driver, const void *object, cons
 {
     struct verifier *verifier = arg;
 
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     report_ndis(verifier, rule, driver, object, what);
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
 }
 
 /* ---- the public calls ---- */
@@ -322,7 +322,7 @@ verifier_create(const struct verifier_options *options)
         verifier->options.answer_limit_us = 30000000;
     verifier->observer = (struct observer){
         .on_crossing = on_crossing, .on_state = on_state, .on_breach = on_breach, .arg = verifier};
-    if (mtx_init(&verifier->lock, mtx_plain) != thrd_success) {
+    if (pthread_mutex_init(&verifier->lock, NULL)) {
         free(verifier);
         return NULL;
     }
@@ -339,7 +339,7 @@ verifier_destroy(struct verifier *verifier)
     if (!verifier)
         return;
     shadow_fini(verifier);
-    mtx_destroy(&verifier->lock);
+    pthread_mutex_destroy(&verifier->lock);
     free(verifier);
 }
 
@@ -352,30 +352,30 @@ verifier_observer(struct verifier *verifier)
 void
 verifier_tick(struct verifier *verifier, uint64_t now_us)
 {
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     if (now_us - verifier->looked_us >= verifier->options.return_limit_us / 8) {
         verifier->looked_us = now_us;
         for (size_t i = 0; i < FAMILIES; i++)
             if (families[i]->tick)
                 families[i]->tick(verifier, now_us);
     }
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
 }
 
 void
 verifier_finish(struct verifier *verifier)
 {
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     for (size_t i = 0; i < FAMILIES; i++)
         if (families[i]->finish)
             families[i]->finish(verifier);
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
 }
 
 void
 verifier_read_counts(struct verifier *verifier, struct verifier_counts *counts)
 {
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     *counts = verifier->counts;
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
 }

@@ -326,7 +326,7 @@ verifier_frame(struct verifier *verifier, const struct verifier_frame *frame)
 
     if (!read_segment(&segment, frame))
         return;
-    mtx_lock(&verifier->lock);
+    pthread_mutex_lock(&verifier->lock);
     adapter = find_adapter(verifier, frame->adapter);
     object = adapter ? owner(adapter, &segment) : NULL;
     if (object) {
@@ -337,7 +337,7 @@ verifier_frame(struct verifier *verifier, const struct verifier_frame *frame)
     }
     if (adapter && !frame->out)
         received(&segment, adapter);
-    mtx_unlock(&verifier->lock);
+    pthread_mutex_unlock(&verifier->lock);
 }
 
 /* What had come before the connection was offloaded the host stack brings now. */

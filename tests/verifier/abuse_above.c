@@ -330,6 +330,43 @@ terminated_twice(struct scene *scene)
     assert_null(scene->conn[2].handle.MiniportOffloadContext);
 }
 
+/* The refusal has not come back yet when it is passed once more. */
+static void
+a_refused_tree_twice(struct scene *scene)
+{
+    struct fake_host *host = &scene->stage->host;
+    unsigned before = host->completions;
+    struct test_block b[3];
+
+    tree_init(scene, b);
+    b[1].block.Header.Size = 0;
+    NdisInitiateOffload(binding(scene), &b[0].block);
+    NdisInitiateOffload(binding(scene), &b[0].block);
+    NdisQueryOffloadState(binding(scene), &b[0].block);
+    stage_settle(scene->stage);
+    assert_int_equal(host->completions, before + 1);
+    assert_null(scene->stage->target.root);
+    refuses(scene, NdisInitiateOffload, &b[0]); /* it may be passed again now */
+}
+
+static void
+buffered_data_in_a_circle(struct scene *scene)
+{
+    TCP_OFFLOAD_STATE_DELEGATED *state;
+    struct test_block b[3];
+
+    tree_init(scene, b);
+    state = (void *)((char *)b[2].states + NDIS_OFFLOAD_STATE_SPACE(TCP_OFFLOAD_STATE_CONST) +
+                     NDIS_OFFLOAD_STATE_SPACE(TCP_OFFLOAD_STATE_CACHED));
+    state->BufferedData = scene->nbl;
+    scene->nbl->Next = scene->nbl;
+    NdisInitiateOffload(binding(scene), &b[0].block);
+    scene->stage->target.object_status = NDIS_STATUS_RESOURCES;
+    answer(scene);
+    scene->stage->target.object_status = NDIS_STATUS_SUCCESS;
+    assert_null(scene->nbl->Next);
+}
+
 /* ---- NBLs ---- */
 
 static void
@@ -350,6 +387,51 @@ a_send_of_nothing(struct scene *scene)
     stage_settle(scene->stage);
     scene->nbl->FirstNetBuffer = nb;
     assert_null(scene->stage->target.nbls);
+}
+
+static void
+a_refused_send_twice(struct scene *scene)
+{
+    NET_BUFFER *nb = scene->nbl->FirstNetBuffer;
+
+    scene->nbl->FirstNetBuffer = NULL;
+    NdisOffloadTcpSend(&scene->conn[2].handle, scene->nbl);
+    NdisOffloadTcpSend(&scene->conn[2].handle, scene->nbl);
+    stage_settle(scene->stage);
+    scene->nbl->FirstNetBuffer = nb;
+    assert_int_equal(test_count(scene->stage->host.nbls), 1);
+    scene->stage->host.nbls = scene->stage->host.nbls_tail = NULL;
+}
+
+static void
+buffers_in_a_circle(struct scene *scene)
+{
+    NET_BUFFER *nb = scene->nbl->FirstNetBuffer;
+
+    for (size_t i = 0; i < 3; i++) {
+        nb->Next = nb;
+        data_calls[i](&scene->conn[2].handle, scene->nbl);
+        assert_null(nb->Next);
+    }
+    nb->Next = nb;
+    NdisOffloadTcpDisconnect(&scene->conn[2].handle, scene->nbl, TCP_DISCONNECT_GRACEFUL_CLOSE);
+    assert_null(nb->Next);
+    assert_null(scene->stage->target.nbls);
+}
+
+static void
+a_frame_twice(struct scene *scene)
+{
+    scene->nbl->SourceHandle = binding(scene);
+    NdisSendNetBufferLists(binding(scene), scene->nbl, 0, 0);
+    NdisSendNetBufferLists(binding(scene), scene->nbl, 0, 0);
+    NdisOffloadTcpSend(&scene->conn[2].handle, scene->nbl);
+    assert_ptr_equal(scene->stage->target.nbls, scene->nbl);
+    assert_null(scene->nbl->Next);
+    scene->stage->target.nbls = scene->stage->target.nbls_tail = NULL;
+    scene->nbl->Status = NDIS_STATUS_SUCCESS;
+    NdisMSendNetBufferListsComplete(scene->nic0, scene->nbl, 0);
+    scene->stage->host.nbls = scene->stage->host.nbls_tail = NULL;
 }
 
 static void
@@ -397,7 +479,12 @@ const struct abuse abuse_from_above[] = {
     {"initiated twice", 56, initiated_twice},
     {"one handle in two blocks", 56, one_handle_in_two_blocks},
     {"terminated twice", 62, terminated_twice},
+    {"a refused tree twice", 18, a_refused_tree_twice},
+    {"BufferedData in a circle", 0, buffered_data_in_a_circle},
     {"sends in a circle", 83, sends_in_a_circle},
+    {"a refused send twice", 85, a_refused_send_twice},
+    {"NET_BUFFERs in a circle", 83, buffers_in_a_circle},
+    {"a frame twice", 184, a_frame_twice},
     {"a send of nothing", 83, a_send_of_nothing},
     {"a send twice", 85, a_send_twice},
     {"returned and never indicated", 111, returned_and_never_indicated},

@@ -233,6 +233,20 @@ sends_in_a_circle(struct scene *scene)
 }
 
 static void
+buffers_of_sends_in_a_circle(struct scene *scene)
+{
+    NET_BUFFER *nb = scene->nbl->FirstNetBuffer;
+
+    NdisOffloadTcpSend(&scene->conn[2].handle, scene->nbl);
+    scene->stage->target.nbls = scene->stage->target.nbls_tail = NULL;
+    terminate_held(scene);
+    scene->conn[2].block.NetBufferListChain = scene->nbl;
+    nb->Next = nb;
+    terminate_over(scene);
+    assert_null(nb->Next);
+}
+
+static void
 sends_of_nobody(struct scene *scene)
 {
     terminate_held(scene);
@@ -381,6 +395,7 @@ const struct abuse abuse_from_below[] = {
     {"no context for an offload", 42, no_context_for_an_offload},
     {"no status at all", 33, no_status_at_all},
     {"sends in a circle", 147, sends_in_a_circle},
+    {"buffers of sends in a circle", 147, buffers_of_sends_in_a_circle},
     {"sends of nobody", 147, sends_of_nobody},
     {"data in a circle", 148, data_in_a_circle},
     {"data that was a send", 148, data_that_was_a_send},
