@@ -7,6 +7,7 @@
  * V-064, V-184 to V-188.
  */
 #include "base/log.h"
+#include "base/machine.h"
 #include "host/edge.h"
 
 #include <assert.h>
@@ -14,22 +15,22 @@
 #include <string.h>
 
 #define HOST_BINDING_NAME(name) #name,
-static const char *const binding_state_names[] = {HOST_BINDING_STATES(HOST_BINDING_NAME)};
+static const char *const state_names[] = {HOST_BINDING_STATES(HOST_BINDING_NAME)};
 
-#define HOST_BINDING_EDGE(from, to) {HOST_BINDING_##from, HOST_BINDING_##to},
-static const enum host_binding_state binding_edges[][2] = {HOST_BINDING_EDGES(HOST_BINDING_EDGE)};
+#define HOST_BINDING_EDGE(from, to) [HOST_BINDING_##from][HOST_BINDING_##to].legal = true,
+static struct machine_edge edges[HOST_BINDING_STATE_COUNT][HOST_BINDING_STATE_COUNT] = {
+    HOST_BINDING_EDGES(HOST_BINDING_EDGE)};
+MACHINE(machine, "host binding", state_names, edges);
 
 void
 host_binding_set_state(struct host_binding *binding, enum host_binding_state state, const char *why)
 {
-    bool legal = false;
+    bool legal = machine_walk(&machine, binding->state, state);
 
-    for (size_t i = 0; i < sizeof binding_edges / sizeof *binding_edges; i++)
-        legal |= binding_edges[i][0] == binding->state && binding_edges[i][1] == state;
     log_debug("%s on %s: %s → %s, %s", binding->host->name, binding->adapter,
-              binding_state_names[binding->state], binding_state_names[state], why);
+              state_names[binding->state], state_names[state], why);
     assert(legal);
-    (void)legal;
+    (void)legal; /* a release does not look */
     binding->state = state;
 }
 

@@ -3,39 +3,27 @@
  * changes. Also the callbacks of a host stack that does not want to hear of something.
  */
 #include "base/log.h"
+#include "base/machine.h"
 #include "host/edge.h"
 
 #include <assert.h>
 #include <string.h>
 
-static const char *const conn_state_names[] = {"HOST", "QUEUED", "INITIATING", "OFFLOADED",
-                                               "TERMINATING"};
+#define HOST_CONN_NAME(name) #name,
+static const char *const state_names[] = {HOST_CONN_STATES(HOST_CONN_NAME)};
 
-static bool
-conn_edge(enum host_conn_state from, enum host_conn_state to)
-{
-    switch (from) {
-    case HOST_CONN_HOST:
-        return to == HOST_CONN_QUEUED;
-    case HOST_CONN_QUEUED:
-        return to == HOST_CONN_INITIATING || to == HOST_CONN_HOST;
-    case HOST_CONN_INITIATING:
-        return to == HOST_CONN_OFFLOADED || to == HOST_CONN_HOST;
-    case HOST_CONN_OFFLOADED:
-        return to == HOST_CONN_TERMINATING;
-    case HOST_CONN_TERMINATING:
-        return to == HOST_CONN_HOST;
-    }
-    return false;
-}
+#define HOST_CONN_EDGE(from, to) [HOST_CONN_##from][HOST_CONN_##to].legal = true,
+static struct machine_edge edges[HOST_CONN_STATE_COUNT][HOST_CONN_STATE_COUNT] = {
+    HOST_CONN_EDGES(HOST_CONN_EDGE)};
+MACHINE(machine, "host connection", state_names, edges);
 
 void
 host_conn_set_state(struct host_conn *conn, enum host_conn_state state, const char *why)
 {
-    bool legal = conn_edge(conn->state, state);
+    bool legal = machine_walk(&machine, conn->state, state);
 
-    log_debug("conn %p: %s → %s, %s", (void *)conn, conn_state_names[conn->state],
-              conn_state_names[state], why);
+    log_debug("conn %p: %s → %s, %s", (void *)conn, state_names[conn->state], state_names[state],
+              why);
     assert(legal);
     (void)legal; /* a release does not look */
     conn->state = state;

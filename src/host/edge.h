@@ -24,7 +24,10 @@ struct host {
 #define HOST_BINDING_EDGES(X)                                                                      \
     X(OPENING, PAUSED)                                                                             \
     X(PAUSED, RESTARTING)                                                                          \
-    X(RESTARTING, RUNNING) X(RUNNING, PAUSING) X(PAUSING, PAUSED) X(PAUSED, CLOSING)
+    X(RESTARTING, RUNNING)                                                                         \
+    X(RUNNING, PAUSING)                                                                            \
+    X(PAUSING, PAUSED)                                                                             \
+    X(PAUSED, CLOSING)
 #define HOST_BINDING_ENUM(name) HOST_BINDING_##name,
 enum host_binding_state { HOST_BINDING_STATES(HOST_BINDING_ENUM) HOST_BINDING_STATE_COUNT };
 
@@ -59,12 +62,15 @@ struct host_binding {
 
 /* ---- shared objects ---- */
 
-enum host_object_state {
-    HOST_OBJECT_ABSENT,
-    HOST_OBJECT_INITIATING,
-    HOST_OBJECT_OFFLOADED,
-    HOST_OBJECT_TERMINATING
-};
+#define HOST_OBJECT_STATES(X) X(ABSENT) X(INITIATING) X(OFFLOADED) X(TERMINATING)
+#define HOST_OBJECT_EDGES(X)                                                                       \
+    X(ABSENT, INITIATING)                                                                          \
+    X(INITIATING, OFFLOADED)                                                                       \
+    X(INITIATING, ABSENT)                                                                          \
+    X(OFFLOADED, TERMINATING)                                                                      \
+    X(TERMINATING, ABSENT)
+#define HOST_OBJECT_ENUM(name) HOST_OBJECT_##name,
+enum host_object_state { HOST_OBJECT_STATES(HOST_OBJECT_ENUM) HOST_OBJECT_STATE_COUNT };
 
 /* What a neighbor and a path have in common. */
 struct host_object {
@@ -139,6 +145,8 @@ struct host_operation *host_operation_of(NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root)
 
 /* ---- steps ---- */
 
+void host_object_set_state(struct host_object *object, enum host_object_state state,
+                           const char *why);
 void host_conn_set_state(struct host_conn *conn, enum host_conn_state state, const char *why);
 void host_binding_set_state(struct host_binding *binding, enum host_binding_state state,
                             const char *why);

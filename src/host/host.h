@@ -117,13 +117,18 @@ void host_ignore_nbl(struct host_conn *conn, NET_BUFFER_LIST *nbl);
 void host_ignore_event(struct host_conn *conn, ULONG type, ULONG info);
 NDIS_STATUS host_refuse_indication(struct host_conn *conn, NET_BUFFER_LIST *nbl, ULONG *consumed);
 
-enum host_conn_state {
-    HOST_CONN_HOST,   /* the host stack's */
-    HOST_CONN_QUEUED, /* waits for another initiate on the same binding */
-    HOST_CONN_INITIATING,
-    HOST_CONN_OFFLOADED,
-    HOST_CONN_TERMINATING
-};
+/* HOST: the host stack's; QUEUED: waits for another initiate on the same binding. */
+#define HOST_CONN_STATES(X) X(HOST) X(QUEUED) X(INITIATING) X(OFFLOADED) X(TERMINATING)
+#define HOST_CONN_EDGES(X)                                                                         \
+    X(HOST, QUEUED)                                                                                \
+    X(QUEUED, INITIATING)                                                                          \
+    X(QUEUED, HOST)                                                                                \
+    X(INITIATING, OFFLOADED)                                                                       \
+    X(INITIATING, HOST)                                                                            \
+    X(OFFLOADED, TERMINATING)                                                                      \
+    X(TERMINATING, HOST)
+#define HOST_CONN_ENUM(name) HOST_CONN_##name,
+enum host_conn_state { HOST_CONN_STATES(HOST_CONN_ENUM) HOST_CONN_STATE_COUNT };
 
 /* Embedded in the host stack's own connection. Owner: the caller; must stay until state is HOST
  * again. */

@@ -29,7 +29,7 @@ add_neighbor(struct host_operation *operation, struct host_neighbor *neighbor)
     constant->VlanId = neighbor->vlan_id & 0xfffu;
     memcpy(cached->DlDestinationAddress, neighbor->destination_mac, 6);
     operation->neighbor = neighbor;
-    neighbor->object.state = HOST_OBJECT_INITIATING;
+    host_object_set_state(&neighbor->object, HOST_OBJECT_INITIATING, "named by an initiate");
 }
 
 static void
@@ -47,7 +47,7 @@ add_path(struct host_operation *operation, struct host_path *path)
     constant->DestinationAddress = path->destination;
     cached->PathMtu = path->mtu;
     operation->path = path;
-    path->object.state = HOST_OBJECT_INITIATING;
+    host_object_set_state(&path->object, HOST_OBJECT_INITIATING, "named by an initiate");
 }
 
 /* Copies a state structure behind its header, which stays as host_state_add made it. */
@@ -185,9 +185,12 @@ object_initiated(struct host_object *object, NDIS_STATUS status)
 {
     bool there = status == NDIS_STATUS_SUCCESS || status == NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
 
-    object->state = there ? HOST_OBJECT_OFFLOADED : HOST_OBJECT_ABSENT;
-    if (!there)
-        object->handle = (NDIS_OFFLOAD_HANDLE){{NULL}, NULL};
+    if (there) {
+        host_object_set_state(object, HOST_OBJECT_OFFLOADED, "initiate completed");
+        return;
+    }
+    host_object_set_state(object, HOST_OBJECT_ABSENT, "initiate failed");
+    object->handle = (NDIS_OFFLOAD_HANDLE){{NULL}, NULL};
 }
 
 VOID

@@ -5,10 +5,33 @@
  * the memory of its own terminate, so that taking it back cannot fail. Source: chimney 2, 4.5;
  * V-056, V-063, V-064.
  */
+#include "base/log.h"
+#include "base/machine.h"
 #include "host/edge.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HOST_OBJECT_NAME(name) #name,
+static const char *const state_names[] = {HOST_OBJECT_STATES(HOST_OBJECT_NAME)};
+
+#define HOST_OBJECT_EDGE(from, to) [HOST_OBJECT_##from][HOST_OBJECT_##to].legal = true,
+static struct machine_edge edges[HOST_OBJECT_STATE_COUNT][HOST_OBJECT_STATE_COUNT] = {
+    HOST_OBJECT_EDGES(HOST_OBJECT_EDGE)};
+MACHINE(machine, "host object", state_names, edges);
+
+void
+host_object_set_state(struct host_object *object, enum host_object_state state, const char *why)
+{
+    bool legal = machine_walk(&machine, object->state, state);
+
+    log_debug("object %p: %s → %s, %s", (void *)object, state_names[object->state],
+              state_names[state], why);
+    assert(legal);
+    (void)legal; /* a release does not look */
+    object->state = state;
+}
 
 static void
 host_object_init(struct host_object *object, struct host_operation *spare)

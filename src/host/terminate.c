@@ -19,7 +19,7 @@ add_neighbor(struct host_operation *operation, struct host_neighbor *neighbor)
     if (!neighbor)
         return;
     host_state_add(operation, sizeof(NEIGHBOR_OFFLOAD_STATE_DELEGATED));
-    neighbor->object.state = HOST_OBJECT_TERMINATING;
+    host_object_set_state(&neighbor->object, HOST_OBJECT_TERMINATING, "terminate asked");
 }
 
 static void
@@ -32,7 +32,7 @@ add_path(struct host_operation *operation, struct host_path *path, bool ipv6)
     if (!path)
         return;
     host_state_add(operation, sizeof(PATH_OFFLOAD_STATE_DELEGATED));
-    path->object.state = HOST_OBJECT_TERMINATING;
+    host_object_set_state(&path->object, HOST_OBJECT_TERMINATING, "terminate asked");
 }
 
 static void
@@ -95,7 +95,7 @@ object_terminated(struct host_object *object, NDIS_STATUS status)
 {
     if (status != NDIS_STATUS_SUCCESS)
         log_warn("terminate of an object failed: %08x", (unsigned)status);
-    object->state = HOST_OBJECT_ABSENT;
+    host_object_set_state(object, HOST_OBJECT_ABSENT, "terminate completed");
     object->handle = (NDIS_OFFLOAD_HANDLE){{NULL}, NULL};
 }
 

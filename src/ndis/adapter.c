@@ -8,6 +8,7 @@
 #include "ndis/landing.h"
 
 #include "base/log.h"
+#include "base/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,15 +18,20 @@
 #define STATE_NAME(name, text) [NDIS_ADAPTER_##name] = text,
 static const char *const state_names[] = {NDIS_ADAPTER_STATES(STATE_NAME)};
 
-#define TO(name) (1u << NDIS_ADAPTER_##name)
-static const unsigned edges[NDIS_ADAPTER_STATE_COUNT] = {
-    [NDIS_ADAPTER_HALTED] = TO(INITIALIZING),
-    [NDIS_ADAPTER_INITIALIZING] = TO(PAUSED) | TO(HALTED),
-    [NDIS_ADAPTER_PAUSED] = TO(RESTARTING) | TO(HALTED),
-    [NDIS_ADAPTER_RESTARTING] = TO(RUNNING) | TO(PAUSED),
-    [NDIS_ADAPTER_RUNNING] = TO(PAUSING),
-    [NDIS_ADAPTER_PAUSING] = TO(PAUSED),
-};
+#define EDGES(X)                                                                                   \
+    X(HALTED, INITIALIZING)                                                                        \
+    X(INITIALIZING, PAUSED)                                                                        \
+    X(INITIALIZING, HALTED)                                                                        \
+    X(PAUSED, RESTARTING)                                                                          \
+    X(PAUSED, HALTED)                                                                              \
+    X(RESTARTING, RUNNING)                                                                         \
+    X(RESTARTING, PAUSED)                                                                          \
+    X(RUNNING, PAUSING)                                                                            \
+    X(PAUSING, PAUSED)
+#define EDGE(from, to) [NDIS_ADAPTER_##from][NDIS_ADAPTER_##to].legal = true,
+static struct machine_edge edges[NDIS_ADAPTER_STATE_COUNT][NDIS_ADAPTER_STATE_COUNT] = {
+    EDGES(EDGE)};
+MACHINE(machine, "ndis adapter", state_names, edges);
 
 const char *
 ndis_adapter_state_name(enum ndis_adapter_state state)
@@ -38,7 +44,7 @@ ndis_adapter_set_state(struct ndis_adapter *adapter, enum ndis_adapter_state to,
 {
     const char *from_name = state_names[adapter->state];
 
-    if (!(edges[adapter->state] & 1u << to)) {
+    if (!machine_walk(&machine, adapter->state, to)) {
         log_error("adapter %s: %s → %s is no edge (%s)", adapter->name, from_name, state_names[to],
                   why);
         return false;

@@ -15,6 +15,7 @@
 #include "ndis/landing.h"
 
 #include "base/log.h"
+#include "base/machine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,16 +26,21 @@
 #define STATE_NAME(name, text) [NDIS_BINDING_##name] = text,
 static const char *const state_names[] = {NDIS_BINDING_STATES(STATE_NAME)};
 
-#define TO(name) (1u << NDIS_BINDING_##name)
-static const unsigned edges[NDIS_BINDING_STATE_COUNT] = {
-    [NDIS_BINDING_UNBOUND] = TO(OPENING),
-    [NDIS_BINDING_OPENING] = TO(PAUSED) | TO(UNBOUND),
-    [NDIS_BINDING_PAUSED] = TO(RESTARTING) | TO(CLOSING),
-    [NDIS_BINDING_RESTARTING] = TO(RUNNING) | TO(PAUSED),
-    [NDIS_BINDING_RUNNING] = TO(PAUSING),
-    [NDIS_BINDING_PAUSING] = TO(PAUSED),
-    [NDIS_BINDING_CLOSING] = TO(UNBOUND),
-};
+#define EDGES(X)                                                                                   \
+    X(UNBOUND, OPENING)                                                                            \
+    X(OPENING, PAUSED)                                                                             \
+    X(OPENING, UNBOUND)                                                                            \
+    X(PAUSED, RESTARTING)                                                                          \
+    X(PAUSED, CLOSING)                                                                             \
+    X(RESTARTING, RUNNING)                                                                         \
+    X(RESTARTING, PAUSED)                                                                          \
+    X(RUNNING, PAUSING)                                                                            \
+    X(PAUSING, PAUSED)                                                                             \
+    X(CLOSING, UNBOUND)
+#define EDGE(from, to) [NDIS_BINDING_##from][NDIS_BINDING_##to].legal = true,
+static struct machine_edge edges[NDIS_BINDING_STATE_COUNT][NDIS_BINDING_STATE_COUNT] = {
+    EDGES(EDGE)};
+MACHINE(machine, "ndis binding", state_names, edges);
 
 bool
 ndis_binding_set_state(struct ndis_binding *binding, enum ndis_binding_state to, const char *why)
@@ -43,7 +49,7 @@ ndis_binding_set_state(struct ndis_binding *binding, enum ndis_binding_state to,
     char name[2 * NDIS_NAME_SIZE + 1];
 
     snprintf(name, sizeof(name), "%s@%s", binding->protocol->driver->name, binding->adapter->name);
-    if (!(edges[binding->state] & 1u << to)) {
+    if (!machine_walk(&machine, binding->state, to)) {
         log_error("binding %s: %s → %s is no edge (%s)", name, from_name, state_names[to], why);
         return false;
     }

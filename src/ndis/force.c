@@ -145,5 +145,5 @@ ndis_force_terminate(struct ndis_binding *binding)
     for (int layer = NDIS_LAYER_TCP; layer >= NDIS_LAYER_NEIGHBOR; layer--)
         forced_layer(binding, layer);
     while (!list_empty(&binding->objects))
-        ndis_object_detach(list_first(&binding->objects, struct ndis_object, link));
+        ndis_object_detach(list_first(&binding->objects, struct ndis_object, link), "left behind");
 }

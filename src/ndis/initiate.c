@@ -64,7 +64,7 @@ reserve_new(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST bloc
     if (!object)
         return "out of memory";
     if (!ndis_home_push(landing->binding, block->NetBufferListChain)) {
-        ndis_object_detach(object);
+        ndis_object_detach(object, "out of memory");
         return "out of memory";
     }
     object->block = block;
@@ -132,7 +132,7 @@ release(struct ndis_landing *landing)
         if (!object)
             continue;
         ndis_home_forget(landing->binding, block->NetBufferListChain, 51);
-        ndis_object_detach(object);
+        ndis_object_detach(object, "initiate refused");
     }
 }
 
@@ -185,7 +185,7 @@ settle(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
         return;
     object->block = NULL;
     if (success && object->handle->MiniportOffloadContext) {
-        object->state = NDIS_OBJECT_OFFLOADED;
+        ndis_object_set_state(object, NDIS_OBJECT_OFFLOADED, "initiate completed");
         return;
     }
     if (success)
@@ -197,7 +197,7 @@ settle(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
                     "%s: adapter %s left a context for an object it did not offload",
                     landing->operation->name, landing->adapter->name);
     ndis_home_forget(landing->binding, block->NetBufferListChain, 51);
-    ndis_object_detach(object);
+    ndis_object_detach(object, "initiate failed");
 }
 
 VOID

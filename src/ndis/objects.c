@@ -12,6 +12,9 @@
  */
 #include "ndis/landing.h"
 
+#include "base/log.h"
+#include "base/machine.h"
+
 #include <stdlib.h>
 
 #define FIRST_SLAB_OBJECTS 64
@@ -175,6 +178,39 @@ ndis_object_search(struct house *house, const NDIS_OFFLOAD_HANDLE *handle)
     return NULL;
 }
 
+/* ---- states ---- */
+
+#define STATE_NAME(name) #name,
+static const char *const state_names[] = {NDIS_OBJECT_STATES(STATE_NAME)};
+
+/* OFFLOADED to FREE: left behind, and it could not be terminated (P35). */
+#define EDGES(X)                                                                                   \
+    X(FREE, INITIATING)                                                                            \
+    X(INITIATING, OFFLOADED)                                                                       \
+    X(INITIATING, FREE)                                                                            \
+    X(OFFLOADED, TERMINATING)                                                                      \
+    X(OFFLOADED, FREE)                                                                             \
+    X(TERMINATING, FREE)
+#define EDGE(from, to) [NDIS_OBJECT_##from][NDIS_OBJECT_##to].legal = true,
+static struct machine_edge edges[NDIS_OBJECT_STATE_COUNT][NDIS_OBJECT_STATE_COUNT] = {EDGES(EDGE)};
+MACHINE(machine, "ndis object", state_names, edges);
+
+void
+ndis_object_set_state(struct ndis_object *object, enum ndis_object_state to, const char *why)
+{
+    enum ndis_object_state from = atomic_load_explicit(&object->state, memory_order_relaxed);
+
+    if (!machine_walk(&machine, from, to)) {
+        log_error("object %p: %s → %s is no edge (%s)", (void *)object, state_names[from],
+                  state_names[to], why);
+        return;
+    }
+    object->state = (uint8_t)to;
+    log_debug("object %p: %s → %s, %s", (void *)object, state_names[from], state_names[to], why);
+}
+
+/* ---- attaching ---- */
+
 /* Records on a list of their own, from the first to the last. */
 static struct ndis_slab *
 slab_create(size_t count)
@@ -242,7 +278,7 @@ ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle)
     object->binding = binding;
     object->adapter = binding->adapter;
     object->block = NULL;
-    atomic_store_explicit(&object->state, NDIS_OBJECT_INITIATING, memory_order_relaxed);
+    ndis_object_set_state(object, NDIS_OBJECT_INITIATING, "named by an initiate");
     atomic_store_explicit(&object->handle, handle, memory_order_relaxed);
     atomic_store_explicit(&object->magic, NDIS_MAGIC_OBJECT, memory_order_relaxed);
     binding->object_count++;
@@ -252,7 +288,7 @@ ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle)
 }
 
 void
-ndis_object_detach(struct ndis_object *object)
+ndis_object_detach(struct ndis_object *object, const char *why)
 {
     struct ndis_binding *binding = object->binding;
     struct ndis_adapter *adapter = object->adapter;
@@ -263,7 +299,7 @@ ndis_object_detach(struct ndis_object *object)
         return; /* given back while NDIS took it away (P35) */
     handle->NdisReserved[0] = NULL;
     handle->MiniportOffloadContext = NULL;
-    atomic_store_explicit(&object->state, NDIS_OBJECT_FREE, memory_order_relaxed);
+    ndis_object_set_state(object, NDIS_OBJECT_FREE, why);
     sys_lock_take(&house->lock);
     list_del(&object->link);
     object->next_free = house->free_objects;

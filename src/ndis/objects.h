@@ -239,12 +239,9 @@ struct ndis_binding {
 
 /* ---- offloaded objects: NDIS_OFFLOAD_HANDLE.NdisReserved[0] (P9) ---- */
 
-enum ndis_object_state {
-    NDIS_OBJECT_FREE,
-    NDIS_OBJECT_INITIATING,
-    NDIS_OBJECT_OFFLOADED,
-    NDIS_OBJECT_TERMINATING
-};
+#define NDIS_OBJECT_STATES(X) X(FREE) X(INITIATING) X(OFFLOADED) X(TERMINATING)
+#define NDIS_OBJECT_ENUM(name) NDIS_OBJECT_##name,
+enum ndis_object_state { NDIS_OBJECT_STATES(NDIS_OBJECT_ENUM) NDIS_OBJECT_STATE_COUNT };
 enum ndis_layer { NDIS_LAYER_NEIGHBOR, NDIS_LAYER_PATH, NDIS_LAYER_TCP, NDIS_LAYERS };
 
 /* The back pointer does the work of a generation: a copied, stale or reused handle does not match
@@ -404,17 +401,19 @@ struct ndis_object *ndis_object_search(struct house *house, const NDIS_OFFLOAD_H
 /* Initiating, counted, in handle->NdisReserved[0]. NULL: out of memory. */
 struct ndis_object *ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle);
 /* Clears handle->NdisReserved[0] and the context cell. */
-void ndis_object_detach(struct ndis_object *object);
+void ndis_object_detach(struct ndis_object *object, const char *why);
 void ndis_objects_fini(struct house *house);
 /* false: no offloadable type. */
 bool ndis_layer_of(UCHAR type, enum ndis_layer *layer);
 
-/* ---- states (adapter.c, binding.c) ---- */
+/* ---- states (adapter.c, binding.c, objects.c) ---- */
 const char *ndis_adapter_state_name(enum ndis_adapter_state state);
 bool ndis_adapter_set_state(struct ndis_adapter *adapter, enum ndis_adapter_state to,
                             const char *why);
 bool ndis_binding_set_state(struct ndis_binding *binding, enum ndis_binding_state to,
                             const char *why);
+/* Context: any thread. */
+void ndis_object_set_state(struct ndis_object *object, enum ndis_object_state to, const char *why);
 
 /* Initialised and not halted: the miniport may be called. */
 static inline bool

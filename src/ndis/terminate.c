@@ -35,7 +35,8 @@ NdisTerminateOffload(NDIS_HANDLE NdisBindingHandle,
     for (PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block = ndis_walk_first(&walk, landing.root); block;
          block = ndis_walk_next(&walk)) {
         if (block->OffloadHandle)
-            ndis_object_peek(block->OffloadHandle)->state = NDIS_OBJECT_TERMINATING;
+            ndis_object_set_state(ndis_object_peek(block->OffloadHandle), NDIS_OBJECT_TERMINATING,
+                                  "terminate asked");
         if (block->OffloadHandle && ndis_class_of(block->Header.Type) == NDIS_CLASS_DELEGATED)
             ndis_states_stamp(block);
         ndis_block_lower(block, landing.binding);
@@ -60,7 +61,7 @@ NdisMTerminateOffloadComplete(NDIS_HANDLE NdisMiniportHandle,
 
         if (object && object->state == NDIS_OBJECT_TERMINATING) {
             ndis_home_forget(landing.binding, block->NetBufferListChain, 147);
-            ndis_object_detach(object);
+            ndis_object_detach(object, "terminate completed");
         }
         ndis_block_raise(block);
     }

@@ -10,21 +10,29 @@
  * variables.
  */
 #include "base/log.h"
+#include "base/machine.h"
 #include "tcp/private.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* The edges this engine walks: from, to. Every state may end in CLOSED. */
+/* The edges this engine walks: from, to. Every state it knows may end in CLOSED. */
 #define TCP_EDGES(X)                                                                               \
     X(ESTABLISHED, FIN_WAIT_1)                                                                     \
     X(ESTABLISHED, CLOSE_WAIT)                                                                     \
+    X(ESTABLISHED, CLOSED)                                                                         \
     X(FIN_WAIT_1, FIN_WAIT_2)                                                                      \
     X(FIN_WAIT_1, CLOSING)                                                                         \
+    X(FIN_WAIT_1, CLOSED)                                                                          \
     X(FIN_WAIT_2, TIME_WAIT)                                                                       \
+    X(FIN_WAIT_2, CLOSED)                                                                          \
     X(CLOSE_WAIT, LAST_ACK)                                                                        \
     X(CLOSE_WAIT, CLOSING)                                                                         \
-    X(CLOSING, TIME_WAIT)
+    X(CLOSE_WAIT, CLOSED)                                                                          \
+    X(CLOSING, TIME_WAIT)                                                                          \
+    X(CLOSING, CLOSED)                                                                             \
+    X(LAST_ACK, CLOSED)                                                                            \
+    X(TIME_WAIT, CLOSED)
 
 static const char *const state_names[TCP_STATE_COUNT] = {
 #define NAME(name) [TCP_##name] = #name,
@@ -32,11 +40,12 @@ static const char *const state_names[TCP_STATE_COUNT] = {
 #undef NAME
 };
 
-static const bool edges[TCP_STATE_COUNT][TCP_STATE_COUNT] = {
-#define EDGE(from, to) [TCP_##from][TCP_##to] = true,
+static struct machine_edge edges[TCP_STATE_COUNT][TCP_STATE_COUNT] = {
+#define EDGE(from, to) [TCP_##from][TCP_##to].legal = true,
     TCP_EDGES(EDGE)
 #undef EDGE
 };
+MACHINE(machine, "tcp connection", state_names, edges);
 
 const char *
 tcp_state_name(enum tcp_conn_state state)
@@ -49,7 +58,7 @@ tcp_set_state(struct tcp_conn *conn, enum tcp_conn_state state, const char *why)
 {
     if (state == conn->state)
         return;
-    if (state != TCP_CLOSED && !edges[conn->state][state]) {
+    if (!machine_walk(&machine, conn->state, state)) {
         log_error("tcp %p: no edge %s -> %s (%s)", (void *)conn, tcp_state_name(conn->state),
                   tcp_state_name(state), why);
         return;

@@ -9,22 +9,20 @@
  * P33, V-143, V-185, V-187, V-193.
  */
 #include "base/log.h"
+#include "base/machine.h"
 #include "intermediate/floor/floor.h"
 
 #define FLOOR_STATE_NAME(name) #name,
 static const char *const state_names[] = {FLOOR_STATES(FLOOR_STATE_NAME)};
 
-/* From which states each state may be entered, as bits. */
-static const unsigned state_edges[FLOOR_STATE_COUNT] = {
-    [FLOOR_WAITING] = 1u << FLOOR_OPENING | 1u << FLOOR_STANDING,
-    [FLOOR_STANDING] = 1u << FLOOR_WAITING,
-    [FLOOR_CLOSING] = 1u << FLOOR_OPENING | 1u << FLOOR_WAITING,
-};
+#define FLOOR_EDGE(from, to) [FLOOR_##from][FLOOR_##to].legal = true,
+static struct machine_edge edges[FLOOR_STATE_COUNT][FLOOR_STATE_COUNT] = {FLOOR_EDGES(FLOOR_EDGE)};
+MACHINE(machine, "floor adapter", state_names, edges);
 
 void
 floor_set_state(struct floor_adapter *adapter, enum floor_state to, const char *why)
 {
-    if (!(state_edges[to] & 1u << adapter->state))
+    if (!machine_walk(&machine, adapter->state, to))
         log_error("%s %s: no way from %s to %s", adapter->driver->kind->name, adapter->name,
                   state_names[adapter->state], state_names[to]);
     log_debug("%s %s: %s → %s, %s", adapter->driver->kind->name, adapter->name,

@@ -66,6 +66,12 @@ struct floor_driver {
 /* X(name): OPENING the adapter below; WAITING for MiniportInitializeEx; STANDING: both edges are
  * there; CLOSING. */
 #define FLOOR_STATES(X) X(OPENING) X(WAITING) X(STANDING) X(CLOSING)
+#define FLOOR_EDGES(X)                                                                             \
+    X(OPENING, WAITING)                                                                            \
+    X(OPENING, CLOSING)                                                                            \
+    X(WAITING, STANDING)                                                                           \
+    X(WAITING, CLOSING)                                                                            \
+    X(STANDING, WAITING)
 #define FLOOR_STATE_ENUM(name) FLOOR_##name,
 enum floor_state { FLOOR_STATES(FLOOR_STATE_ENUM) FLOOR_STATE_COUNT };
 

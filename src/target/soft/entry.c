@@ -7,6 +7,7 @@
  * and ours: ConnectionCapacity, PathCapacity, NeighborCapacity, MaxReceiveWindow.
  */
 #include "base/log.h"
+#include "base/machine.h"
 #include "target/soft/conn.h"
 
 #include <stdlib.h>
@@ -37,16 +38,17 @@ static const char *const state_names[SOFT_ADAPTER_STATE_COUNT] = {
 #undef NAME
 };
 
-static const bool state_edges[SOFT_ADAPTER_STATE_COUNT][SOFT_ADAPTER_STATE_COUNT] = {
-#define EDGE(from, to) [SOFT_##from][SOFT_##to] = true,
+static struct machine_edge edges[SOFT_ADAPTER_STATE_COUNT][SOFT_ADAPTER_STATE_COUNT] = {
+#define EDGE(from, to) [SOFT_##from][SOFT_##to].legal = true,
     SOFT_ADAPTER_EDGES(EDGE)
 #undef EDGE
 };
+MACHINE(machine, "soft adapter", state_names, edges);
 
 void
 soft_adapter_set_state(struct soft_adapter *adapter, enum soft_adapter_state state, const char *why)
 {
-    if (!state_edges[adapter->state][state]) {
+    if (!machine_walk(&machine, adapter->state, state)) {
         log_error("soft %s: no edge %s -> %s (%s)", wire_name(adapter->wire),
                   state_names[adapter->state], state_names[state], why);
         return;

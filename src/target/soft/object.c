@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/machine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,16 +22,17 @@ static const char *const phase_names[SOFT_PHASE_COUNT] = {
 #undef NAME
 };
 
-static const bool phase_edges[SOFT_PHASE_COUNT][SOFT_PHASE_COUNT] = {
-#define EDGE(from, to) [SOFT_##from][SOFT_##to] = true,
+static struct machine_edge edges[SOFT_PHASE_COUNT][SOFT_PHASE_COUNT] = {
+#define EDGE(from, to) [SOFT_##from][SOFT_##to].legal = true,
     SOFT_PHASE_EDGES(EDGE)
 #undef EDGE
 };
+MACHINE(machine, "soft connection", phase_names, edges);
 
 void
 soft_conn_set_phase(struct soft_conn *conn, enum soft_phase phase, const char *why)
 {
-    if (!phase_edges[conn->phase][phase]) {
+    if (!machine_walk(&machine, conn->phase, phase)) {
         log_error("soft conn %p: no edge %s -> %s (%s)", (void *)conn, phase_names[conn->phase],
                   phase_names[phase], why);
         return;

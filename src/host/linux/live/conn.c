@@ -6,6 +6,7 @@
  */
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "host/linux/live/live.h"
 #include "host/linux/stack.h"
 
@@ -22,20 +23,14 @@ static const char *const phase_owners[] = {
 #define LIVE_PHASE_OWNER(name, owner) owner,
     LIVE_PHASES(LIVE_PHASE_OWNER)};
 
-static bool
-edge_exists(enum live_phase from, enum live_phase to)
-{
-#define LIVE_EDGE_TEST(a, b)                                                                       \
-    if (from == LIVE_##a && to == LIVE_##b)                                                        \
-        return true;
-    LIVE_EDGES(LIVE_EDGE_TEST)
-    return false;
-}
+#define LIVE_EDGE(from, to) [LIVE_##from][LIVE_##to].legal = true,
+static struct machine_edge edges[LIVE_PHASE_COUNT][LIVE_PHASE_COUNT] = {LIVE_EDGES(LIVE_EDGE)};
+MACHINE(machine, "live connection", phase_names, edges);
 
 void
 live_set_phase(struct live_conn *conn, enum live_phase phase, const char *why)
 {
-    if (!edge_exists(conn->phase, phase))
+    if (!machine_walk(&machine, conn->phase, phase))
         log_error("live %llu: no edge %s → %s (%s)", (unsigned long long)conn->id,
                   phase_names[conn->phase], phase_names[phase], why);
     log_debug("live %llu: %s → %s, %s", (unsigned long long)conn->id, phase_names[conn->phase],
