@@ -216,6 +216,26 @@ objects_left_with_a_dead_target(void **state)
     assert_int_equal(stage->host.completions, 1);
 }
 
+/* The same with objects whose contexts are gone, so that no target could be asked for them: the
+ * records go without it. */
+static void
+objects_left_without_contexts(void **state)
+{
+    struct stage *stage = *state;
+    struct test_block b[3];
+
+    stage_offload(stage, b);
+    for (int i = 0; i < 3; i++)
+        b[i].handle.MiniportOffloadContext = NULL;
+    stage->trace[0] = '\0';
+    assert_int_equal(house_unbind(stage->house, "host", "nic0"), 0);
+    assert_string_equal(stage->trace, "event-pause unbind");
+    assert_true(stage_logged(stage, "V-064"));
+    assert_int_equal(((struct ndis_adapter *)stage->target.adapter)->objects, 0);
+    for (int i = 0; i < 3; i++)
+        assert_null(b[i].handle.NdisReserved[0]);
+}
+
 static void
 refusals_reach_a_closing_driver(void **state)
 {
@@ -312,6 +332,7 @@ main(void)
         BOUND(pause_waits_for_objects),
         BOUND(objects_left_at_close),
         BOUND(objects_left_with_a_dead_target),
+        BOUND(objects_left_without_contexts),
         BOUND(refusals_reach_a_closing_driver),
         BOUND(walking),
         BOUND(watching_states),

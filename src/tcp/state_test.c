@@ -348,6 +348,48 @@ test_ends_are_counted(void **state)
     assert_int_equal(fx.conn.counters.established_resets, 0);
 }
 
+/* A connection in this state, of those that one may be in. */
+static void
+open_in(struct fixture *fx, enum tcp_conn_state wanted)
+{
+    struct tcp_segment fin = segment_at(0, 0);
+
+    prepare(fx);
+    fx->state.state = wanted == TCP_TIME_WAIT ? TCP_FIN_WAIT_2 : wanted;
+    reopen(fx);
+    fin.flags |= TCP_FIN;
+    if (wanted == TCP_TIME_WAIT)
+        assert_true(feed_segment(fx, &fin) & TCP_EV_FIN);
+    assert_int_equal(fx->conn.state, wanted);
+}
+
+/* Reset by the peer or given up by us: over, and nothing is left to be done at any time. */
+static void
+test_every_state_may_end(void **state)
+{
+    static const enum tcp_conn_state states[] = {TCP_ESTABLISHED, TCP_FIN_WAIT_1, TCP_FIN_WAIT_2,
+                                                 TCP_CLOSE_WAIT,  TCP_CLOSING,    TCP_LAST_ACK,
+                                                 TCP_TIME_WAIT};
+    struct fixture fx;
+
+    for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        struct tcp_segment reset = segment_at(states[i] == TCP_TIME_WAIT ? 1 : 0, 0);
+
+        open_in(&fx, states[i]);
+        reset.flags = TCP_RST;
+        assert_int_equal(feed_segment(&fx, &reset), TCP_EV_RESET);
+        assert_int_equal(fx.conn.state, TCP_CLOSED);
+        assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+        assert_silent(&fx);
+
+        open_in(&fx, states[i]);
+        assert_null(tcp_close(&fx.conn));
+        assert_int_equal(fx.conn.state, TCP_CLOSED);
+        assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+        assert_silent(&fx);
+    }
+}
+
 static void
 test_names(void **state)
 {
@@ -388,6 +430,7 @@ main(void)
         cmocka_unit_test(test_capture_hands_back_what_is_acknowledged),
         cmocka_unit_test(test_close_empties_every_list),
         cmocka_unit_test(test_ends_are_counted),
+        cmocka_unit_test(test_every_state_may_end),
         cmocka_unit_test(test_names),
     };
 

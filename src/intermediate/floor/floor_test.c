@@ -325,6 +325,13 @@ a_failed_bind_leaves_nothing(void **state)
     assert_int_equal(bind(fake.protocol_context, FAKE_BIND, &parameters),
                      NDIS_STATUS_ADAPTER_NOT_FOUND);
     fake.open_status = NDIS_STATUS_SUCCESS;
+    fake_forget();
+    fake.fail_at = 1; /* the work item, when the adapter below is open */
+    assert_int_equal(bind(fake.protocol_context, FAKE_BIND, &parameters), NDIS_STATUS_RESOURCES);
+    assert_string_equal(fake.answer.name, "close");
+    assert_int_equal(fake.answer.count, 1);
+    assert_ptr_equal(fake.device_context, device); /* no virtual adapter was asked for */
+    fake.fail_at = -1;
     fake.instance_status = NDIS_STATUS_NOT_ACCEPTED;
     assert_int_equal(bind(fake.protocol_context, FAKE_BIND, &parameters), NDIS_STATUS_NOT_ACCEPTED);
     fake.close_status = NDIS_STATUS_PENDING;

@@ -252,6 +252,34 @@ nothing_passes_when_both_have_closed(void **state)
     rig_expect_to_peer(RIG_SND + 77, 0, TCP_SYN);
 }
 
+/* The target says that it cannot: nobody knows what the wire had, so the kernel goes on as if it
+ * had been alone all the time, and what waited in our hands is not said by us. */
+static void
+a_target_that_hands_nothing_back(void **state)
+{
+    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root;
+
+    kernel_sends((struct rig_segment){.len = SEGMENT}, 0);
+    rig_expect_lent(RIG_SND, RIG_SND + SEGMENT);
+    until_late_terminate(RIG_SND);
+    kernel_sends((struct rig_segment){.len = SEGMENT}, SEGMENT);
+    rig_complete_send(NDIS_STATUS_REQUEST_ABORTED);
+    root = fake_take(FAKE_TERMINATE);
+    assert_non_null(root);
+    for (NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *at = root; at; at = at->DependentBlockList) {
+        at->Status = NDIS_STATUS_FAILURE;
+        at->OffloadHandle->MiniportOffloadContext = NULL;
+    }
+    fake.generic.TerminateOffloadCompleteHandler(fake.binding, root);
+    assert_int_equal(rig.conn->phase, LIVE_DEAD);
+    assert_false(rig.steered);
+    assert_int_equal(rig.move_count, 2);
+    assert_int_equal(rig.move.ndis_status, (ULONG)NDIS_STATUS_FAILURE);
+    rig_turn();
+    assert_null(live_find(rig.stack, &rig.key));
+    rig_expect_silence();
+}
+
 /* The kernel's own clock and echo, when they are newer than what we know, stay. */
 static void
 a_newer_stamp_stays(void **state)
@@ -322,6 +350,7 @@ main(void)
         RELEASE_TEST(frames_read_after_the_terminate),
         cmocka_unit_test_setup_teardown(nothing_passes_when_both_have_closed, setup_close_wait,
                                         rig_teardown),
+        RELEASE_TEST(a_target_that_hands_nothing_back),
         RELEASE_TEST(a_newer_stamp_stays),
         EARLY_TEST(frames_held_during_a_refused_initiate),
         EARLY_TEST(the_bridge_does_not_touch_stamps),
