@@ -181,7 +181,7 @@ soft_frame_of(const NET_BUFFER_LIST *nbl)
 }
 
 void
-soft_frame_describe(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv6)
+soft_frame_describe(NET_BUFFER_LIST *nbl, const struct wire_meta *meta)
 {
     NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO large = {.Value = NULL};
     NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO checksum = {.Value = NULL};
@@ -192,7 +192,7 @@ soft_frame_describe(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv
         large.LsoV2Transmit.MSS = meta->gso_size;
         large.LsoV2Transmit.TcpHeaderOffset = meta->csum_start;
         large.LsoV2Transmit.Type = NDIS_TCP_LARGE_SEND_OFFLOAD_V2_TYPE;
-        large.LsoV2Transmit.IPVersion = ipv6;
+        large.LsoV2Transmit.IPVersion = meta->gso_type == WIRE_GSO_TCPV6;
     }
     NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo) = checksum.Value;
     NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo) = large.Value;

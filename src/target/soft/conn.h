@@ -158,7 +158,12 @@ void soft_object_free(struct soft_object *object);
 bool soft_object_is(const struct soft_object *object, enum soft_kind kind);
 
 void soft_conn_insert(struct soft_conn *conn);
-struct soft_conn *soft_conn_find(struct soft_adapter *adapter, const struct soft_key *key);
+/* The connection of this 4-tuple whose neighbor is in this VLAN: the same addresses may be in use
+ * in several. */
+struct soft_conn *soft_conn_find(struct soft_adapter *adapter, const struct soft_key *key,
+                                 unsigned vlan);
+/* A connection of this 4-tuple in any VLAN. */
+struct soft_conn *soft_conn_find_any(struct soft_adapter *adapter, const struct soft_key *key);
 /* Its frames take the regular path from now on; a second call is harmless. */
 void soft_conn_remove(struct soft_conn *conn);
 /* Zeroed, lists and timer ready, phase ADOPTED; NULL: out of memory. */
@@ -268,8 +273,8 @@ enum soft_fate soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, 
 /* ---- segment_out.c ---- */
 /* Sends what the engine wants to send. */
 void soft_output(struct soft_conn *conn);
-/* Ethernet and IP header in front of a TCP segment of tcp_len bytes; from_peer: as if it had been
- * received. Returns their length. */
+/* Ethernet header, tag if there is to be one, and IP header in front of a TCP segment of tcp_len
+ * bytes; from_peer: as if it had been received. Returns their length. */
 size_t soft_write_headers(const struct soft_conn *conn, uint32_t tcp_len, unsigned segments,
                           bool from_peer, uint8_t *bytes);
 

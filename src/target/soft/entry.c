@@ -4,7 +4,8 @@
  * adapter's NIC is the wire that comes as MiniportAddDeviceContext; it stays its giver's.
  *
  * Keywords read at initialisation: *TCPConnectionOffloadIPv4, *TCPConnectionOffloadIPv6 ("0": off),
- * and ours: ConnectionCapacity, PathCapacity, NeighborCapacity, MaxReceiveWindow.
+ * and ours: ConnectionCapacity, PathCapacity, NeighborCapacity, MaxReceiveWindow, VlanId (the only
+ * id, beside 0, that a neighbor may have; 0: any).
  */
 #include "base/log.h"
 #include "base/machine.h"
@@ -98,6 +99,7 @@ read_configuration(struct soft_adapter *adapter)
     limits->paths = read_keyword(configuration, u"PathCapacity", limits->paths);
     limits->neighbors = read_keyword(configuration, u"NeighborCapacity", limits->neighbors);
     limits->window_bytes = read_keyword(configuration, u"MaxReceiveWindow", WINDOW_DEFAULT);
+    limits->vlan = read_keyword(configuration, u"VlanId", 0);
     NdisCloseConfiguration(configuration);
 }
 

@@ -8,7 +8,6 @@
  * one call. Nothing is indicated unless the adapter is Running (V-182), and a pause ends when
  * everything is back (V-183).
  */
-#include "base/bytes.h"
 #include "target/soft/conn.h"
 
 #include <errno.h>
@@ -39,8 +38,7 @@ soft_frame_up(struct soft_frame *frame)
         soft_frame_destroy(frame);
         return;
     }
-    soft_frame_describe(frame->nbl, &buf->meta,
-                        buf->len >= 14 && bytes_load_be16(buf->data + 12) == 0x86dd);
+    soft_frame_describe(frame->nbl, &buf->meta);
     soft_nbls_add(&adapter->going_up, frame->nbl);
     adapter->going_up_count++;
     sys_loop_defer(adapter->loop, &adapter->service);

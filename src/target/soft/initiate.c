@@ -45,8 +45,8 @@ adopt_neighbor(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *b
         return NDIS_STATUS_FAILURE;
     if (adapter->neighbors >= adapter->limits.neighbors)
         return NDIS_STATUS_OFFLOAD_NEIGHBOR_ENTRIES;
-    if (constant->VlanId) /* the wire carries no tags: no id but 0 */
-        return NDIS_STATUS_OFFLOAD_VLAN_ENTRIES;
+    if (constant->VlanId && adapter->limits.vlan && constant->VlanId != adapter->limits.vlan)
+        return NDIS_STATUS_OFFLOAD_VLAN_MISMATCH;
     struct soft_neighbor *neighbor = calloc(1, sizeof *neighbor);
     if (!neighbor)
         return NDIS_STATUS_RESOURCES;
@@ -132,7 +132,9 @@ check_tcp(struct soft_adapter *adapter, const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *
     if (cached->InitialRcvWnd > adapter->limits.window_bytes)
         return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
     fill_key(&key, path, constant);
-    return soft_conn_find(adapter, &key) ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
+    return soft_conn_find(adapter, &key, soft_path_neighbor(path)->constant.VlanId)
+               ? NDIS_STATUS_FAILURE
+               : NDIS_STATUS_SUCCESS;
 }
 
 static NDIS_STATUS

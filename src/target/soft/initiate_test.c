@@ -94,12 +94,14 @@ partial_failure(void **state)
 static void
 root_fails(void **state)
 {
-    rig_open(&rig, NULL);
+    static const struct house_option own_vlan[] = {{"VlanId", "5"}, {NULL, NULL}};
+
+    rig_open(&rig, own_vlan);
     build_tree();
     tree.n1.block.NextBlock = &tree.n2.block;
     tree.n1.constant.VlanId = 7;
     initiate(&tree.n1.block);
-    assert_int_equal(tree.n1.block.Status, NDIS_STATUS_OFFLOAD_VLAN_ENTRIES);
+    assert_int_equal(tree.n1.block.Status, NDIS_STATUS_OFFLOAD_VLAN_MISMATCH);
     assert_int_equal(tree.p1.block.Status, NDIS_STATUS_FAILURE);
     assert_int_equal(tree.t1.block.Status, NDIS_STATUS_FAILURE);
     assert_int_equal(tree.p2.block.Status, NDIS_STATUS_FAILURE);

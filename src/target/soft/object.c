@@ -154,7 +154,19 @@ soft_conn_insert(struct soft_conn *conn)
 }
 
 struct soft_conn *
-soft_conn_find(struct soft_adapter *adapter, const struct soft_key *key)
+soft_conn_find(struct soft_adapter *adapter, const struct soft_key *key, unsigned vlan)
+{
+    struct soft_conn *conn = adapter->buckets[bucket_of(adapter, key)];
+
+    /* A path may be relinked to a neighbor in another VLAN, so the id is asked for and not kept. */
+    while (conn && (!same_key(&conn->key, key) ||
+                    soft_path_neighbor(soft_conn_path(conn))->constant.VlanId != vlan))
+        conn = conn->next;
+    return conn;
+}
+
+struct soft_conn *
+soft_conn_find_any(struct soft_adapter *adapter, const struct soft_key *key)
 {
     struct soft_conn *conn = adapter->buckets[bucket_of(adapter, key)];
 

@@ -1,9 +1,12 @@
 /*
  * From the wire to a connection: Ethernet, IPv4 or IPv6, TCP, 4-tuple. Everything that is not
  * plainly a segment of an adopted connection goes up the regular path, uncounted and untouched:
- * other protocols, IP options and extension headers, fragments, tags, bad headers and checksums,
- * unknown 4-tuples, connections being terminated (chimney 6.4, 10). Header checks come before the
- * lookup, the checksum of the payload after it: what is not ours is not summed.
+ * other protocols, IP options and extension headers, fragments, more than one tag, bad headers and
+ * checksums, unknown 4-tuples, connections being terminated (chimney 6.4, 10). Header checks come
+ * before the lookup, the checksum of the payload after it: what is not ours is not summed.
+ *
+ * A connection in a VLAN takes segments with its own tag only; what has another one, or none, but
+ * its addresses and ports, is dropped. One without a VLAN takes any (V-175).
  *
  * A superframe is one segment with a segment_size. Its checksum is partial and not verified: it
  * never crossed a medium.
@@ -17,19 +20,23 @@
 #define ETHERNET_HEADER 14u
 #define ETHERTYPE_IPV4 0x0800u
 #define ETHERTYPE_IPV6 0x86ddu
+#define ETHERTYPE_TAG 0x8100u
+#define VLAN_TAG 4u
 #define PROTOCOL_TCP 6u
 
 /* Where things are in a frame. */
 struct place {
     bool ipv6;
+    unsigned vlan;         /* 0: no tag, or one with a priority alone */
     uint32_t ip, tcp, end; /* offsets; end: behind the IP packet */
 };
 
+/* Behind a link header of `link` bytes. */
 static bool
-find_ipv4(const struct wire_buf *buf, struct place *place)
+find_ipv4(const struct wire_buf *buf, uint32_t link, struct place *place)
 {
-    const uint8_t *ip = buf->data + ETHERNET_HEADER;
-    uint32_t left = buf->len - ETHERNET_HEADER, len;
+    const uint8_t *ip = buf->data + link;
+    uint32_t left = buf->len - link, len;
 
     if (left < 20 || ip[0] != 0x45) /* another version, or options */
         return false;
@@ -40,42 +47,50 @@ find_ipv4(const struct wire_buf *buf, struct place *place)
         return false;
     if (!ip[8] || ip[9] != PROTOCOL_TCP || checksum_of(ip, 20))
         return false;
-    *place = (struct place){
-        .ip = ETHERNET_HEADER, .tcp = ETHERNET_HEADER + 20, .end = ETHERNET_HEADER + len};
+    *place = (struct place){.ip = link, .tcp = link + 20, .end = link + len};
     return true;
 }
 
 static bool
-find_ipv6(const struct wire_buf *buf, struct place *place)
+find_ipv6(const struct wire_buf *buf, uint32_t link, struct place *place)
 {
-    const uint8_t *ip = buf->data + ETHERNET_HEADER;
-    uint32_t left = buf->len - ETHERNET_HEADER, len;
+    const uint8_t *ip = buf->data + link;
+    uint32_t left = buf->len - link, len;
 
     if (left < 40 || ip[0] >> 4 != 6)
         return false;
     len = bytes_load_be16(ip + 4);
     if (ip[6] != PROTOCOL_TCP || !ip[7] || len < 20 || len > left - 40)
         return false;
-    *place = (struct place){.ipv6 = true,
-                            .ip = ETHERNET_HEADER,
-                            .tcp = ETHERNET_HEADER + 40,
-                            .end = ETHERNET_HEADER + 40 + len};
+    *place = (struct place){.ipv6 = true, .ip = link, .tcp = link + 40, .end = link + 40 + len};
     return true;
 }
 
 static bool
 find_tcp(const struct wire_buf *buf, struct place *place)
 {
-    if (buf->len < ETHERNET_HEADER)
+    uint32_t link = ETHERNET_HEADER;
+    unsigned vlan = 0;
+    bool found;
+
+    if (buf->len < ETHERNET_HEADER + VLAN_TAG)
         return false;
-    switch (bytes_load_be16(buf->data + 12)) {
+    if (bytes_load_be16(buf->data + 12) == ETHERTYPE_TAG) {
+        vlan = bytes_load_be16(buf->data + 14) & 0xfffu;
+        link += VLAN_TAG;
+    }
+    switch (bytes_load_be16(buf->data + link - 2)) {
     case ETHERTYPE_IPV4:
-        return find_ipv4(buf, place);
+        found = find_ipv4(buf, link, place);
+        break;
     case ETHERTYPE_IPV6:
-        return find_ipv6(buf, place);
+        found = find_ipv6(buf, link, place);
+        break;
     default:
         return false;
     }
+    place->vlan = vlan;
+    return found;
 }
 
 static void
@@ -171,8 +186,12 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
     if (!adapter->connections || !find_tcp(buf, &place))
         return false;
     read_key(buf, &place, &key);
-    struct soft_conn *conn = soft_conn_find(adapter, &key);
-    if (!conn || conn->terminating)
+    struct soft_conn *conn = soft_conn_find(adapter, &key, place.vlan);
+    if (!conn && place.vlan)
+        conn = soft_conn_find(adapter, &key, 0);
+    if (!conn) /* of another VLAN it is dropped, unless that one has gone home */
+        return (conn = soft_conn_find_any(adapter, &key)) && !conn->terminating;
+    if (conn->terminating)
         return false;
     if (!checksum_good(buf, &place) || !parse_tcp(buf, &place, &segment))
         return false;

@@ -18,6 +18,8 @@
 #include <sys/uio.h>
 
 #define ETHERNET_HEADER 14u
+#define ETHERTYPE_TAG 0x8100u
+#define VLAN_TAG 4u
 #define PROTOCOL_TCP 6u
 #define DEFAULT_TTL 64u
 #define IP_ID_FIRST 0x8000u
@@ -32,6 +34,15 @@ is_zero(const uint8_t *bytes, size_t len)
     return !len;
 }
 
+/* V-174; CFI is 0. What the peer's priority was nobody knows. */
+static uint16_t
+tag_of(const struct soft_conn *conn, bool from_peer)
+{
+    unsigned priority = from_peer ? 0 : conn->cached.UserPriority & 7u;
+
+    return (uint16_t)(priority << 13 | soft_path_neighbor(soft_conn_path(conn))->constant.VlanId);
+}
+
 static size_t
 write_ethernet(const struct soft_conn *conn, bool from_peer, uint8_t *bytes)
 {
@@ -43,8 +54,15 @@ write_ethernet(const struct soft_conn *conn, bool from_peer, uint8_t *bytes)
         own = wire_mac(conn->object.adapter->wire);
     memcpy(bytes, from_peer ? own : other, 6);
     memcpy(bytes + 6, from_peer ? other : own, 6);
-    bytes_store_be16(bytes + 12, conn->key.ipv6 ? 0x86dd : 0x0800);
-    return ETHERNET_HEADER;
+    uint16_t tag = tag_of(conn, from_peer);
+    size_t len = ETHERNET_HEADER;
+    if (tag) {
+        bytes_store_be16(bytes + 12, ETHERTYPE_TAG);
+        bytes_store_be16(bytes + 14, tag);
+        len += VLAN_TAG;
+    }
+    bytes_store_be16(bytes + len - 2, conn->key.ipv6 ? 0x86dd : 0x0800);
+    return len;
 }
 
 /* The first of `segments` successive ids, all in the upper half. */
@@ -148,6 +166,7 @@ transmit(struct soft_conn *conn, const struct tcp_out *out)
     uint8_t header[WIRE_MAX_HEADER];
     struct iovec pieces[WIRE_MAX_PIECES], copied;
     struct wire_tx tx = {.header = header, .pieces = pieces};
+    uint32_t link = ETHERNET_HEADER + (tag_of(conn, false) ? VLAN_TAG : 0);
     bool bounced = false;
 
     tx.header_len = write_segment(conn, out, header, &tx.meta);
@@ -164,7 +183,7 @@ transmit(struct soft_conn *conn, const struct tcp_out *out)
     }
     int error = wire_send(adapter->wire, &tx);
     if (error != -EAGAIN)
-        soft_stats_sent(conn, out, (uint32_t)tx.header_len - ETHERNET_HEADER, error);
+        soft_stats_sent(conn, out, (uint32_t)tx.header_len - link, error);
     if (error)
         return error;
     conn->sent_flush = adapter->flushes;

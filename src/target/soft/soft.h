@@ -101,7 +101,7 @@ bool soft_frame_wrap(struct soft_frame *frame, NDIS_HANDLE pool, uint32_t offset
 void soft_frame_unwrap(struct soft_frame *frame);
 struct soft_frame *soft_frame_of(const NET_BUFFER_LIST *nbl);
 /* NBL out-of-band data of a received frame, from what the wire knows of it. */
-void soft_frame_describe(NET_BUFFER_LIST *nbl, const struct wire_meta *meta, bool ipv6);
+void soft_frame_describe(NET_BUFFER_LIST *nbl, const struct wire_meta *meta);
 
 /* ---- the adapter ---- */
 
@@ -116,6 +116,7 @@ struct soft_params {
 struct soft_limits {
     unsigned neighbors, paths, connections;
     uint32_t window_bytes; /* largest InitialRcvWnd */
+    unsigned vlan;         /* the one id that is configured; 0: any */
     bool ipv4, ipv6;
 };
 

@@ -213,12 +213,14 @@ build_ip(uint8_t *ip, const struct rig_in *in, uint32_t tcp_len, struct checksum
 void
 rig_peer(struct rig *rig, struct rig_in in)
 {
-    struct wire_buf *buf = wire_buf_create(14 + 40 + 20 + 4 + in.len);
+    struct wire_buf *buf = wire_buf_create(18 + 40 + 20 + 4 + in.len);
     struct checksum sum = {.sum = 0};
-    uint8_t *frame = buf->data, *ip = frame + 14, *tcp;
+    uint8_t *frame = buf->data, *ip = frame + (in.tagged ? 18 : 14), *tcp;
 
     memcpy(frame, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02", 12);
-    bytes_store_be16(frame + 12, in.ipv6 ? 0x86dd : 0x0800);
+    if (in.tagged)
+        bytes_store_be32(frame + 12, 0x81000000u | in.tag);
+    bytes_store_be16(ip - 2, in.ipv6 ? 0x86dd : 0x0800);
     tcp = ip + build_ip(ip, &in, 20 + in.len, &sum);
     memset(tcp, 0, 20);
     bytes_store_be16(tcp, 80);

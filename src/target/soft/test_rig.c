@@ -326,13 +326,14 @@ static void
 on_out(void *arg, struct wire_buf *buf)
 {
     struct rig *rig = arg;
-    bool ipv6 = bytes_load_be16(buf->data + 12) == 0x86dd;
+    uint32_t link = bytes_load_be16(buf->data + 12) == 0x8100 ? 18 : 14;
+    bool ipv6 = bytes_load_be16(buf->data + link - 2) == 0x86dd;
     struct rig_out *out = &rig->out[rig->out_count];
-    uint32_t tcp = 14 + (ipv6 ? 40u : 20u);
+    uint32_t tcp = link + (ipv6 ? 40u : 20u);
 
     assert_true(rig->out_count < RIG_OUT_MAX);
     out->buf = wire_buf_get(buf);
-    out->ip = buf->data + 14;
+    out->ip = buf->data + link;
     memset(&out->tcp, 0, sizeof out->tcp);
     if (buf->len >= tcp + 20 && !tcp_parse(buf->data + tcp, buf->len - tcp, &out->tcp))
         out->tcp.payload_len = buf->len - tcp - out->tcp.header_len;

@@ -154,8 +154,9 @@ struct rig_in {
     uint32_t seq, ack, len;
     uint16_t window, port; /* 0: 65535, 4000 */
     uint16_t urgent, gso_size;
+    uint16_t tag;         /* with tagged */
     uint8_t flags, first; /* TCP_ACK is implied; payload counts up from first */
-    bool ipv6, options, fragment, bad_checksum, bad_ip_checksum, not_tcp;
+    bool ipv6, options, fragment, bad_checksum, bad_ip_checksum, not_tcp, tagged;
 };
 
 /* Builds one frame and lets the target have it. */
