@@ -194,6 +194,12 @@ PROTOCOL_RECEIVE_NET_BUFFER_LISTS FloorReceiveNetBufferLists;
 struct floor_call *floor_tree_down(struct floor_adapter *adapter,
                                    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                                    enum floor_operation operation);
+/*
+ * Instead of passing a tree down: it completes later, failed as a whole (V-166). Until this call's
+ * caller has returned, statuses may still be made more telling. Not for a terminate.
+ */
+void floor_fail(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                enum floor_operation operation);
 /* Restores the tree for above; afterwards nodes[].block is valid until the tree is completed. */
 struct floor_call *floor_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root);
 /* After the completion. After a terminate the objects are gone as well. */

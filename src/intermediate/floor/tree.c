@@ -131,15 +131,15 @@ call_plan(struct floor_adapter *adapter, struct floor_call *call,
 
 /* ---- trees that cannot go down ---- */
 
-/* Every node gets a status: R-23, V-033, V-035, V-036. */
+/* Every node gets a status: R-23, V-033, V-035, V-036. What an initiate offers gets offered. */
 static void
-fail_tree(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers)
+fail_tree(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root, bool offers, NDIS_STATUS offered)
 {
     for (PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST b = walk_first(root); b; b = walk_next(b)) {
         if (!b->MiniportOffloadContext)
             b->Status = NDIS_STATUS_SUCCESS;
         else if (offers && !*b->MiniportOffloadContext)
-            b->Status = NDIS_STATUS_RESOURCES;
+            b->Status = offered;
         else
             b->Status = NDIS_STATUS_FAILURE;
     }
@@ -188,6 +188,15 @@ floor_catch_up(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
     floor_settle(adapter);
 }
 
+void
+floor_fail(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+           enum floor_operation operation)
+{
+    adapter->calls++;
+    fail_tree(root, operation == FLOOR_INITIATE, NDIS_STATUS_FAILURE);
+    put_off(adapter, root, operation);
+}
+
 /* ---- down and up ---- */
 
 struct floor_call *
@@ -205,7 +214,7 @@ floor_tree_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST
         log_warn("%s %s: out of memory for a state operation", adapter->driver->kind->name,
                  adapter->name);
         if (operation != FLOOR_TERMINATE)
-            fail_tree(root, operation == FLOOR_INITIATE);
+            fail_tree(root, operation == FLOOR_INITIATE, NDIS_STATUS_RESOURCES);
         put_off(adapter, root, operation);
         return NULL;
     }
