@@ -5,5 +5,6 @@
 #include <ndis.h>
 
 DRIVER_INITIALIZE passthru_entry;
+DRIVER_INITIALIZE vlan_entry;
 
 #endif

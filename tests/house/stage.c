@@ -97,7 +97,7 @@ load_host(struct stage *stage, enum stage_side side, const char *name)
 static const struct {
     const char *name;
     house_driver_entry entry;
-} drivers[] = {{"passthru", passthru_entry}, {"deaf", deaf_entry}};
+} drivers[] = {{"passthru", passthru_entry}, {"vlan", vlan_entry}, {"deaf", deaf_entry}};
 
 static bool
 is_loaded(const struct stage *stage, const char *name)
