@@ -133,6 +133,18 @@ same_addresses(const struct shadow_object *path, const uint8_t *source, const ui
     return !memcmp(path->source, source, size) && !memcmp(path->destination, destination, size);
 }
 
+/* VLANs may use the same addresses. Of what is sent only an id of another VLAN says whose it is: a
+ * tag that is missing, or one too many, may be the driver's mistake (V-174). */
+static bool
+same_vlan(const struct shadow_object *path, const struct segment *segment)
+{
+    const struct shadow_object *neighbor = path->parent;
+    unsigned own = neighbor ? neighbor->fixed.neighbor_state.VlanId : 0;
+    unsigned id = segment->tagged ? segment->tag & 0xfffu : 0;
+
+    return id == own || own == 0 || (segment->frame->out && id == 0);
+}
+
 static bool
 belongs(const struct shadow_object *object, const struct segment *segment)
 {
@@ -142,7 +154,8 @@ belongs(const struct shadow_object *object, const struct segment *segment)
     uint16_t local = (uint16_t)(tcp->LocalPort << 8 | tcp->LocalPort >> 8);
     uint16_t remote = (uint16_t)(tcp->RemotePort << 8 | tcp->RemotePort >> 8);
 
-    if (!object->parent || object->parent->ipv6 != segment->ipv6)
+    if (!object->parent || object->parent->ipv6 != segment->ipv6 ||
+        !same_vlan(object->parent, segment))
         return false;
     if (segment->frame->out)
         return segment->source_port == local && segment->destination_port == remote &&

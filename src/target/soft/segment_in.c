@@ -5,8 +5,10 @@
  * checksums, unknown 4-tuples, connections being terminated (chimney 6.4, 10). Header checks come
  * before the lookup, the checksum of the payload after it: what is not ours is not summed.
  *
- * A connection in a VLAN takes segments with its own tag only; what has another one, or none, but
- * its addresses and ports, is dropped. One without a VLAN takes any (V-175).
+ * A connection in a VLAN takes segments with its own tag only, one without a VLAN takes any
+ * (V-175). What has its addresses and ports, but another tag or none, is dropped where one VLAN is
+ * configured for the adapter; otherwise other VLANs share the adapter and may use the same
+ * addresses, so the frame is somebody else's and takes the regular path.
  *
  * A superframe is one segment with a segment_size. Its checksum is partial and not verified: it
  * never crossed a medium.
@@ -189,9 +191,9 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
     struct soft_conn *conn = soft_conn_find(adapter, &key, place.vlan);
     if (!conn && place.vlan)
         conn = soft_conn_find(adapter, &key, 0);
-    if (!conn) /* of another VLAN it is dropped, unless that one has gone home */
+    if (!conn && adapter->limits.vlan)
         return (conn = soft_conn_find_any(adapter, &key)) && !conn->terminating;
-    if (conn->terminating)
+    if (!conn || conn->terminating)
         return false;
     if (!checksum_good(buf, &place) || !parse_tcp(buf, &place, &segment))
         return false;
