@@ -375,7 +375,10 @@ NdisMOffloadEventIndicate(NDIS_HANDLE NdisMiniportHandle,
 {
     PNEIGHBOR_OFFLOAD_STATE_CACHED cached = NDIS_OFFLOAD_STATE_FIRST(OffloadBlockList);
 
-    cached->HostReachabilityDelta = 42;
+    if (fake.on_event_up)
+        fake.on_event_up(OffloadBlockList);
+    else
+        cached->HostReachabilityDelta = 42;
     record(&fake.up, "event", OffloadBlockList->NdisOffloadHandle, OffloadBlockList, IndicationCode,
            0);
 }

@@ -57,6 +57,7 @@ struct fake {
     NDIS_STATUS open_status, instance_status, close_status, request_status, indicate_status;
     ULONG indicate_consumed;
     void (*on_frames_up)(PNET_BUFFER_LIST nbls);
+    void (*on_event_up)(PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block); /* instead of an answer */
 
     NDIS_IO_WORKITEM_ROUTINE work;
     PVOID work_context;
@@ -66,6 +67,12 @@ struct fake {
 };
 
 extern struct fake fake;
+
+/* ndis_fake_data.c: what the virtual adapter's options are; the list ends with name NULL. */
+struct fake_option {
+    const char *name, *value;
+};
+extern const struct fake_option *fake_options;
 
 /* Loads a driver and takes it away again, without a binding. */
 void fake_load(DRIVER_INITIALIZE *entry);
