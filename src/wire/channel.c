@@ -6,8 +6,9 @@
  * and counted: it must not block those behind it.
  *
  * Receiving: many frames per system call into large buffers; small ones are handed on as a copy
- * (see pool.c). A turn takes a bounded number of frames and bytes: others share the loop, and what
- * a frame provokes should leave while it is still in the cache.
+ * (see pool.c). A tag that the medium keeps beside a frame is put back where it was: to a driver a
+ * frame is its bytes. A turn takes a bounded number of frames and bytes: others share the loop, and
+ * what a frame provokes should leave while it is still in the cache.
  */
 #include "wire/channel.h"
 
@@ -238,6 +239,8 @@ rx_prepare(struct channel *channel, unsigned wanted)
     for (; ready < wanted; ready++) {
         struct wire_buf *buf;
 
+        if (channel->ops->read_tag != NULL) /* the last read has changed the length */
+            channel->rx_messages[ready].msg_hdr.msg_controllen = CHANNEL_CONTROL_BYTES;
         if (channel->rx_bufs[ready] != NULL)
             continue;
         buf = pool_get(channel->pool, WIRE_MAX_FRAME);
@@ -248,8 +251,42 @@ rx_prepare(struct channel *channel, unsigned wanted)
         channel->rx_parts[ready][1] = (struct iovec){buf->data, buf->capacity};
         channel->rx_messages[ready].msg_hdr = (struct msghdr){.msg_iov = channel->rx_parts[ready],
                                                               .msg_iovlen = 2};
+        if (channel->ops->read_tag != NULL) {
+            channel->rx_messages[ready].msg_hdr.msg_control = channel->rx_controls[ready];
+            channel->rx_messages[ready].msg_hdr.msg_controllen = CHANNEL_CONTROL_BYTES;
+        }
     }
     return ready;
+}
+
+/* Puts a tag back into a frame of len bytes, for which there is room, and moves what the header
+ * says about it; the new length. */
+static uint32_t
+put_tag(struct channel *channel, unsigned i, uint8_t *frame, uint32_t len, const uint8_t *tag)
+{
+    struct virtio_net_hdr *vnet = &channel->rx_vnets[i];
+
+    memmove(frame + WIRE_TAG_OFFSET + WIRE_VLAN_TAG, frame + WIRE_TAG_OFFSET,
+            len - WIRE_TAG_OFFSET);
+    memcpy(frame + WIRE_TAG_OFFSET, tag, WIRE_VLAN_TAG);
+    if ((vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0)
+        vnet->csum_start = (uint16_t)(vnet->csum_start + WIRE_VLAN_TAG);
+    if (vnet->hdr_len != 0)
+        vnet->hdr_len = (uint16_t)(vnet->hdr_len + WIRE_VLAN_TAG);
+    return len + WIRE_VLAN_TAG;
+}
+
+/* The tag of the frame in slot i becomes part of it again. Its length. */
+static uint32_t
+rx_tag(struct channel *channel, unsigned i, uint32_t len)
+{
+    uint8_t tag[WIRE_VLAN_TAG];
+    struct wire_buf *buf = channel->rx_bufs[i];
+
+    if (channel->ops->read_tag == NULL || len + WIRE_VLAN_TAG > buf->capacity ||
+        !channel->ops->read_tag(&channel->rx_messages[i].msg_hdr, tag))
+        return len;
+    return put_tag(channel, i, buf->data, len, tag);
 }
 
 /* The frame in slot i as a buffer that may be kept; NULL: dropped. */
@@ -281,7 +318,7 @@ rx_frame(struct channel *channel, unsigned i)
 
     if (message->msg_len >= VNET_BYTES + WIRE_ETHERNET_HEADER &&
         (message->msg_hdr.msg_flags & MSG_TRUNC) == 0) {
-        len = message->msg_len - VNET_BYTES;
+        len = rx_tag(channel, i, message->msg_len - VNET_BYTES);
         buf = rx_take(channel, i, len);
     }
     if (buf == NULL) {

@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #define CHANNEL_BATCH 64
+#define CHANNEL_CONTROL_BYTES 64
 
 struct channel;
 struct channel_spill;
@@ -29,6 +30,9 @@ struct channel_ops {
     int (*receive)(int fd, struct mmsghdr *messages, unsigned count);
     /* As in struct wire_ops. May be NULL. */
     void (*read_stats)(struct wire *wire);
+    /* The tag that the medium took out of a received frame, from the control data: its four bytes.
+     * false: none. May be NULL. */
+    bool (*read_tag)(struct msghdr *message, uint8_t *tag);
 };
 
 /* A queued frame: own header, borrowed payload. */
@@ -58,6 +62,7 @@ struct channel {
     struct virtio_net_hdr rx_vnets[CHANNEL_BATCH];
     struct iovec rx_parts[CHANNEL_BATCH][2];
     struct mmsghdr rx_messages[CHANNEL_BATCH];
+    uint64_t rx_controls[CHANNEL_BATCH][CHANNEL_CONTROL_BYTES / sizeof(uint64_t)];
 };
 
 /*

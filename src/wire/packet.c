@@ -7,6 +7,7 @@
  * the kernel. Frames are sent through the queueing discipline and marked, so that shaping and
  * tcpdump see them and the steering program knows them.
  */
+#include "base/bytes.h"
 #include "wire/channel.h"
 
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <string.h>
 #include <unistd.h>
 
 #define RECEIVE_BYTES (32 * 1024 * 1024)
@@ -47,10 +49,32 @@ packet_read_stats(struct wire *wire)
         wire->stats.rx_dropped += stats.tp_drops;
 }
 
+/* The kernel takes the outer tag out of every frame before anybody hears it. One without an id is
+ * no VLAN, and such a frame counts as untagged. */
+static bool
+packet_read_tag(struct msghdr *message, uint8_t *tag)
+{
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at)) {
+        struct tpacket_auxdata data;
+
+        if (at->cmsg_level != SOL_PACKET || at->cmsg_type != PACKET_AUXDATA)
+            continue;
+        memcpy(&data, CMSG_DATA(at), sizeof(data));
+        if ((data.tp_status & TP_STATUS_VLAN_VALID) == 0 || (data.tp_vlan_tci & 0xfff) == 0)
+            return false;
+        bytes_store_be16(tag, (data.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? data.tp_vlan_tpid
+                                                                                : ETH_P_8021Q);
+        bytes_store_be16(tag + 2, data.tp_vlan_tci);
+        return true;
+    }
+    return false;
+}
+
 static const struct channel_ops packet_ops = {
     .transmit = packet_transmit,
     .receive = packet_receive,
     .read_stats = packet_read_stats,
+    .read_tag = packet_read_tag,
 };
 
 static bool
@@ -78,7 +102,8 @@ packet_set_up(int fd, int ifindex, int filter_fd, uint32_t mark)
         .sll_ifindex = ifindex,
     };
 
-    if (!set(fd, SOL_PACKET, PACKET_VNET_HDR, 1) || !set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1))
+    if (!set(fd, SOL_PACKET, PACKET_VNET_HDR, 1) ||
+        !set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) || !set(fd, SOL_PACKET, PACKET_AUXDATA, 1))
         return -errno;
     if (mark != 0 && !set(fd, SOL_SOCKET, SO_MARK, (int)mark))
         return -errno;

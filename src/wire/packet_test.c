@@ -215,6 +215,64 @@ packet_waits_for_a_slow_interface(void **state)
     assert_int_equal(stats.tx_dropped, 0);
 }
 
+/* The kernel keeps the tag of what it receives beside the frame; here it is in it, as it was sent.
+ */
+static void
+packet_carries_tags(void **state)
+{
+    static const unsigned tags[] = {5, 7u << 13 | 4094};
+
+    open_veth();
+    for (unsigned i = 0; i < 2 * 2; i++) {
+        bool ipv6 = i % 2;
+        uint8_t header[WIRE_MAX_HEADER];
+        size_t len = test_header(header, ipv6, sizeof(payload), 1, 0x10);
+        struct iovec piece = {payload, sizeof(payload)};
+        struct wire_tx tx = {.header = header,
+                             .header_len = len + 4,
+                             .pieces = &piece,
+                             .piece_count = 1,
+                             .meta = test_meta(ipv6, 1400)};
+        unsigned before = sinks[1].frames;
+
+        memmove(header + 16, header + 12, len - 12);
+        bytes_store_be32(header + 12, 0x81000000u | tags[i / 2]);
+        tx.meta.csum_start = (uint16_t)(tx.meta.csum_start + 4);
+        tx.meta.header_len = (uint16_t)(len + 4);
+        fill_payload();
+        assert_int_equal(wire_send(ends[0], &tx), 0);
+        wire_flush(ends[0]);
+        await(&sinks[1].frames, before + 1);
+        assert_int_equal(sinks[1].large->len, len + 4 + sizeof(payload));
+        assert_memory_equal(sinks[1].large->data, header, 18);
+        assert_memory_equal(sinks[1].large->data + len + 4, payload, sizeof(payload));
+        assert_int_equal(sinks[1].large->meta.gso_size, 1400);
+        assert_int_equal(sinks[1].large->meta.csum_start, tx.meta.csum_start);
+        assert_int_equal(sinks[1].large->meta.header_len, len + 4);
+    }
+}
+
+/* Of a full size frame, too; a tag without an id is none. */
+static void
+packet_room_for_a_tag(void **state)
+{
+    uint8_t frame[1518] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x81, 0, 0, 5, 0x08, 0x01};
+    struct wire_tx tx = {.header = frame, .header_len = 18};
+    struct iovec piece = {frame + 18, 1500};
+
+    open_veth();
+    tx.pieces = &piece;
+    tx.piece_count = 1;
+    assert_int_equal(wire_send(ends[0], &tx), 0);
+    await(&sinks[1].frames, 1);
+    assert_int_equal(sinks[1].large->len, 1518);
+    frame[14] = 0x60;
+    frame[15] = 0;
+    assert_int_equal(wire_send(ends[0], &tx), 0);
+    await(&sinks[1].frames, 2);
+    assert_int_equal(sinks[1].large->len, 1514);
+}
+
 static void
 packet_counts_what_a_full_queue_drops(void **state)
 {
@@ -290,6 +348,8 @@ main(void)
         KERNEL_TEST(packet_frames_are_marked),
         KERNEL_TEST(packet_open_refuses),
         KERNEL_TEST(packet_waits_for_a_slow_interface),
+        KERNEL_TEST(packet_carries_tags),
+        KERNEL_TEST(packet_room_for_a_tag),
         KERNEL_TEST(packet_counts_what_a_full_queue_drops),
         KERNEL_TEST(packet_follows_the_link),
         KERNEL_TEST(packet_survives_its_interface),

@@ -14,6 +14,7 @@
 #define WIRE_NAME_BYTES 16
 #define WIRE_ETHERNET_HEADER 14
 #define WIRE_VLAN_TAG 4
+#define WIRE_TAG_OFFSET 12 /* behind the addresses */
 
 struct wire_ops {
     /*
