@@ -36,6 +36,7 @@ static const struct driver {
 } drivers[] = {
     {"soft", DRIVER_TARGET, soft_target_entry},
     {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
+    {"vlan", DRIVER_INTERMEDIATE, vlan_entry},
 };
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
 

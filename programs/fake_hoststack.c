@@ -146,6 +146,12 @@ passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
     return 0;
 }
 
+NDIS_STATUS
+vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+{
+    return 0;
+}
+
 int
 house_create(struct sys_loop *loop, struct house **out)
 {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND_US 1000000ull
@@ -122,6 +123,28 @@ every_frame_is_tagged(void **state)
         every_frame(&(struct stage_options){.floors = floors, .far_floors = floors}, i % 2, 1,
                     cases[i / 2].tag);
     }
+}
+
+/* The page of the driver has an example: "chimneyd --port NAME=WIRE,FLOORS". MAN_PAGE names it. */
+static void
+as_the_page_says(void **state)
+{
+    const char *page = getenv("MAN_PAGE"), *at = NULL;
+    char line[256], floors[256];
+    FILE *file;
+
+    assert_non_null(page);
+    file = fopen(page, "r");
+    assert_non_null(file);
+    while (!at && fgets(line, sizeof line, file))
+        at = strstr(line, "# chimneyd --port ");
+    fclose(file);
+    assert_non_null(at);
+    at = strchr(at, ',');
+    assert_non_null(at);
+    snprintf(floors, sizeof floors, "%.*s", (int)strcspn(at + 1, " \n"), at + 1);
+    every_frame(&(struct stage_options){.floors = floors, .far_floors = floors}, false, 1,
+                3u << 13 | 10);
 }
 
 /* The control: without a VLAN there is no tag. */
@@ -302,10 +325,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_frame_is_tagged), cmocka_unit_test(without_there_is_none),
-        cmocka_unit_test(on_a_rough_wire),       cmocka_unit_test(moves_under_load),
-        cmocka_unit_test(a_wrong_tag_is_seen),   cmocka_unit_test(vlans_are_apart),
-        cmocka_unit_test(two_ids_are_refused),   cmocka_unit_test(target_has_another_id),
+        cmocka_unit_test(every_frame_is_tagged), cmocka_unit_test(as_the_page_says),
+        cmocka_unit_test(without_there_is_none), cmocka_unit_test(on_a_rough_wire),
+        cmocka_unit_test(moves_under_load),      cmocka_unit_test(a_wrong_tag_is_seen),
+        cmocka_unit_test(vlans_are_apart),       cmocka_unit_test(two_ids_are_refused),
+        cmocka_unit_test(target_has_another_id),
     };
 
     return cmocka_run_group_tests_name("house/vlan", tests, NULL, NULL);
