@@ -328,6 +328,7 @@ stack_intermediate(struct assembly *assembly, const char *ifname, const char *dr
                    const char *below, const char *above)
 {
     struct wanted wanted = {above, false};
+    const char *why = NULL;
     int error = house_bind(assembly->house, driver, below, above);
 
     if (error == 0) {
@@ -336,10 +337,11 @@ stack_intermediate(struct assembly *assembly, const char *ifname, const char *dr
             return 0;
         error = -EINVAL;
     }
-    return assembly_fail(assembly, error,
-                         error == -ENOENT || error == -EINVAL ? "it is no intermediate driver"
-                                                              : NULL,
-                         "%s: binding %s to %s", ifname, driver, below);
+    if (error == -ENOENT || error == -EINVAL)
+        why = "it is no intermediate driver";
+    else if (error == -EIO)
+        why = "it refused, and has said why above";
+    return assembly_fail(assembly, error, why, "%s: binding %s to %s", ifname, driver, below);
 }
 
 /* Stacks the intermediate drivers on adapter and leaves the name of the top in it. */
