@@ -128,5 +128,6 @@ void house_walk(struct house *house, void (*fn)(void *arg, const struct house_fl
 NDIS_STATUS soft_target_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 NDIS_STATUS passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 NDIS_STATUS vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
+NDIS_STATUS trace_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
 #endif

@@ -6,5 +6,6 @@
 
 DRIVER_INITIALIZE passthru_entry;
 DRIVER_INITIALIZE vlan_entry;
+DRIVER_INITIALIZE trace_entry;
 
 #endif

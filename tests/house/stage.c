@@ -65,6 +65,9 @@ on_frame(void *arg, bool out, const struct wire_tx *frame)
     if (watch->stage->tamper)
         watch->stage->tamper(&seen, bytes);
     verifier_frame(watch->stage->verifier, &seen);
+    if (watch->stage->witness)
+        watch->stage->witness(watch->stage->witness_arg, watch->end == watch->stage->ends[RIGHT],
+                              out, frame);
 }
 
 void
@@ -97,7 +100,7 @@ load_host(struct stage *stage, enum stage_side side, const char *name)
 static const struct {
     const char *name;
     house_driver_entry entry;
-} drivers[] = {{"passthru", passthru_entry}, {"vlan", vlan_entry}, {"deaf", deaf_entry}};
+} drivers[] = {{"passthru", passthru_entry}, {"vlan", vlan_entry}, {"trace", trace_entry}, {"deaf", deaf_entry}};
 
 static bool
 is_loaded(const struct stage *stage, const char *name)

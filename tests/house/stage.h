@@ -69,6 +69,9 @@ struct stage {
      * rule is in breach. NULL: the truth. */
     void (*tamper)(struct verifier_frame *frame, uint8_t *bytes);
     unsigned breach;
+    /* Hears of every frame of the wire as well. NULL: nobody. */
+    void (*witness)(void *arg, enum stage_side side, bool out, const struct wire_tx *frame);
+    void *witness_arg;
     unsigned complaints; /* lines of level WARN or worse: closing asserts that there were none */
 };
 
