@@ -26,6 +26,7 @@
 
 #define ADAPTER_NAME 64
 #define DRIVER_NAME 32
+#define TRACE_NAME "trace"
 
 enum driver_kind { DRIVER_TARGET, DRIVER_INTERMEDIATE };
 
@@ -37,6 +38,7 @@ static const struct driver {
     {"soft", DRIVER_TARGET, soft_target_entry},
     {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
     {"vlan", DRIVER_INTERMEDIATE, vlan_entry},
+    {TRACE_NAME, DRIVER_INTERMEDIATE, trace_entry},
 };
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
 
@@ -344,9 +346,9 @@ stack_intermediate(struct assembly *assembly, const char *ifname, const char *dr
     return assembly_fail(assembly, error, why, "%s: binding %s to %s", ifname, driver, below);
 }
 
-/* Stacks the intermediate drivers on adapter and leaves the name of the top in it. */
+/* Stacks the intermediate drivers of a port on adapter and leaves the name of the top in it. */
 static int
-stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
+stack_intermediates(struct assembly *assembly, unsigned port, const struct config_stack *stack,
                     char adapter[ADAPTER_NAME])
 {
     for (unsigned i = stack->intermediate_count; i-- > 0;) {
@@ -362,6 +364,11 @@ stack_intermediates(struct assembly *assembly, const struct config_stack *stack,
         error = house_set_options(assembly->house, above, words.options);
         if (error != 0)
             return assembly_fail(assembly, error, NULL, "%s: options of %s", stack->ifname, driver);
+        /* Before it stands, so that no frame is there twice. */
+        if (strcmp(words.name, TRACE_NAME) == 0 &&
+            (error = ears_trace(&assembly->ports[port].ears, assembly->ports[port].wire, above)) !=
+                0)
+            return assembly_fail(assembly, error, NULL, "%s: %s", stack->ifname, above);
         error = stack_intermediate(assembly, stack->ifname, driver, adapter, above);
         if (error != 0)
             return error;
@@ -417,6 +424,10 @@ build_port(struct assembly *assembly, unsigned port, const struct config_stack *
         error = build_target(assembly, stack, assembly->ports[port].wire, adapter);
     if (error == 0)
         error = stack_intermediates(assembly, stack, adapter);
+    if (assembly->verify != NULL &&
+        (error = ears_verify(&assembly->ports[port].ears, assembly->ports[port].wire,
+                             assembly->verify, adapter)) != 0)
+    error = stack_intermediates(assembly, port, stack, adapter);
     if (error != 0)
         return error;
     if (stack->port)
@@ -484,6 +495,7 @@ assembly_fini(struct assembly *assembly)
     if (assembly->house != NULL)
         house_destroy(assembly->house);
     for (unsigned i = CONFIG_STACKS; i-- > 0;) {
+        ears_close(&assembly->ports[i].ears);
         if (assembly->ports[i].wire != NULL)
             wire_close(assembly->ports[i].wire);
         if (assembly->ports[i].tap != NULL)

@@ -8,6 +8,7 @@
 #define PROGRAMS_ASSEMBLY_H
 
 #include "config.h"
+#include "ears.h"
 
 struct house;
 struct hoststack;
@@ -25,6 +26,7 @@ struct assembly {
     struct {
         struct wire *tap;  /* NULL once the host stack owns it */
         struct wire *wire; /* of the interface itself */
+        struct ears ears;  /* of that wire */
     } ports[CONFIG_STACKS];
     char files[ASSEMBLY_FILES][CONFIG_DRIVER]; /* paths that are loaded */
     unsigned file_count;

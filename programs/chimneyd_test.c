@@ -40,6 +40,28 @@ builds_in_order(void **state)
     assert_int_equal(status.st_mode & 07777, 0600);
 }
 
+/* The frames of a wire go to every trace above it, and to the verifier. */
+static void
+traces_hear_the_wire(void **state)
+{
+    struct daemon *daemon = *state;
+    char log[4096];
+
+    assert_int_equal(daemon_stop(daemon, SIGTERM), 0);
+    daemon->stack = "lo=trace:File=/a.pcapng,passthru,trace:File=/b.pcapng:Ring=1";
+    daemon_start(daemon);
+    assert_int_equal(daemon_stop(daemon, SIGTERM), 0);
+    read_log(daemon, log, sizeof(log));
+    check_order(log, "verify lo/soft", "trace lo/trace1 joined to packet lo");
+    check_order(log, "trace lo/trace1 joined to packet lo", "floor lo/trace1 on lo/soft");
+    check_order(log, "floor lo/passthru2 on lo/trace1", "trace lo/trace3 joined to packet lo");
+    check_order(log, "trace lo/trace3 joined to packet lo", "floor lo/trace3 on lo/passthru2");
+    assert_null(strstr(log, "passthru2 joined"));
+    check_order(log, "house down", "leave packet lo");
+    check_order(log, "leave packet lo", "trace left\nfake: trace left");
+    check_order(log, "trace left", "close packet lo");
+}
+
 static void
 bad_lines_are_answered(void **state)
 {
@@ -216,7 +238,7 @@ what_cannot_start_says_why(void **state)
     CHIMNEYD(&result, "--socket", other, "--stack", "lo=tokenring");
     assert_int_equal(result.code, 2);
     check_contains(result.err,
-                   "lo: no intermediate driver is called 'tokenring'; built in: passthru, vlan\n");
+                   "lo: no intermediate driver is called 'tokenring'; built in: passthru, vlan, trace\n");
     CHIMNEYD(&result, "--socket", other, "--stack", "lo=passthru:10");
     assert_int_equal(result.code, 2);
     check_contains(result.err, "lo: 'passthru:10': an option is KEY=VALUE\n");
@@ -340,6 +362,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         DAEMON_TEST(builds_in_order),
+        DAEMON_TEST(traces_hear_the_wire),
         DAEMON_TEST(bad_lines_are_answered),
         DAEMON_TEST(a_long_answer_is_cut_and_says_so),
         DAEMON_TEST(many_clients_are_bounded),

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "chimney/hoststack.h"
 #include "chimney/house.h"
+#include "chimney/trace.h"
 #include "chimney/wire.h"
 #include "sys/loop.h"
 #include "verify.h"
@@ -126,6 +127,24 @@ wire_ifindex(const struct wire *wire)
     return wire->ifindex;
 }
 
+void
+wire_set_watcher(struct wire *wire, const struct wire_watcher *watcher, void *arg)
+{
+    fake_say("%s %s\n", watcher != NULL ? "listen to" : "leave", wire->name);
+}
+
+size_t
+wire_tx_copy(const struct wire_tx *frame, void *to, size_t max)
+{
+    return 0;
+}
+
+size_t
+wire_tx_length(const struct wire_tx *frame)
+{
+    return 0;
+}
+
 bool
 wire_link_up(const struct wire *wire)
 {
@@ -148,8 +167,29 @@ passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 
 NDIS_STATUS
 vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+trace_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 {
     return 0;
+}
+
+/* Its traces are only names. */
+struct trace *
+trace_join(const char *adapter, const void *wire)
+{
+    fake_say("trace %s joined to %s\n", adapter, ((const struct wire *)wire)->name);
+    return calloc(1, 1);
+}
+
+void
+trace_leave(struct trace *trace)
+{
+    fake_say("trace left\n");
+    free(trace);
+}
+
+void
+trace_frame(struct trace *trace, const struct trace_frame *frame)
+{
 }
 
 int
@@ -176,11 +216,16 @@ verify_open(struct sys_loop *loop, struct house *house)
     return calloc(1, sizeof(struct verify));
 }
 
-int
+struct verify_wire *
 verify_wire(struct verify *verify, struct wire *wire, const char *adapter)
 {
     fprintf(stderr, "verify %s\n", adapter);
-    return 0;
+    return (struct verify_wire *)verify;
+}
+
+void
+verify_frame(const struct verify_wire *watched, bool out, const struct wire_tx *frame)
+{
 }
 
 void

@@ -124,9 +124,16 @@ daemon_start(struct daemon *daemon)
     log = open(daemon->log, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
     assert_true(log >= 0);
     snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
-    const char *argv[] = {
-        program("CHIMNEYD"), "--socket", daemon->socket, "--stack",  "lo=passthru,passthru",
-        "--ready-fd",        fd_text,    "--foreground", "--verify", NULL};
+    const char *argv[] = {program("CHIMNEYD"),
+                          "--socket",
+                          daemon->socket,
+                          "--stack",
+                          daemon->stack != NULL ? daemon->stack : "lo=passthru,passthru",
+                          "--ready-fd",
+                          fd_text,
+                          "--foreground",
+                          "--verify",
+                          NULL};
     daemon->pid = spawn(argv, out, log, ready[1]);
     close(ready[1]);
     close(log);

@@ -9,6 +9,7 @@
 struct daemon {
     pid_t pid;
     char dir[32], socket[64], log[64];
+    const char *stack; /* NULL: lo with two passthru floors */
 };
 
 struct result {

@@ -8,7 +8,6 @@
 #include "chimney/wire.h"
 #include "sys/loop.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -60,10 +59,9 @@ verify_open(struct sys_loop *loop, struct house *house)
     return verify;
 }
 
-static void
-on_frame(void *arg, bool out, const struct wire_tx *frame)
+void
+verify_frame(const struct verify_wire *watched, bool out, const struct wire_tx *frame)
 {
-    const struct verify_wire *watched = arg;
     uint8_t bytes[HEADERS];
     struct verifier_frame seen = {.adapter = watched->adapter,
                                   .out = out,
@@ -76,21 +74,19 @@ on_frame(void *arg, bool out, const struct wire_tx *frame)
     verifier_frame(watched->verifier, &seen);
 }
 
-int
+struct verify_wire *
 verify_wire(struct verify *verify, struct wire *wire, const char *adapter)
 {
-    static const struct wire_watcher watcher = {.on_frame = on_frame};
     struct verify_wire *watched = calloc(1, sizeof *watched);
 
     if (watched == NULL)
-        return -ENOMEM;
+        return NULL;
     watched->verifier = verify->verifier;
     watched->wire = wire;
     snprintf(watched->adapter, sizeof watched->adapter, "%s", adapter);
     watched->next = verify->wires;
     verify->wires = watched;
-    wire_set_watcher(wire, &watcher, watched);
-    return 0;
+    return watched;
 }
 
 void
