@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,21 @@ struct sys_spool {
 };
 
 /* ---- the file ---- */
+
+/* What is there from before must not be larger than the bound allows. */
+static int
+make_room(const struct sys_spool_options *options, const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return 0;
+    if (!S_ISREG(status.st_mode))
+        return -EINVAL;
+    if ((uint64_t)status.st_size > options->file_bytes && unlink(path) != 0)
+        return -errno;
+    return 0;
+}
 
 static int
 file_open(struct sys_spool *spool)
@@ -336,7 +352,11 @@ sys_spool_open(const struct sys_spool_options *options, struct sys_spool **out)
 
     if (!spool)
         return -ENOMEM;
-    error = file_open(spool);
+    error = options->aside ? make_room(options, options->path) : 0;
+    if (error == 0)
+        error = options->aside ? make_room(options, options->aside) : 0;
+    if (error == 0)
+        error = file_open(spool);
     if (error == 0) {
         error = -pthread_create(&spool->thread, NULL, writer, spool);
         if (error != 0)

@@ -26,7 +26,9 @@ struct sys_spool_options {
     unsigned patience_us; /* how long a record may wait, in real time */
 };
 
-/* Creates the file; what was there is put aside, or else overwritten. 0 or a negative errno. */
+/* Creates the file. With a bound, what was there is put aside, unless it is too large for that;
+ * without one it is overwritten. 0 or a negative errno; -EINVAL: with a bound, and it is no
+ * ordinary file. */
 int sys_spool_open(const struct sys_spool_options *options, struct sys_spool **out);
 /*
  * Room for one record. NULL: there is none, or the file is broken. Nobody else gets room, and

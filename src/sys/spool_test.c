@@ -137,6 +137,26 @@ what_was_there(void **state)
     assert_int_equal(read_file(path), 0);
 }
 
+/* What is too large for the bound is not kept; what is no ordinary file is not moved. */
+static void
+what_does_not_fit(void **state)
+{
+    struct sys_spool_options options = {
+        .path = path, .aside = aside, .file_bytes = 3 * RECORD, .memory_bytes = 4096};
+    struct sys_spool *spool = open_spool(0, 4096);
+
+    for (unsigned i = 0; i < 4; i++)
+        add(spool, i, false);
+    sys_spool_close(spool);
+    sys_spool_close(open_spool(3 * RECORD, 4096));
+    assert_int_equal(access(aside, F_OK), -1);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(sys_spool_open(&options, &spool), -EINVAL);
+    assert_int_equal(access(aside, F_OK), -1);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
 /* After each record both files are within the bound, begin with the heads written so far, and hold
  * the newest without a gap. */
 static void
@@ -264,8 +284,9 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(in_order),  TEST(what_was_there), TEST(bounded),   TEST(slow_disk),
-        TEST(too_large), TEST(no_such_folder), TEST(disk_full), TEST(cut_back),
+        TEST(in_order),       TEST(what_was_there), TEST(what_does_not_fit),
+        TEST(bounded),        TEST(slow_disk),      TEST(too_large),
+        TEST(no_such_folder), TEST(disk_full),      TEST(cut_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

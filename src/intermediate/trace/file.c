@@ -69,7 +69,7 @@ file_create(const char *path, uint64_t ring_bytes, const char **why)
         error = sys_spool_open(&options, &file->spool);
     }
     if (error != 0) {
-        *why = strerror(-error);
+        *why = error == -EINVAL ? "a ring needs an ordinary file" : strerror(-error);
         free(file);
         return NULL;
     }
