@@ -6,11 +6,9 @@
 #include "trace_kit.h"
 
 #include "base/bytes.h"
-#include "base/log.h"
-#include "chimney/observer.h"
 
 #include <errno.h>
-#include <ndischimney.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +224,12 @@ run(const char *command, char *out, size_t room)
     return pclose(stream);
 }
 
+static bool
+has_tshark(void)
+{
+    return system("command -v tshark >/dev/null 2>&1") == 0;
+}
+
 static void
 tshark_reads_it(void **state)
 {
@@ -234,7 +238,7 @@ tshark_reads_it(void **state)
     struct stage stage;
     struct pair pair;
 
-    if (system("command -v tshark >/dev/null 2>&1") != 0) {
+    if (!has_tshark()) {
         print_message("# tshark is not installed: apt-get install tshark\n");
         skip();
     }
@@ -282,6 +286,59 @@ tshark_reads_it(void **state)
     assert_int_equal(strtoul(out, NULL, 10), kit.heard.count);
 }
 
+/* ---- the example of the man page ---- */
+
+/* The first line of the page that begins with start, without it. */
+static void
+line_of_page(const char *start, unsigned number, char *line, size_t room)
+{
+    FILE *page = fopen(TRACE_PAGE, "r");
+
+    assert_non_null(page);
+    for (;;) {
+        assert_non_null(fgets(line, (int)room, page));
+        if (strncmp(line, start, strlen(start)) == 0 && number-- == 0)
+            break;
+    }
+    fclose(page);
+    line[strcspn(line, "\n")] = '\0';
+    memmove(line, line + strlen(start), strlen(line + strlen(start)) + 1);
+}
+
+/* Literally, in a folder of its own. */
+static void
+example_of_the_page(void **state)
+{
+    static char out[1 << 20];
+    char list[256], before[256];
+    struct stage stage;
+    struct pair pair;
+
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(dirname(strcpy(out, kit.path))), 0);
+    line_of_page("# chimneyd --stack eth0=", 0, list, sizeof list);
+    stage_open(&stage, &(struct stage_options){.floors = list});
+    kit_exchange(&stage, &pair);
+    actor_upload(&pair.actors[LEFT]);
+    pair_close(&pair);
+    stage_close(&stage);
+    kit_read("eth0.pcapng");
+    assert_true(kit.count > 20);
+    if (has_tshark()) {
+        assert_int_equal(symlink(CHIMNEY_LUA, "chimney.lua"), 0);
+        line_of_page("$ ", 0, list, sizeof list);
+        assert_int_equal(run(strcat(list, " 2>/dev/null"), out, sizeof out), 0);
+        assert_string_equal(out, ""); /* nothing went wrong */
+        line_of_page("$ ", 1, list, sizeof list);
+        assert_int_equal(run(strcat(list, " 2>/dev/null"), out, sizeof out), 0);
+        assert_non_null(strstr(out, "TCP_SEND down, tcp #3"));
+        assert_null(strstr(out, "OID"));
+        unlink("chimney.lua");
+    }
+    unlink("eth0.pcapng");
+    assert_int_equal(chdir(before), 0);
+}
+
 int
 main(void)
 {
@@ -293,6 +350,7 @@ main(void)
         TEST(join_before_and_after),
         TEST(ring),
         TEST(tshark_reads_it),
+        TEST(example_of_the_page),
     };
 
     return cmocka_run_group_tests_name("house/trace_file", tests, NULL, NULL);

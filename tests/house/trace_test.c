@@ -9,12 +9,9 @@
 #include "base/log.h"
 #include "chimney/observer.h"
 
-#include <errno.h>
 #include <ndischimney.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- against an observer ---- */
 
