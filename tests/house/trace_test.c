@@ -29,16 +29,14 @@ struct spectator {
 };
 
 #define MAP(name) [CROSSING_##name] = TRACE_##name,
+/* clang-format off */
 #define MAPPED(X)                                                                                  \
-    X(INITIATE)                                                                                    \
-    X(INITIATE_COMPLETE)                                                                           \
-    X(TERMINATE)                                                                                   \
-    X(TERMINATE_COMPLETE)                                                                          \
-    X(UPDATE)                                                                                      \
-    X(UPDATE_COMPLETE)                                                                             \
-    X(QUERY) X(QUERY_COMPLETE) X(TCP_SEND) X(TCP_SEND_COMPLETE) X(TCP_DISCONNECT)                  \
-        X(TCP_DISCONNECT_COMPLETE) X(TCP_FORWARD) X(TCP_FORWARD_COMPLETE) X(TCP_RECEIVE_INDICATE)  \
-            X(TCP_RECEIVE_RETURN) X(TCP_EVENT) X(SEND) X(SEND_COMPLETE) X(RECEIVE) X(RETURN)
+    X(INITIATE) X(INITIATE_COMPLETE) X(TERMINATE) X(TERMINATE_COMPLETE)                            \
+    X(UPDATE) X(UPDATE_COMPLETE) X(QUERY) X(QUERY_COMPLETE)                                        \
+    X(TCP_SEND) X(TCP_SEND_COMPLETE) X(TCP_DISCONNECT) X(TCP_DISCONNECT_COMPLETE)                  \
+    X(TCP_FORWARD) X(TCP_FORWARD_COMPLETE) X(TCP_RECEIVE_INDICATE) X(TCP_RECEIVE_RETURN)           \
+    X(TCP_EVENT) X(SEND) X(SEND_COMPLETE) X(RECEIVE) X(RETURN)
+/* clang-format on */
 static const enum trace_op operations[CROSSING_COUNT] = {MAPPED(MAP)};
 
 static bool
