@@ -287,6 +287,7 @@ query_passes_every_floor(void **state)
     assert_int_equal(script_upload(scene.left->conn), -EBUSY); /* V-062 */
     stage_pass(&scene.stage, 10000);
     assert_int_equal(scene.left->queries, 1);
+    assert_int_equal(scene.left->query_status, NDIS_STATUS_SUCCESS);
     assert_int_equal(scene.left->queried.State, TcpConnectionEstablished);
     assert_int_equal(count(CROSSING_QUERY), 3);
     assert_int_equal(count(CROSSING_QUERY_COMPLETE), 3);

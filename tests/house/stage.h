@@ -103,6 +103,7 @@ struct actor {
     unsigned moves;
     struct script_move last_move;
     unsigned queries;
+    NDIS_STATUS query_status;
     TCP_OFFLOAD_STATE_DELEGATED queried;
 
     /* the mover: every so often the connection goes where it is not */

@@ -217,6 +217,7 @@ on_queried(struct host_conn *down, NDIS_STATUS status, const TCP_OFFLOAD_STATE_D
 {
     struct script_conn *conn = script_of(down);
 
+    conn->upload_wanted |= status != NDIS_STATUS_SUCCESS; /* V-069 */
     if (conn->app->on_query)
         conn->app->on_query(conn->arg, status, delegated);
     script_defer(conn);

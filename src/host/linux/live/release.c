@@ -102,6 +102,8 @@ live_on_queried(struct host_conn *down, NDIS_STATUS status,
     }
     if (conn->phase == LIVE_OFFLOADED && status == NDIS_STATUS_SUCCESS)
         conn->local.config.ts_offset = delegated->TsRecent; /* watch.c asked */
+    else if (status != NDIS_STATUS_SUCCESS)
+        live_upload(conn, HOSTSTACK_TARGET_ASKED); /* V-069; offloaded or nothing happens */
     if (conn->phase != LIVE_DRAIN)
         return;
     uint32_t kernel_nxt = conn->local.rcv_nxt - (conn->fin_from_kernel && !conn->fin_posted);
