@@ -39,6 +39,7 @@ static const struct driver {
     {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
     {"vlan", DRIVER_INTERMEDIATE, vlan_entry},
     {TRACE_NAME, DRIVER_INTERMEDIATE, trace_entry},
+    {"fault", DRIVER_INTERMEDIATE, fault_entry},
 };
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
 

@@ -168,6 +168,7 @@ passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 NDIS_STATUS
 vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 trace_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+fault_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 {
     return 0;
 }

@@ -7,5 +7,6 @@
 DRIVER_INITIALIZE passthru_entry;
 DRIVER_INITIALIZE vlan_entry;
 DRIVER_INITIALIZE trace_entry;
+DRIVER_INITIALIZE fault_entry;
 
 #endif

@@ -217,6 +217,10 @@ floor_offload_of(PVOID handle)
 /* ---- state.c: the five operations ---- */
 void floor_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                 enum floor_operation operation);
+/* The rest of it, for a driver that has called floor_tree_down itself. Each node's parent is in its
+ * Scratch[0] between the two. */
+void floor_pass_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                     enum floor_operation operation);
 /* Upwards, through the function that belongs to the operation. */
 void floor_complete(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                     enum floor_operation operation);

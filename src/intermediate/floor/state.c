@@ -29,6 +29,13 @@ floor_complete(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST 
 }
 
 void
+floor_pass_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                enum floor_operation operation)
+{
+    below[operation](adapter->lower, (PVOID)root);
+}
+
+void
 floor_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
            enum floor_operation operation)
 {
@@ -39,7 +46,7 @@ floor_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root
         return;
     if (kind->tree_down)
         kind->tree_down(adapter, call);
-    below[operation](adapter->lower, (PVOID)root);
+    floor_pass_down(adapter, root, operation);
 }
 
 static void
