@@ -42,6 +42,7 @@ struct stage_options {
     struct wire_mem_impair impair[2];
     const struct house_option *target; /* of a0 */
     struct observer *observer;
+    bool corrupt;          /* frames are damaged on purpose */
     bool late;             /* NDIS answers opens and closes later */
     const char *left_file; /* a protocol driver that is bound on the left instead of a script */
 };
@@ -65,6 +66,7 @@ struct stage {
     unsigned floor_count[2];
     const char *top; /* adapter that the left host is bound to */
     unsigned pairs;
+    bool corrupt;
     /* Changes what the verifier is told of a frame; reports are then not complaints: the first
      * rule is in breach. NULL: the truth. */
     void (*tamper)(struct verifier_frame *frame, uint8_t *bytes);
