@@ -35,10 +35,8 @@ static const struct driver {
     enum driver_kind kind;
     house_driver_entry entry;
 } drivers[] = {
-    {"soft", DRIVER_TARGET, soft_target_entry},
-    {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
-    {"vlan", DRIVER_INTERMEDIATE, vlan_entry},
-    {TRACE_NAME, DRIVER_INTERMEDIATE, trace_entry},
+    {"soft", DRIVER_TARGET, soft_target_entry},  {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
+    {"vlan", DRIVER_INTERMEDIATE, vlan_entry},   {TRACE_NAME, DRIVER_INTERMEDIATE, trace_entry},
     {"fault", DRIVER_INTERMEDIATE, fault_entry},
 };
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
@@ -394,9 +392,10 @@ open_wire(struct assembly *assembly, const struct config_stack *stack, struct wi
 
 /* The adapter at the bottom; its name. */
 static int
-build_target(struct assembly *assembly, const struct config_stack *stack, struct wire *wire,
+build_target(struct assembly *assembly, unsigned port, const struct config_stack *stack,
              char adapter[ADAPTER_NAME])
 {
+    struct wire *wire = assembly->ports[port].wire;
     struct house_floor_words words;
     char target[DRIVER_NAME];
     const char *why;
@@ -409,7 +408,8 @@ build_target(struct assembly *assembly, const struct config_stack *stack, struct
     if (error != 0)
         return assembly_fail(assembly, error, error == -EINVAL ? "it is no offload target" : NULL,
                              "%s: adapter %s", stack->ifname, adapter);
-    if (assembly->verify != NULL && (error = verify_wire(assembly->verify, wire, adapter)) != 0)
+    if (assembly->verify != NULL &&
+        (error = ears_verify(&assembly->ports[port].ears, wire, assembly->verify, adapter)) != 0)
         return assembly_fail(assembly, error, NULL, "%s: verifier", stack->ifname);
     return 0;
 }
@@ -422,13 +422,9 @@ build_port(struct assembly *assembly, unsigned port, const struct config_stack *
     int error = open_wire(assembly, stack, &assembly->ports[port].wire);
 
     if (error == 0)
-        error = build_target(assembly, stack, assembly->ports[port].wire, adapter);
+        error = build_target(assembly, port, stack, adapter);
     if (error == 0)
-        error = stack_intermediates(assembly, stack, adapter);
-    if (assembly->verify != NULL &&
-        (error = ears_verify(&assembly->ports[port].ears, assembly->ports[port].wire,
-                             assembly->verify, adapter)) != 0)
-    error = stack_intermediates(assembly, port, stack, adapter);
+        error = stack_intermediates(assembly, port, stack, adapter);
     if (error != 0)
         return error;
     if (stack->port)

@@ -167,7 +167,17 @@ passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 
 NDIS_STATUS
 vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+{
+    return 0;
+}
+
+NDIS_STATUS
 trace_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
+{
+    return 0;
+}
+
+NDIS_STATUS
 fault_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 {
     return 0;

@@ -79,8 +79,7 @@ int house_add_adapter(struct house *house, const char *driver, const char *adapt
  * adapter is made, until they are set again. options NULL: none any more. -ENOMEM; -EINVAL: no such
  * name can be.
  */
-int house_set_options(struct house *house, const char *adapter,
-                      const struct house_option *options);
+int house_set_options(struct house *house, const char *adapter, const struct house_option *options);
 /* NetEventPause to the bindings, unbind, MiniportPause, MiniportHalt. */
 int house_remove_adapter(struct house *house, const char *adapter);
 /* The same after the fact: MiniportDevicePnpEventNotify comes first. */

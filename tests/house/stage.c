@@ -1,5 +1,6 @@
 /* See stage.h. Virtual time makes every run of a seed the same; nothing here sleeps. */
 #include "stage.h"
+#include "stage_floors.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -23,8 +24,8 @@ on_line(enum log_level level, const char *line, void *arg)
 }
 
 /* Loads what stands in for a driver of the tree, or that. */
-static void
-load_driver(struct stage *stage, const char *name, const char *file, house_driver_entry entry)
+void
+stage_load_driver(struct stage *stage, const char *name, const char *file, house_driver_entry entry)
 {
     if (file)
         assert_int_equal(house_load_file(stage->house, name, file), 0);
@@ -95,73 +96,6 @@ load_host(struct stage *stage, enum stage_side side, const char *name)
                      0);
 }
 
-/* ---- floors ---- */
-
-static const struct {
-    const char *name;
-    house_driver_entry entry;
-} drivers[] = {{"passthru", passthru_entry}, {"vlan", vlan_entry}, {"trace", trace_entry}, {"fault", fault_entry}, {"deaf", deaf_entry}};
-
-static bool
-is_loaded(const struct stage *stage, const char *name)
-{
-    for (unsigned i = 0; i < stage->loaded_count; i++)
-        if (!strcmp(stage->loaded[i], name))
-            return true;
-    return false;
-}
-
-/* The same driver may stand for several floors. */
-static void
-need_driver(struct stage *stage, const char *name)
-{
-    const char *file = !strcmp(name, "passthru") ? getenv("HOUSE_FLOOR") : NULL;
-    house_driver_entry entry = NULL;
-
-    if (is_loaded(stage, name))
-        return;
-    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++)
-        if (!strcmp(drivers[i].name, name))
-            entry = drivers[i].entry;
-    assert_true(file || entry);
-    load_driver(stage, name, file, entry);
-    assert_in_range(stage->loaded_count, 0, STAGE_FLOORS_MAX - 1);
-    snprintf(stage->loaded[stage->loaded_count++], sizeof stage->loaded[0], "%s", name);
-}
-
-/* One floor on the adapter below; its virtual adapter is "<side><number>". */
-static const char *
-build_floor(struct stage *stage, enum stage_side side, const char *below, const char *text)
-{
-    char *above = stage->floors[side][stage->floor_count[side]];
-    struct house_floor_words words;
-    const char *why;
-
-    assert_in_range(stage->floor_count[side], 0, STAGE_FLOORS_MAX - 1);
-    assert_int_equal(house_read_floor(text, &words, &why), 0);
-    need_driver(stage, words.name);
-    snprintf(above, sizeof stage->floors[0][0], "%c%u", side == LEFT ? 'p' : 'q',
-             ++stage->floor_count[side]);
-    assert_int_equal(house_set_options(stage->house, above, words.options), 0);
-    assert_int_equal(house_bind(stage->house, words.name, below, above), 0);
-    return above;
-}
-
-/* A list as users write it, from the top down: built from its end. */
-static const char *
-build_floors(struct stage *stage, enum stage_side side, const char *below, const char *list)
-{
-    char text[1024];
-    char *comma;
-
-    snprintf(text, sizeof text, "%s", list);
-    while ((comma = strrchr(text, ',')) != NULL) {
-        below = build_floor(stage, side, below, comma + 1);
-        *comma = '\0';
-    }
-    return *text ? build_floor(stage, side, below, text) : below;
-}
-
 static void
 build_left(struct stage *stage, const struct stage_options *options)
 {
@@ -169,11 +103,13 @@ build_left(struct stage *stage, const struct stage_options *options)
 
     stage->top = "a0";
     if (options->floors || list) {
-        stage->top = build_floors(stage, LEFT, "a0", options->floors ? options->floors : list);
+        stage->top = stage_build_floors(stage, LEFT, "a0",
+                                        options->floors ? options->floors : list);
     } else {
         for (unsigned i = 1; i <= options->passthru; i++)
-            stage->top = build_floor(stage, LEFT, stage->top,
-                                     options->deaf && i == options->passthru ? "deaf" : "passthru");
+            stage->top = stage_build_floor(stage, LEFT, stage->top,
+                                           options->deaf && i == options->passthru ? "deaf"
+                                                                                   : "passthru");
     }
     assert_int_equal(house_bind(stage->house, "left", stage->top, NULL), 0);
 }
@@ -184,9 +120,9 @@ build_right(struct stage *stage, const struct stage_options *options)
     const char *list = options->passthru && !options->deaf ? getenv("HOUSE_FAR_FLOORS") : NULL;
 
     list = options->far_floors ? options->far_floors : list;
-    assert_int_equal(
-        house_bind(stage->house, "right", build_floors(stage, RIGHT, "b0", list ? list : ""), NULL),
-        0);
+    assert_int_equal(house_bind(stage->house, "right",
+                                stage_build_floors(stage, RIGHT, "b0", list ? list : ""), NULL),
+                     0);
 }
 
 void
@@ -214,11 +150,11 @@ stage_open(struct stage *stage, const struct stage_options *options)
     stage_watch(stage);
     if (options->observer)
         house_attach_observer(stage->house, options->observer);
-    load_driver(stage, "soft", target, soft_target_entry);
+    stage_load_driver(stage, "soft", target, soft_target_entry);
     if (target)
-        load_driver(stage, "far", NULL, soft_target_entry);
+        stage_load_driver(stage, "far", NULL, soft_target_entry);
     if (options->left_file)
-        load_driver(stage, "left", options->left_file, NULL);
+        stage_load_driver(stage, "left", options->left_file, NULL);
     else
         load_host(stage, LEFT, "left");
     load_host(stage, RIGHT, "right");

@@ -1,0 +1,75 @@
+/* The floors between a host and its target (stage_floors.h). */
+#include "stage_floors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    house_driver_entry entry;
+} drivers[] = {{"passthru", passthru_entry},
+               {"vlan", vlan_entry},
+               {"trace", trace_entry},
+               {"fault", fault_entry},
+               {"deaf", deaf_entry}};
+
+static bool
+is_loaded(const struct stage *stage, const char *name)
+{
+    for (unsigned i = 0; i < stage->loaded_count; i++)
+        if (!strcmp(stage->loaded[i], name))
+            return true;
+    return false;
+}
+
+/* The same driver may stand for several floors. */
+static void
+need_driver(struct stage *stage, const char *name)
+{
+    const char *file = !strcmp(name, "passthru") ? getenv("HOUSE_FLOOR") : NULL;
+    house_driver_entry entry = NULL;
+
+    if (is_loaded(stage, name))
+        return;
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++)
+        if (!strcmp(drivers[i].name, name))
+            entry = drivers[i].entry;
+    assert_true(file || entry);
+    stage_load_driver(stage, name, file, entry);
+    assert_in_range(stage->loaded_count, 0, STAGE_FLOORS_MAX - 1);
+    snprintf(stage->loaded[stage->loaded_count++], sizeof stage->loaded[0], "%s", name);
+}
+
+/* One floor on the adapter below; its virtual adapter is "<side><number>". */
+const char *
+stage_build_floor(struct stage *stage, enum stage_side side, const char *below, const char *text)
+{
+    char *above = stage->floors[side][stage->floor_count[side]];
+    struct house_floor_words words;
+    const char *why;
+
+    assert_in_range(stage->floor_count[side], 0, STAGE_FLOORS_MAX - 1);
+    assert_int_equal(house_read_floor(text, &words, &why), 0);
+    need_driver(stage, words.name);
+    snprintf(above, sizeof stage->floors[0][0], "%c%u", side == LEFT ? 'p' : 'q',
+             ++stage->floor_count[side]);
+    assert_int_equal(house_set_options(stage->house, above, words.options), 0);
+    assert_int_equal(house_bind(stage->house, words.name, below, above), 0);
+    return above;
+}
+
+/* A list as users write it, from the top down: built from its end. */
+const char *
+stage_build_floors(struct stage *stage, enum stage_side side, const char *below, const char *list)
+{
+    char text[1024];
+    char *comma;
+
+    snprintf(text, sizeof text, "%s", list);
+    while ((comma = strrchr(text, ',')) != NULL) {
+        below = stage_build_floor(stage, side, below, comma + 1);
+        *comma = '\0';
+    }
+    return *text ? stage_build_floor(stage, side, below, text) : below;
+}
