@@ -76,6 +76,11 @@ post_fin(struct live_conn *conn)
     host_disconnect(&conn->down, nbl, TCP_DISCONNECT_GRACEFUL_CLOSE);
 }
 
+/*
+ * Where the peer has finished meanwhile the kernel goes on at once, and its FIN goes out with what
+ * it acknowledges. The target's would acknowledge less: the kernel's socket would go with the
+ * answer to it before the peer had heard that its own end has arrived.
+ */
 void
 live_send_taken(struct live_conn *conn)
 {
@@ -83,7 +88,7 @@ live_send_taken(struct live_conn *conn)
 
     while ((chunk = tcp_take(&conn->local)))
         lend_chunk(conn, chunk);
-    if (conn->fin_from_kernel && !conn->fin_posted && !conn->send_gap &&
+    if (conn->fin_from_kernel && !conn->fin_posted && !conn->fin_from_peer && !conn->send_gap &&
         conn->phase == LIVE_OFFLOADED)
         post_fin(conn);
 }

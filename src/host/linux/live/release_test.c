@@ -280,6 +280,33 @@ a_target_that_hands_nothing_back(void **state)
     rig_expect_silence();
 }
 
+/* The peer closes, and the owner as soon as it reads so: what the kernel says of both is read in
+ * one turn. Its FIN is left to the kernel, which hears once, and from the peer, that it arrived. */
+static void
+both_close_in_one_turn(void **state)
+{
+    struct rig_frame frame;
+
+    rig_event(TcpIndicateDisconnect, 0);
+    rig_turn();
+    assert_true(rig_to_kernel(&frame));
+    assert_int_equal(frame.tcp.flags & TCP_FIN, TCP_FIN);
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .ack = RIG_RCV + 1, .flags = TCP_FIN});
+    assert_null(fake_take_data(FAKE_DISCONNECT));
+    assert_int_equal(rig.conn->phase, LIVE_DRAIN);
+    rig_answer_query(RIG_SND);
+    assert_int_equal(rig.conn->phase, LIVE_TERMINATE);
+    assert_false(rig_to_kernel(&frame));
+    rig_answer_terminate(RIG_SND, RIG_SND, TS_LATER);
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.flags, TCP_FIN | TCP_ACK);
+    assert_int_equal(frame.tcp.seq, RIG_SND);
+    assert_int_equal(frame.tcp.ack, RIG_RCV + 1);
+    assert_true(rig_to_kernel(&frame));
+    assert_int_equal(frame.tcp.ack, RIG_SND);
+    assert_false(rig_to_kernel(&frame));
+}
+
 /* The kernel's own clock and echo, when they are newer than what we know, stay. */
 static void
 a_newer_stamp_stays(void **state)
@@ -351,6 +378,7 @@ main(void)
         cmocka_unit_test_setup_teardown(nothing_passes_when_both_have_closed, setup_close_wait,
                                         rig_teardown),
         RELEASE_TEST(a_target_that_hands_nothing_back),
+        RELEASE_TEST(both_close_in_one_turn),
         RELEASE_TEST(a_newer_stamp_stays),
         EARLY_TEST(frames_held_during_a_refused_initiate),
         EARLY_TEST(the_bridge_does_not_touch_stamps),
