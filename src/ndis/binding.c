@@ -264,6 +264,9 @@ binding_create(struct ndis_protocol *protocol, struct ndis_adapter *adapter)
     binding->client = &protocol->client;
     list_init(&binding->link);
     list_init(&binding->objects);
+    sys_lock_take(&adapter->head.house->lock);
+    list_add_tail(&adapter->head.house->bindings, &binding->known);
+    sys_lock_give(&adapter->head.house->lock);
     sys_task_init(&binding->refusal, refusals_due, binding);
     sys_task_init(&binding->unbind, ndis_unbind_run, binding);
     return binding;

@@ -9,7 +9,7 @@ NdisOffloadTcpDisconnect(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIS
 {
     struct ndis_io_call call;
     NDIS_STATUS status;
-    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, NetBufferList, Flags,
+    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, &NetBufferList, Flags,
                                                &status);
 
     if (!object)

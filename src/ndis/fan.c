@@ -54,6 +54,18 @@ ndis_fan_remove(struct ndis_binding *binding)
             fan->bindings[i] = NULL;
 }
 
+bool
+ndis_binding_known(struct house *house, const struct ndis_binding *binding)
+{
+    bool known = false;
+
+    sys_lock_take(&house->lock);
+    list_for_each(other, &house->bindings, struct ndis_binding, known)
+        known |= other == binding;
+    sys_lock_give(&house->lock);
+    return known;
+}
+
 struct ndis_binding *
 ndis_binding_hold(struct ndis_adapter *adapter, size_t *at, bool running)
 {

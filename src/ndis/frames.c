@@ -52,10 +52,10 @@ NdisSendNetBufferLists(NDIS_HANDLE NdisBindingHandle, PNET_BUFFER_LIST NetBuffer
     } else if (NDIS_UNLIKELY(adapter->low_power)) {
         ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_LOW_POWER_STATE);
         crossing.refused = true;
-    } else if (NDIS_UNLIKELY(!ndis_home_push(binding, NetBufferLists))) {
+    } else if (NDIS_UNLIKELY(!ndis_home_push(binding, NDIS_IO_FRAME, &NetBufferLists))) {
         ndis_io_refuse(binding, NDIS_IO_FRAME, NetBufferLists, NDIS_STATUS_RESOURCES);
         crossing.refused = true;
-    } else {
+    } else if (NDIS_LIKELY(NetBufferLists != NULL)) {
         adapter->miniport->handlers.SendNetBufferListsHandler(adapter->context, NetBufferLists,
                                                               PortNumber, SendFlags);
     }
@@ -69,11 +69,6 @@ send_complete_run(struct ndis_binding *binding, NET_BUFFER_LIST *run, ULONG flag
     bool observed = ndis_observed(binding->head.house);
     struct crossing crossing;
 
-    if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING)) {
-        ndis_breach(binding->head.house, 0, NULL,
-                    "NdisMSendNetBufferListsComplete: over a binding that was closed");
-        return;
-    }
     for (NET_BUFFER_LIST *nbl = run; nbl; nbl = nbl->Next)
         nbl->SourceHandle = binding;
     if (!observed || observe(&crossing, CROSSING_SEND_COMPLETE, binding, true, run, flags))
@@ -91,9 +86,9 @@ NdisMSendNetBufferListsComplete(NDIS_HANDLE MiniportAdapterHandle, PNET_BUFFER_L
     struct ndis_binding *binding;
     NET_BUFFER_LIST *run;
 
-    if (NDIS_UNLIKELY(!adapter || !ndis_nbls_end(adapter, NetBufferList, call, 0)))
+    if (NDIS_UNLIKELY(!adapter || !ndis_nbls_end(adapter, NetBufferList, call, NDIS_IO_FRAME)))
         return;
-    while ((run = ndis_home_run(&NetBufferList, &binding, adapter, call, 0)) != NULL)
+    while ((run = ndis_home_run(&NetBufferList, &binding, adapter, NDIS_IO_FRAME, call)) != NULL)
         send_complete_run(binding, run, SendCompleteFlags);
 }
 

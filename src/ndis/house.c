@@ -63,6 +63,7 @@ house_create(struct sys_loop *loop, struct house **out)
     list_init(&house->adapters);
     list_init(&house->pools);
     list_init(&house->graves);
+    list_init(&house->bindings);
     list_init(&house->callbacks);
     list_init(&house->wishes);
     list_init(&house->plans);

@@ -130,7 +130,7 @@ the_way_home_has_three_floors(void **state)
         NdisOffloadTcpSend(&b.handle, far[0]);
         NdisOffloadTcpSend(&d.handle, near[0]);
         NdisOffloadTcpSend(&b.handle, far[1]);
-        NdisOffloadTcpReceive(&b.handle, far[2]);
+        NdisOffloadTcpSend(&b.handle, far[2]);
         NdisOffloadTcpSend(&d.handle, near[1]);
         NdisOffloadTcpSend(&b.handle, far[3]);
         stage->host.calls = direct.calls = 0;

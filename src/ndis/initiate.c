@@ -63,7 +63,7 @@ reserve_new(struct ndis_landing *landing, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST bloc
     object = ndis_object_attach(landing->binding, block->OffloadHandle);
     if (!object)
         return "out of memory";
-    if (!ndis_home_push(landing->binding, block->NetBufferListChain)) {
+    if (!ndis_home_push(landing->binding, NDIS_IO_SEND, &block->NetBufferListChain)) {
         ndis_object_detach(object, "out of memory");
         return "out of memory";
     }

@@ -52,17 +52,10 @@ ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_
     ndis_operation_over(binding);
 }
 
-/* What the miniport below may do with a call: nothing but answer pending (V-073 and siblings), and
- * complete it once (V-074 and siblings). */
+/* What the miniport below may do with a call: nothing but answer pending (V-073 and siblings). */
 static const unsigned pending_rules[NDIS_IO_FRAME] = {
     [NDIS_IO_SEND] = 73,
     [NDIS_IO_RECEIVE] = 90,
-    [NDIS_IO_DISCONNECT] = 120,
-    [NDIS_IO_FORWARD] = 117,
-};
-static const unsigned once_rules[NDIS_IO_FRAME] = {
-    [NDIS_IO_SEND] = 74,
-    [NDIS_IO_RECEIVE] = 91,
     [NDIS_IO_DISCONNECT] = 120,
     [NDIS_IO_FORWARD] = 117,
 };
@@ -93,9 +86,18 @@ io_refuse(struct ndis_io_call *call, struct ndis_binding *binding, NET_BUFFER_LI
     return NULL;
 }
 
+/* The call goes nowhere, and nothing comes home: what it was about is somebody's already. */
+static struct ndis_object *
+io_drop(struct ndis_io_call *call)
+{
+    if (call->observed)
+        ndis_observe_after(call->house, &call->crossing, NDIS_STATUS_PENDING);
+    return NULL;
+}
+
 struct ndis_object *
 ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
-                  NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status)
+                  NET_BUFFER_LIST **nbls, ULONG code, NDIS_STATUS *status)
 {
     struct ndis_object *object = ndis_object_of(handle, io->name);
     struct ndis_binding *binding;
@@ -103,7 +105,7 @@ ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFF
     *status = NDIS_STATUS_INVALID_PARAMETER; /* nobody is known whom a completion could reach */
     if (NDIS_UNLIKELY(!object))
         return NULL;
-    if (NDIS_UNLIKELY(!nbls)) {
+    if (NDIS_UNLIKELY(!*nbls)) {
         ndis_breach_null(object->binding->head.house, object->binding->protocol->driver, io->name);
         return NULL;
     }
@@ -113,24 +115,22 @@ ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFF
     call->house = binding->head.house;
     call->observed = ndis_observed(call->house);
     if (NDIS_UNLIKELY(call->observed)) {
-        enum crossing_veto veto = observe_down(call, object, nbls, code);
+        enum crossing_veto veto = observe_down(call, object, *nbls, code);
         if (veto == CROSSING_REFUSE)
-            return io_refuse(call, binding, nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
-        if (veto == CROSSING_DROP) {
-            ndis_observe_after(call->house, &call->crossing, NDIS_STATUS_PENDING);
-            return NULL;
-        }
+            return io_refuse(call, binding, *nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
+        if (veto == CROSSING_DROP)
+            return io_drop(call);
     }
     if (NDIS_UNLIKELY(object->state == NDIS_OBJECT_INITIATING)) {
         ndis_breach(call->house, 57, binding->protocol->driver->name,
                     "%s: the object is not offloaded yet", io->name);
-        return io_refuse(call, binding, nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
+        return io_refuse(call, binding, *nbls, NDIS_STATUS_UPLOAD_IN_PROGRESS);
     }
-    if (NDIS_UNLIKELY(!ndis_home_push(binding, nbls)))
-        return io_refuse(call, binding, nbls,
+    if (NDIS_UNLIKELY(!ndis_home_push(binding, io->kind, nbls)))
+        return io_refuse(call, binding, *nbls,
                          io->kind == NDIS_IO_SEND ? NDIS_STATUS_REQUEST_UPLOAD
                                                   : NDIS_STATUS_UPLOAD_IN_PROGRESS);
-    return object;
+    return *nbls ? object : io_drop(call);
 }
 
 NDIS_STATUS
@@ -154,10 +154,6 @@ complete_run(const struct ndis_io *io, struct ndis_adapter *adapter, struct ndis
         TCP_OFFLOAD_SEND_COMPLETE_HANDLER *)((char *)&binding->client->tcp + io->client);
     struct crossing crossing;
 
-    if (NDIS_UNLIKELY(binding->adapter != adapter))
-        ndis_breach_of(adapter->head.house, once_rules[io->kind], adapter->miniport->driver->name,
-                       run, "%s: adapter %s completes what adapter %s was given", io->name,
-                       adapter->name, binding->adapter->name);
     if (NDIS_UNLIKELY(ndis_observed(adapter->head.house))) {
         crossing = ndis_crossing(io->up, binding, true);
         crossing.nbls = run;
@@ -179,14 +175,8 @@ ndis_io_complete(const struct ndis_io *io, NDIS_HANDLE handle, NET_BUFFER_LIST *
 
     if (NDIS_UNLIKELY(!adapter))
         return;
-    if (NDIS_UNLIKELY(!ndis_nbls_end(adapter, nbls, io->name, once_rules[io->kind])))
+    if (NDIS_UNLIKELY(!ndis_nbls_end(adapter, nbls, io->name, io->kind)))
         return;
-    while (nbls &&
-           (run = ndis_home_run(&nbls, &binding, adapter, io->name, once_rules[io->kind]))) {
-        if (NDIS_UNLIKELY(binding->head.magic != NDIS_MAGIC_BINDING))
-            ndis_breach(adapter->head.house, 153, adapter->miniport->driver->name,
-                        "%s: completed over a binding that was closed", io->name);
-        else
-            complete_run(io, adapter, binding, run);
-    }
+    while (nbls && (run = ndis_home_run(&nbls, &binding, adapter, io->kind, io->name)))
+        complete_run(io, adapter, binding, run);
 }

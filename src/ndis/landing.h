@@ -140,38 +140,65 @@ void ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE h
 
 /* ---- the way home of NBLs (home.c, P11; the shelf is in objects.h) ---- */
 
-/* false: out of memory, nothing was pushed. */
-bool ndis_home_push(struct ndis_binding *binding, NET_BUFFER_LIST *nbls);
-/* The same for one NBL that needs no memory; false: not so, nothing was pushed. */
-static inline bool
-ndis_home_push_one(struct ndis_binding *binding, NET_BUFFER_LIST *nbl)
+/* What NdisReserved[0] says of an NBL that is under way by such a call through this binding. */
+static inline void *
+ndis_home_of(struct ndis_binding *binding, enum ndis_io_kind kind)
 {
-    struct ndis_shelf *shelf = nbl->NdisReserved[1];
+    return (char *)binding + kind;
+}
+_Static_assert(_Alignof(struct ndis_binding) > NDIS_IO_KINDS, "the kind fits below the address");
 
-    if (nbl->NdisReserved[0]) {
-        if (NDIS_UNLIKELY(!shelf || shelf->count == NDIS_SHELF_ROOM))
+/* Through this binding, by whatever call. */
+static inline bool
+ndis_home_through(const void *home, const struct ndis_binding *binding)
+{
+    return (uintptr_t)home - (uintptr_t)binding < NDIS_IO_KINDS;
+}
+
+/* false: out of memory, nothing was pushed. What is out already is reported and taken off the
+ * list, which may leave nothing. */
+bool ndis_home_push(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LIST **nbls);
+/* The same for one NBL that needs neither memory nor a word; false: not so, nothing was pushed. */
+static inline bool
+ndis_home_push_one(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_LIST *nbl)
+{
+    void *home = nbl->NdisReserved[0];
+
+    if (home) {
+        struct ndis_shelf *shelf = nbl->NdisReserved[1];
+
+        if (NDIS_UNLIKELY(shelf != ndis_shelf_own(nbl) || shelf->count >= NDIS_SHELF_ROOM ||
+                          ndis_home_through(home, binding)))
             return false;
-        shelf->homes[shelf->count++] = nbl->NdisReserved[0];
+        for (unsigned i = 0; NDIS_UNLIKELY(i < shelf->count); i++)
+            if (NDIS_UNLIKELY(ndis_home_through(shelf->homes[i], binding)))
+                return false;
+        shelf->homes[shelf->count++] = home;
     }
-    nbl->NdisReserved[0] = binding;
+    nbl->NdisReserved[0] = ndis_home_of(binding, kind);
     return true;
 }
-/* NULL: it has no home. */
-struct ndis_binding *ndis_home_pop(NET_BUFFER_LIST *nbl);
-/* Takes the last level off every NBL of a list that does not come home by a completion. One that is
- * not under way breaks rule V-<rule>: it has come home by a completion. */
+/* What was pushed last, NULL: it has no home. */
+void *ndis_home_pop(NET_BUFFER_LIST *nbl);
+/* Takes the last level off every NBL of a list of sends that does not come home by a completion.
+ * One that is not under way breaks rule V-<rule>: it has come home by a completion. */
 void ndis_home_forget(struct ndis_binding *binding, NET_BUFFER_LIST *nbls, unsigned rule);
-/* false: there is nothing to complete, which is a breach. Under observation a list that runs in a
- * circle is one of rule V-<rule>, and is cut. */
+/* The binding of this house, open or closed, through which it is under way; NULL: none. */
+struct ndis_binding *ndis_home_out(struct house *house, const NET_BUFFER_LIST *nbl);
+/* Every level off, wherever it leads. */
+void ndis_home_clear(NET_BUFFER_LIST *nbl);
+/* false: there is nothing to complete by a call of that kind, which is a breach. Under observation
+ * a list that runs in a circle is one as well, and is cut. */
 bool ndis_nbls_end(struct ndis_adapter *adapter, NET_BUFFER_LIST *nbls, const char *call,
-                   unsigned rule);
+                   enum ndis_io_kind kind);
 /*
  * Cuts the leading run of NBLs with the same home off *nbls (P25) and returns it; NULL: no more.
- * NBLs without a home are dropped: adapter completes, by that call, what is not under way, which
- * breaks rule V-<rule>.
+ * One that is not under way through this adapter by a call of that kind is reported, taken off the
+ * list and left as it is: it may still be completed as it should be.
  */
 NET_BUFFER_LIST *ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
-                               const struct ndis_adapter *adapter, const char *call, unsigned rule);
+                               const struct ndis_adapter *adapter, enum ndis_io_kind kind,
+                               const char *call);
 
 /* ---- data calls (io.c) ---- */
 
@@ -191,9 +218,9 @@ struct ndis_io_call {
 };
 
 /* Find, observe, translate: NULL, and *status what the caller returns, when the call does not go
- * down. */
+ * down; what goes down is *nbls. */
 struct ndis_object *ndis_io_enter_any(struct ndis_io_call *call, const struct ndis_io *io,
-                                      PNDIS_OFFLOAD_HANDLE handle, NET_BUFFER_LIST *nbls,
+                                      PNDIS_OFFLOAD_HANDLE handle, NET_BUFFER_LIST **nbls,
                                       ULONG code, NDIS_STATUS *status);
 /* Observe; what the caller returns. */
 NDIS_STATUS ndis_io_leave_any(struct ndis_io_call *call, NDIS_STATUS status);
@@ -201,13 +228,15 @@ NDIS_STATUS ndis_io_leave_any(struct ndis_io_call *call, NDIS_STATUS status);
 /* These two are the same for what nearly every call is: good, with one NBL, and nobody watches. */
 static inline struct ndis_object *
 ndis_io_enter(struct ndis_io_call *call, const struct ndis_io *io, PNDIS_OFFLOAD_HANDLE handle,
-              NET_BUFFER_LIST *nbls, ULONG code, NDIS_STATUS *status)
+              NET_BUFFER_LIST **nbls, ULONG code, NDIS_STATUS *status)
 {
     struct ndis_object *object = ndis_object_peek(handle);
+    NET_BUFFER_LIST *first = *nbls;
 
-    if (NDIS_UNLIKELY(
-            !object || !nbls || nbls->Next || ndis_observed(object->binding->head.house) ||
-            object->state == NDIS_OBJECT_INITIATING || !ndis_home_push_one(object->binding, nbls)))
+    if (NDIS_UNLIKELY(!object || !first || first->Next ||
+                      ndis_observed(object->binding->head.house) ||
+                      object->state == NDIS_OBJECT_INITIATING ||
+                      !ndis_home_push_one(object->binding, io->kind, first)))
         return ndis_io_enter_any(call, io, handle, nbls, code, status);
     call->io = io;
     call->house = object->binding->head.house;

@@ -32,6 +32,7 @@
 #define NDIS_NAME_SIZE 64
 /* How long NDIS waits for a driver to answer before it logs and goes on. */
 #define NDIS_PATIENCE_US (5 * 1000 * 1000ull)
+#define NDIS_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define NDIS_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 enum ndis_magic {
@@ -204,7 +205,8 @@ struct ndis_nbl_queue {
 
 struct ndis_binding {
     struct ndis_head head;
-    struct list link; /* adapter.bindings while open */
+    struct list link;  /* adapter.bindings while open */
+    struct list known; /* house.bindings, also when it is a grave */
     struct ndis_protocol *protocol;
     struct ndis_adapter *adapter;
     NDIS_HANDLE context; /* ProtocolBindingContext */
@@ -267,9 +269,15 @@ _Static_assert(sizeof(struct ndis_object) == 64, "ndis_object_peek checks addres
 struct ndis_shelf {
     struct ndis_shelf *older; /* full */
     uint16_t count;
-    bool pooled; /* part of its NBL; otherwise from the heap, and gone when it is empty */
-    struct ndis_binding *homes[NDIS_SHELF_ROOM];
+    void *homes[NDIS_SHELF_ROOM];
 };
+
+/* That of an NBL from a pool lies right behind it; any other one is from the heap (home.c). */
+static inline struct ndis_shelf *
+ndis_shelf_own(NET_BUFFER_LIST *nbl)
+{
+    return (struct ndis_shelf *)(nbl + 1);
+}
 
 struct ndis_slab;
 
@@ -291,7 +299,7 @@ struct house {
     _Atomic(struct ndis_slab *) slabs; /* newest, largest first */
     struct sys_lock lock;              /* for the lists below, and those of bindings */
     struct ndis_object *free_objects;
-    struct list pools, graves;
+    struct list pools, graves, bindings;
     struct list callbacks;                          /* heads of timers and work items */
     _Atomic NDIS_HANDLE clone_lists, clone_buffers; /* pools of clones that name none */
     bool late;                                      /* house_set_late */
@@ -456,6 +464,25 @@ void ndis_binding_release(struct ndis_binding *binding);
 /* The loop's thread. false: out of memory. */
 bool ndis_fan_add(struct ndis_binding *binding);
 void ndis_fan_remove(struct ndis_binding *binding);
+/* It is an open binding of this adapter. binding may point anywhere, and is only compared. Context:
+ * any thread. */
+static inline bool
+ndis_fan_has(const struct ndis_adapter *adapter, const struct ndis_binding *binding)
+{
+    const struct ndis_fan *fan = atomic_load_explicit(&adapter->fan, memory_order_acquire);
+
+    if (NDIS_UNLIKELY(!fan || !binding))
+        return false;
+    if (NDIS_LIKELY(atomic_load_explicit(&fan->bindings[0], memory_order_acquire) == binding))
+        return true; /* the only one, usually */
+    for (size_t i = 1; i < fan->room; i++)
+        if (atomic_load_explicit(&fan->bindings[i], memory_order_acquire) == binding)
+            return true;
+    return false;
+}
+
+/* It is, or was, a binding of this house. The same, but slow. */
+bool ndis_binding_known(struct house *house, const struct ndis_binding *binding);
 struct ndis_binding *ndis_binding_find(const char *protocol, struct ndis_adapter *adapter);
 /* Any open binding of this driver. */
 struct ndis_binding *ndis_binding_any(struct ndis_protocol *protocol);

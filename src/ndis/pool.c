@@ -55,6 +55,8 @@ struct nb_element {
 _Static_assert(offsetof(struct nb_element, nb.Next) == 0 &&
                    offsetof(struct nbl_element, nbl.Next) == 0,
                "the first word of what is not in use is free");
+_Static_assert(offsetof(struct nbl_element, shelf) == sizeof(NET_BUFFER_LIST),
+               "ndis_shelf_own knows where it is");
 
 #define ROUND16(bytes) (((unsigned)(bytes) + 15u) & ~15u)
 
@@ -367,7 +369,7 @@ element_new(struct nbl_pool *pool)
     if (!element)
         return NULL;
     element->pool = pool;
-    element->shelf = (struct ndis_shelf){.pooled = true};
+    element->shelf = (struct ndis_shelf){.count = 0};
     element->mdl = NULL;
     element->nbl.NdisPoolHandle = NULL;
     if (!pool->parameters.DataSize)
@@ -459,6 +461,21 @@ NdisAllocateNetBufferAndNetBufferList(NDIS_HANDLE PoolHandle, USHORT ContextSize
     return nbl;
 }
 
+/* Whoever has it will complete it, so it stays what it is and counts as outside. */
+static bool
+still_out(struct nbl_pool *pool, NET_BUFFER_LIST *nbl)
+{
+    struct house *house = pool->head.house;
+    struct ndis_binding *out = ndis_home_out(house, nbl);
+
+    if (out)
+        ndis_breach_of(house, 85, out->protocol->driver->name, nbl,
+                       "NdisFreeNetBufferList: NBL %p is still under way", (void *)nbl);
+    else
+        ndis_home_clear(nbl);
+    return out != NULL;
+}
+
 VOID
 NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList)
 {
@@ -470,6 +487,8 @@ NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList)
                   (void *)NetBufferList);
         return;
     }
+    if (NDIS_UNLIKELY(NetBufferList->NdisReserved[0]) && still_out(pool, NetBufferList))
+        return;
     while (NetBufferList->Context && NetBufferList->Context != &element->context) {
         NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
 

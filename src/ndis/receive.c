@@ -13,7 +13,7 @@ NdisOffloadTcpReceive(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST N
 {
     struct ndis_io_call call;
     NDIS_STATUS status;
-    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, NetBufferList, 0,
+    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, &NetBufferList, 0,
                                                &status);
 
     if (!object)

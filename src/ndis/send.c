@@ -8,7 +8,7 @@ NdisOffloadTcpSend(PNDIS_OFFLOAD_HANDLE NdisOffloadHandle, PNET_BUFFER_LIST NetB
 {
     struct ndis_io_call call;
     NDIS_STATUS status;
-    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, NetBufferList, 0,
+    struct ndis_object *object = ndis_io_enter(&call, io, NdisOffloadHandle, &NetBufferList, 0,
                                                &status);
 
     if (!object)
