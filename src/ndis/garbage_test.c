@@ -230,6 +230,44 @@ completions_in_a_circle(void **state)
     NdisFreeNetBufferListPool(pool);
 }
 
+/* ---- handles that say anything ---- */
+
+static void
+wild_handles(void **state)
+{
+    static void *const wild[] = {(void *)0x40, (void *)0x5a5a5a5a5a5a5a40, (void *)~(uintptr_t)63};
+    NDIS_MINIPORT_OFFLOAD_BLOCK_LIST block;
+    NDIS_OFFLOAD_HANDLE handle = {.MiniportOffloadContext = &block};
+    struct stage *stage = *state;
+    NDIS_HANDLE pool = test_pool(stage);
+    NET_BUFFER_LIST *nbl = test_nbls(pool, 1);
+    const NDIS_TCP_OFFLOAD_EVENT_HANDLERS *up = &stage->target.up;
+    struct watcher watcher;
+    ULONG consumed;
+
+    watch(&watcher, stage);
+    for (size_t i = 0; i < 3; i++) {
+        handle.NdisReserved[0] = wild[i];
+        NdisOffloadTcpSend(&handle, nbl);
+        assert_breaches(&watcher, 1, 84);
+        NdisOffloadTcpForward(&handle, nbl);
+        assert_breaches(&watcher, 1, 84);
+        up->NdisTcpOffloadEventHandler(&handle, TcpIndicateAbort, 0);
+        assert_breaches(&watcher, 1, 130);
+        up->NdisTcpOffloadReceiveHandler(&handle, nbl, 0, &consumed);
+        assert_breaches(&watcher, 1, 130);
+    }
+    memset(&block, 0xcc, sizeof(block));
+    NdisMOffloadEventIndicate(stage->target.adapter, &block, NeighborReachabilityQuery);
+    assert_breaches(&watcher, 1, 130);
+    block.NdisOffloadHandle = &handle;
+    NdisMOffloadEventIndicate(stage->target.adapter, &block, NeighborReachabilityQuery);
+    assert_breaches(&watcher, 1, 130);
+    house_detach_observer(stage->house, &watcher.observer);
+    test_free_nbls(nbl);
+    NdisFreeNetBufferListPool(pool);
+}
+
 /* ---- who keeps NDIS waiting ---- */
 
 static void
@@ -305,9 +343,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOUND(nothing_is_no_argument),          BOUND(a_completion_for_nobody),
-        BOUND(an_observer_knows_better),        BOUND(completions_in_a_circle),
-        BOUND(a_target_that_does_not_complete), BOUND(a_forced_terminate_that_fails),
+        BOUND(nothing_is_no_argument),
+        BOUND(a_completion_for_nobody),
+        BOUND(an_observer_knows_better),
+        BOUND(completions_in_a_circle),
+        BOUND(a_target_that_does_not_complete),
+        BOUND(a_forced_terminate_that_fails),
+        BOUND(wild_handles),
     };
 
     return cmocka_run_group_tests_name("ndis/garbage", tests, NULL, NULL);

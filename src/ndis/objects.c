@@ -3,9 +3,9 @@
  *
  * A data call carries nothing but an NDIS_OFFLOAD_HANDLE, so what leads from it to the binding
  * below is a record of ours in its reserved member (P9). Records live in slabs that are never given
- * back before the house goes and that double in size, so whether an address is a record of ours is
- * a question of a few comparisons: a reserved member that was never initialised is not followed. A
- * record points back at its handle; a stale or copied handle does not match.
+ * back, only passed on to the next house, and that double in size, so whether an address is a
+ * record of ours is a question of a few comparisons: a reserved member that was never initialised
+ * is not followed. A record points back at its handle; a stale or copied handle does not match.
  *
  * Threads: looking up takes no lock. A record on the free list may be looked at by whoever holds a
  * handle that is stale, hence the two atomics in it; what a live one says nobody changes.
@@ -19,12 +19,7 @@
 
 #define FIRST_SLAB_OBJECTS 64
 
-struct ndis_slab {
-    struct ndis_slab *older;
-    struct ndis_object *objects;
-    size_t count;
-};
-
+_Atomic(struct ndis_slab *) ndis_slabs;
 static _Thread_local struct house *house_here;
 static _Atomic(struct house *) house_anywhere;
 
@@ -160,22 +155,12 @@ ndis_layer_of(UCHAR type, enum ndis_layer *layer)
     return true;
 }
 
-static bool
-slab_contains(const struct ndis_slab *slab, const void *address)
-{
-    uintptr_t offset = (uintptr_t)address - (uintptr_t)slab->objects;
-
-    return offset < slab->count * sizeof(struct ndis_object) &&
-           offset % sizeof(struct ndis_object) == 0;
-}
-
 struct ndis_object *
 ndis_object_search(struct house *house, const NDIS_OFFLOAD_HANDLE *handle)
 {
-    for (struct ndis_slab *slab = house->slabs; slab; slab = slab->older)
-        if (slab_contains(slab, handle->NdisReserved[0]))
-            return ndis_object_peek(handle);
-    return NULL;
+    struct ndis_object *object = ndis_object_peek(handle);
+
+    return object && object->binding->head.house == house ? object : NULL;
 }
 
 /* ---- states ---- */
@@ -211,51 +196,68 @@ ndis_object_set_state(struct ndis_object *object, enum ndis_object_state to, con
 
 /* ---- attaching ---- */
 
-/* Records on a list of their own, from the first to the last. */
+/* One that another house has left. */
 static struct ndis_slab *
-slab_create(size_t count)
+slab_spare(struct house *house)
 {
-    struct ndis_slab *slab = malloc(sizeof(*slab));
+    for (struct ndis_slab *slab = ndis_slabs; slab; slab = slab->older) {
+        struct house *nobody = NULL;
+
+        if (atomic_compare_exchange_strong(&slab->house, &nobody, house))
+            return slab;
+    }
+    return NULL;
+}
+
+static struct ndis_slab *
+slab_create(struct house *house, size_t count)
+{
+    struct ndis_slab *slab = calloc(1, sizeof(*slab)), *older = ndis_slabs;
 
     if (!slab)
         return NULL;
-    slab->objects = aligned_alloc(64, count * sizeof(struct ndis_object));
+    slab->bytes = count * sizeof(struct ndis_object);
+    slab->objects = aligned_alloc(64, slab->bytes);
     if (!slab->objects) {
         free(slab);
         return NULL;
     }
-    slab->count = count;
-    for (size_t i = 0; i < count; i++)
-        slab->objects[i] = (struct ndis_object){.next_free = i + 1 < count ? &slab->objects[i + 1]
-                                                                           : NULL};
+    memset(slab->objects, 0, slab->bytes);
+    slab->house = house;
+    do
+        slab->older = older;
+    while (!atomic_compare_exchange_weak(&ndis_slabs, &older, slab));
     return slab;
 }
 
 /* Made without the lock, since it takes long: two threads may both bring one. */
 static bool
-slab_add(struct house *house)
+slab_add(struct house *house, size_t made)
 {
-    struct ndis_slab *newest = house->slabs;
-    struct ndis_slab *slab = slab_create(newest ? newest->count * 2 : FIRST_SLAB_OBJECTS);
+    struct ndis_slab *slab = slab_spare(house);
+    size_t count;
 
-    if (!slab)
+    if (!slab && !(slab = slab_create(house, made ? made : FIRST_SLAB_OBJECTS)))
         return false;
+    count = slab->bytes / sizeof(struct ndis_object);
+    for (size_t i = 0; i + 1 < count; i++)
+        slab->objects[i].next_free = &slab->objects[i + 1];
     sys_lock_take(&house->lock);
-    slab->older = house->slabs;
-    slab->objects[slab->count - 1].next_free = house->free_objects;
+    slab->objects[count - 1].next_free = house->free_objects;
     house->free_objects = slab->objects;
-    house->slabs = slab;
+    house->objects_made += count;
     sys_lock_give(&house->lock);
     return true;
 }
 
-/* Off the free list, and on the binding's. NULL: there is none. */
+/* Off the free list, and on the binding's. NULL: there is none, of so many. */
 static struct ndis_object *
-object_take(struct house *house, struct ndis_binding *binding)
+object_take(struct house *house, struct ndis_binding *binding, size_t *made)
 {
     struct ndis_object *object;
 
     sys_lock_take(&house->lock);
+    *made = house->objects_made;
     object = house->free_objects;
     if (object) {
         house->free_objects = object->next_free;
@@ -270,9 +272,10 @@ ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle)
 {
     struct house *house = binding->head.house;
     struct ndis_object *object;
+    size_t made;
 
-    while (!(object = object_take(house, binding)))
-        if (!slab_add(house))
+    while (!(object = object_take(house, binding, &made)))
+        if (!slab_add(house, made))
             return NULL;
     object->type = 0;
     object->binding = binding;
@@ -313,15 +316,15 @@ ndis_object_detach(struct ndis_object *object, const char *why)
 void
 ndis_objects_fini(struct house *house)
 {
-    struct ndis_slab *slab = house->slabs;
-
-    while (slab) {
-        struct ndis_slab *older = slab->older;
-
-        free(slab->objects);
-        free(slab);
-        slab = older;
+    for (struct ndis_slab *slab = ndis_slabs; slab; slab = slab->older) {
+        if (slab->house != house)
+            continue;
+        for (size_t i = 0; i < slab->bytes / sizeof(struct ndis_object); i++) {
+            slab->objects[i].magic = 0;
+            slab->objects[i].handle = NULL;
+        }
+        slab->house = NULL;
     }
-    house->slabs = NULL;
     house->free_objects = NULL;
+    house->objects_made = 0;
 }

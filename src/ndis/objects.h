@@ -279,7 +279,15 @@ ndis_shelf_own(NET_BUFFER_LIST *nbl)
     return (struct ndis_shelf *)(nbl + 1);
 }
 
-struct ndis_slab;
+/* Records, of one house at a time. Slabs are never given back, and there are few: each one that a
+ * house makes is as large as all it had before. */
+struct ndis_slab {
+    struct ndis_slab *older;
+    struct ndis_object *objects;
+    size_t bytes;
+    _Atomic(struct house *) house; /* NULL: spare */
+};
+extern _Atomic(struct ndis_slab *) ndis_slabs;
 
 struct house {
     /* The loop's thread, or read only. */
@@ -293,11 +301,11 @@ struct house {
     ULONG last_if_index;
 
     /* Any thread. */
-    _Atomic(const void *) thread;      /* sys_thread_self of the loop's */
-    _Atomic unsigned waiting;          /* ndis_wait on the loop's stack, how often */
-    struct sys_task ring;              /* ends its sleep */
-    _Atomic(struct ndis_slab *) slabs; /* newest, largest first */
-    struct sys_lock lock;              /* for the lists below, and those of bindings */
+    _Atomic(const void *) thread; /* sys_thread_self of the loop's */
+    _Atomic unsigned waiting;     /* ndis_wait on the loop's stack, how often */
+    struct sys_task ring;         /* ends its sleep */
+    struct sys_lock lock;         /* for what follows, and the lists of bindings */
+    size_t objects_made;
     struct ndis_object *free_objects;
     struct list pools, graves, bindings;
     struct list callbacks;                          /* heads of timers and work items */
@@ -377,16 +385,29 @@ void ndis_level_leave(const struct ndis_level *entered, const char *what);
 
 /* ---- objects (objects.c) ---- */
 
-/* The live record behind an offload handle, or NULL without a word. */
+/* object may point anywhere. */
+static inline bool
+ndis_slabs_have(const struct ndis_object *object)
+{
+    const struct ndis_slab *slab = atomic_load_explicit(&ndis_slabs, memory_order_acquire);
+
+    for (; slab; slab = slab->older)
+        if (NDIS_LIKELY((uintptr_t)object - (uintptr_t)slab->objects < slab->bytes))
+            return !((uintptr_t)object & 63);
+    return false;
+}
+
+/* The live record behind an offload handle, or NULL without a word. What the handle says may be
+ * anything; the handle itself is read. */
 static inline struct ndis_object *
 ndis_object_peek(const NDIS_OFFLOAD_HANDLE *handle)
 {
     struct ndis_object *object;
 
-    if (NDIS_UNLIKELY(!handle))
+    if (NDIS_UNLIKELY(!handle || ((uintptr_t)handle & 7)))
         return NULL;
     object = handle->NdisReserved[0];
-    if (NDIS_UNLIKELY(!object || ((uintptr_t)object & 63) ||
+    if (NDIS_UNLIKELY(!ndis_slabs_have(object) ||
                       atomic_load_explicit(&object->magic, memory_order_relaxed) !=
                           NDIS_MAGIC_OBJECT ||
                       atomic_load_explicit(&object->handle, memory_order_relaxed) != handle))
@@ -404,7 +425,7 @@ ndis_object_of(const NDIS_OFFLOAD_HANDLE *handle, const char *call)
     return object;
 }
 
-/* Of a handle whose NdisReserved may be anything: nothing outside our memory is followed. */
+/* The same, of this house. */
 struct ndis_object *ndis_object_search(struct house *house, const NDIS_OFFLOAD_HANDLE *handle);
 /* Initiating, counted, in handle->NdisReserved[0]. NULL: out of memory. */
 struct ndis_object *ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle);
