@@ -35,6 +35,30 @@ tell(struct ndis_adapter *adapter, NDIS_DEVICE_POWER_STATE state)
         ndis_binding_event(binding, &event, "power event");
 }
 
+/* The drivers on top whose objects are still there; false: none. */
+static bool
+blame_hosts(const struct ndis_adapter *adapter)
+{
+    bool blamed = false;
+
+    list_for_each(binding, &adapter->bindings, struct ndis_binding, link) {
+        const char *driver = binding->protocol->driver->name;
+        bool above = false;
+
+        if (!binding->object_count)
+            continue;
+        blamed = true;
+        list_for_each(virtual, &binding->head.house->adapters, struct ndis_adapter, link)
+            if (virtual->below == binding)
+                above |= blame_hosts(virtual);
+        if (!above)
+            ndis_breach(binding->head.house, 157, driver,
+                        "driver %s left %llu objects offloaded over %s, which loses its power",
+                        driver, (unsigned long long)binding->object_count, adapter->name);
+    }
+    return blamed;
+}
+
 static NDIS_STATUS
 ask(struct ndis_adapter *adapter, NDIS_DEVICE_POWER_STATE state)
 {
@@ -42,6 +66,8 @@ ask(struct ndis_adapter *adapter, NDIS_DEVICE_POWER_STATE state)
     ndis_oid_power(adapter);
     if (ndis_wait(adapter->head.house, answered, adapter, NDIS_PATIENCE_US))
         return adapter->power_answer;
+    if (state != NdisDeviceStateD0 && blame_hosts(adapter)) /* the miniport holds it for them */
+        return NDIS_STATUS_FAILURE;
     ndis_breach(adapter->head.house, 187, adapter->miniport->driver->name,
                 "adapter %s does not complete OID_PNP_SET_POWER, %llu objects are offloaded",
                 adapter->name, (unsigned long long)adapter->objects);

@@ -102,6 +102,26 @@ a_miniport_that_does_not_answer(void **state)
     assert_int_equal(house_set_power(stage->house, "nic0", NdisDeviceStateD3), 0);
 }
 
+/* It holds the request until everything is terminated, as it should. */
+static void
+a_host_that_keeps_its_objects(void **state)
+{
+    struct stage *stage = *state;
+    struct test_block b[3];
+
+    stage_offload(stage, b);
+    stage->target.pend_oid = true;
+    assert_int_equal(house_set_power(stage->house, "nic0", NdisDeviceStateD3), -EIO);
+    assert_true(stage_logged(
+        stage, "driver host left 3 objects offloaded over nic0, which loses its power (V-157)"));
+    assert_false(stage_logged(stage, "V-187"));
+    stage->target.pend_oid = false;
+    test_blocks_as_terminate(b);
+    NdisTerminateOffload(stage->host.binding, &b[0].block);
+    stage_settle(stage);
+    NdisMOidRequestComplete(stage->target.adapter, stage->target.oid, NDIS_STATUS_SUCCESS);
+}
+
 static void
 what_has_no_power(void **state)
 {
@@ -126,6 +146,7 @@ main(void)
         BOUND(waits_for_both),
         BOUND(a_miniport_that_refuses),
         BOUND(a_miniport_that_does_not_answer),
+        BOUND(a_host_that_keeps_its_objects),
         BOUND(what_has_no_power),
     };
 
