@@ -186,10 +186,7 @@ ndis_landing_call(struct ndis_landing *landing)
 static struct ndis_binding *
 issuer_of(struct ndis_adapter *adapter, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
 {
-    list_for_each(binding, &adapter->bindings, struct ndis_binding, link)
-        if (binding == root->SourceHandle)
-            return binding;
-    return NULL;
+    return ndis_fan_has(adapter, root->SourceHandle) ? root->SourceHandle : NULL;
 }
 
 /* An observer that knows better may put SourceHandle right. */

@@ -98,8 +98,10 @@ on_guest_unbind(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingContext)
     return NdisCloseAdapterEx(guest.pair.binding);
 }
 
+/* early: the guest is bound before the hosts, so that what its leaving does to lists goes on in
+ * front of what they are found in. */
 static void
-stage_open(void)
+stage_open_with(bool early)
 {
     log_set_sink(on_line, NULL);
     unexpected_lines = 0;
@@ -112,10 +114,18 @@ stage_open(void)
     test_host_open(&hosts[0], "host0", NULL);
     test_host_open(&hosts[1], "host1", NULL);
     test_host_open(&guest, "guest", on_guest_unbind);
+    if (early)
+        assert_int_equal(house_bind(mill.pair.house, "guest", "nic0", NULL), 0);
     for (int i = 0; i < HOSTS; i++) {
         assert_int_equal(house_bind(mill.pair.house, i ? "host1" : "host0", "nic0", NULL), 0);
         share(&hosts[i], test_whole, NdisInitiateOffload);
     }
+}
+
+static void
+stage_open(void)
+{
+    stage_open_with(false);
 }
 
 static void
@@ -155,12 +165,17 @@ stage_close(unsigned rounds)
 }
 
 static void
-work(void)
+work(bool early)
 {
     NdisInitializeEvent(&all_over);
     at_work = WORKERS;
     for (int i = 0; i < WORKERS; i++)
         worker_start(&workers[i], &hosts[i % HOSTS]);
+    if (early) {
+        for (int i = 0; i < 50; i++)
+            sys_loop_turn(mill.pair.loop, false);
+        assert_int_equal(house_unbind(mill.pair.house, "guest", "nic0"), 0);
+    }
     for (int i = 0; i < GUEST_STAYS; i++) {
         assert_int_equal(house_bind(mill.pair.house, "guest", "nic0", NULL), 0);
         sys_loop_turn(mill.pair.loop, false);
@@ -178,7 +193,15 @@ static void
 all_at_once(void **state)
 {
     stage_open();
-    work();
+    work(false);
+    stage_close(ROUNDS);
+}
+
+static void
+the_one_that_came_first_goes(void **state)
+{
+    stage_open_with(true);
+    work(true);
     stage_close(ROUNDS);
 }
 
@@ -210,7 +233,7 @@ all_at_once_and_observed(void **state)
     memset(crossings, 0, sizeof(crossings));
     stage_open();
     house_attach_observer(mill.pair.house, &observer);
-    work();
+    work(false);
     house_detach_observer(mill.pair.house, &observer);
     stage_close(ROUNDS);
     expect_crossings(CROSSING_INITIATE, WORKERS * 2 * ROUNDS);
@@ -341,6 +364,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_at_once),
+        cmocka_unit_test(the_one_that_came_first_goes),
         cmocka_unit_test(all_at_once_and_observed),
         cmocka_unit_test(an_unbind_waits_for_other_threads),
         cmocka_unit_test(a_driver_lets_go_from_any_thread),
