@@ -17,6 +17,24 @@ crossing_of(enum crossing_op op, struct ndis_binding *binding, bool up,
     return crossing;
 }
 
+/* false: it is out already. */
+static bool
+give(struct ndis_binding *binding, NDIS_OID_REQUEST *request)
+{
+    struct ndis_adapter *adapter = binding->adapter;
+    struct ndis_oid *oid = ndis_oid_of(request);
+    bool out;
+
+    sys_lock_take(&adapter->lock);
+    out = ndis_oid_out(adapter, request);
+    if (!out) {
+        *oid = (struct ndis_oid){.binding = binding};
+        list_add_tail(&adapter->direct_oids, &oid->link);
+    }
+    sys_lock_give(&adapter->lock);
+    return !out;
+}
+
 /* false: the miniport does not have it. */
 static bool
 take(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request)
@@ -41,11 +59,12 @@ NdisDirectOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest
     MINIPORT_DIRECT_OID_REQUEST_HANDLER handler;
     struct ndis_adapter *adapter;
     struct crossing crossing;
-    struct ndis_oid *oid;
     NDIS_STATUS status;
 
-    if (!binding || !OidRequest)
+    if (!binding)
         return NDIS_STATUS_INVALID_PARAMETER;
+    if (!ndis_oid_sane(binding, OidRequest, "NdisDirectOidRequest", &status))
+        return status;
     adapter = binding->adapter;
     if (!binding->open || !ndis_adapter_up(adapter))
         return NDIS_STATUS_CLOSING;
@@ -57,12 +76,8 @@ NdisDirectOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest
                   binding->protocol->driver->name);
         return NDIS_STATUS_NOT_SUPPORTED;
     }
-    oid = ndis_oid_of(OidRequest);
-    *oid = (struct ndis_oid){.binding = binding};
-    list_init(&oid->link);
-    sys_lock_take(&adapter->lock);
-    list_add_tail(&adapter->direct_oids, &oid->link);
-    sys_lock_give(&adapter->lock);
+    if (!give(binding, OidRequest))
+        return ndis_oid_twice(binding, "NdisDirectOidRequest");
     crossing = crossing_of(CROSSING_DIRECT_OID, binding, false, OidRequest, NDIS_STATUS_SUCCESS);
     ndis_observe(adapter->head.house, &crossing);
     status = handler(adapter->context, OidRequest);

@@ -268,6 +268,76 @@ wild_handles(void **state)
     NdisFreeNetBufferListPool(pool);
 }
 
+/* ---- requests ---- */
+
+static NDIS_OID_REQUEST
+request(NDIS_REQUEST_TYPE type, NDIS_OID oid, UINT length)
+{
+    return (NDIS_OID_REQUEST){
+        .Header = {NDIS_OBJECT_TYPE_OID_REQUEST, 1, sizeof(NDIS_OID_REQUEST)},
+        .RequestType = type,
+        .DATA.SET_INFORMATION = {.Oid = oid, .InformationBufferLength = length}};
+}
+
+static void
+requests_without_a_buffer(void **state)
+{
+    NDIS_OID_REQUEST requests[] = {
+        request(NdisRequestSetInformation, OID_TCP_CONNECTION_OFFLOAD_PARAMETERS, 500),
+        request(NdisRequestSetInformation, OID_GEN_CURRENT_PACKET_FILTER, 4),
+        request(NdisRequestQueryInformation, OID_TCP_CONNECTION_OFFLOAD_CURRENT_CONFIG, 500)};
+    struct stage *stage = *state;
+    struct watcher watcher;
+
+    watch(&watcher, stage);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(NdisOidRequest(stage->host.binding, &requests[i]),
+                         NDIS_STATUS_INVALID_DATA);
+        assert_breaches(&watcher, 1, 0);
+        assert_int_equal(NdisDirectOidRequest(stage->host.binding, &requests[i]),
+                         NDIS_STATUS_INVALID_DATA);
+        assert_breaches(&watcher, 1, 0);
+    }
+    assert_int_equal(NdisOidRequest(stage->host.binding, NULL), NDIS_STATUS_INVALID_PARAMETER);
+    assert_int_equal(NdisDirectOidRequest(stage->host.binding, NULL),
+                     NDIS_STATUS_INVALID_PARAMETER);
+    assert_breaches(&watcher, 2, 0);
+    assert_int_equal(stage->target.oids, 0);
+    house_detach_observer(stage->house, &watcher.observer);
+}
+
+/* With the miniport, or waiting for its turn: the first one is the one that counts. */
+static void
+requests_made_twice(void **state)
+{
+    NDIS_OID_REQUEST a = request(NdisRequestQueryInformation, OID_TCP4_OFFLOAD_STATS, 0), b = a,
+                     c = a;
+    struct stage *stage = *state;
+    NDIS_HANDLE binding = stage->host.binding, adapter = stage->target.adapter;
+    struct watcher watcher;
+
+    watch(&watcher, stage);
+    stage->target.pend_oid = true;
+    assert_int_equal(NdisOidRequest(binding, &a), NDIS_STATUS_PENDING);
+    assert_int_equal(NdisOidRequest(binding, &b), NDIS_STATUS_PENDING);
+    assert_int_equal(NdisDirectOidRequest(binding, &c), NDIS_STATUS_PENDING);
+    assert_int_equal(NdisOidRequest(binding, &a), NDIS_STATUS_INVALID_PARAMETER);
+    assert_int_equal(NdisOidRequest(binding, &b), NDIS_STATUS_INVALID_PARAMETER);
+    assert_int_equal(NdisOidRequest(binding, &c), NDIS_STATUS_INVALID_PARAMETER);
+    assert_int_equal(NdisDirectOidRequest(binding, &a), NDIS_STATUS_INVALID_PARAMETER);
+    assert_int_equal(NdisDirectOidRequest(binding, &c), NDIS_STATUS_INVALID_PARAMETER);
+    assert_breaches(&watcher, 5, 187);
+    NdisMOidRequestComplete(adapter, &a, NDIS_STATUS_SUCCESS);
+    NdisMOidRequestComplete(adapter, &b, NDIS_STATUS_SUCCESS);
+    assert_int_equal(stage->host.oids_done, 2);
+    NdisMDirectOidRequestComplete(adapter, &c, NDIS_STATUS_SUCCESS);
+    assert_breaches(&watcher, 0, 0);
+    NdisMOidRequestComplete(adapter, &a, NDIS_STATUS_SUCCESS);
+    NdisMDirectOidRequestComplete(adapter, &c, NDIS_STATUS_SUCCESS);
+    assert_breaches(&watcher, 2, 187);
+    house_detach_observer(stage->house, &watcher.observer);
+}
+
 /* ---- who keeps NDIS waiting ---- */
 
 static void
@@ -350,6 +420,9 @@ main(void)
         BOUND(a_target_that_does_not_complete),
         BOUND(a_forced_terminate_that_fails),
         BOUND(wild_handles),
+        BOUND(requests_without_a_buffer),
+        BOUND(requests_made_twice),
+
     };
 
     return cmocka_run_group_tests_name("ndis/garbage", tests, NULL, NULL);

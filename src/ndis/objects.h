@@ -568,6 +568,13 @@ ndis_oid_request(struct ndis_oid *oid)
     return (NDIS_OID_REQUEST *)((char *)oid - offsetof(NDIS_OID_REQUEST, NdisReserved));
 }
 
+/* What a binding may ask for; otherwise a breach by that call, and *status. */
+bool ndis_oid_sane(struct ndis_binding *binding, const NDIS_OID_REQUEST *request, const char *call,
+                   NDIS_STATUS *status);
+/* It waits, or the miniport has it. Under the lock of the adapter. */
+bool ndis_oid_out(const struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request);
+/* A breach, and what the call returns. */
+NDIS_STATUS ndis_oid_twice(struct ndis_binding *binding, const char *call);
 void ndis_oid_init(struct ndis_adapter *adapter);
 /* Goes on with what waits, as a task. */
 void ndis_oid_pump(void *adapter);

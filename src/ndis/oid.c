@@ -12,6 +12,56 @@
  */
 #include "ndis/landing.h"
 
+/* ---- what may be asked ---- */
+
+bool
+ndis_oid_sane(struct ndis_binding *binding, const NDIS_OID_REQUEST *request, const char *call,
+              NDIS_STATUS *status)
+{
+    *status = NDIS_STATUS_INVALID_PARAMETER;
+    if (!request) {
+        ndis_breach_null(binding->head.house, binding->protocol->driver, call);
+        return false;
+    }
+    *status = NDIS_STATUS_INVALID_DATA;
+    switch (request->RequestType) { /* buffer and length are at the same place in all of these */
+    case NdisRequestQueryInformation:
+    case NdisRequestQueryStatistics:
+    case NdisRequestSetInformation:
+    case NdisRequestMethod:
+        if (request->DATA.SET_INFORMATION.InformationBuffer ||
+            !request->DATA.SET_INFORMATION.InformationBufferLength)
+            return true;
+        ndis_breach(binding->head.house, 0, binding->protocol->driver->name,
+                    "%s: the buffer of %u bytes is NULL", call,
+                    request->DATA.SET_INFORMATION.InformationBufferLength);
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool
+ndis_oid_out(const struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request)
+{
+    bool out = adapter->oid_active == request;
+
+    list_for_each(oid, &adapter->oids, struct ndis_oid, link)
+        out |= ndis_oid_request(oid) == request;
+    list_for_each(oid, &adapter->direct_oids, struct ndis_oid, link)
+        out |= ndis_oid_request(oid) == request;
+    return out;
+}
+
+NDIS_STATUS
+ndis_oid_twice(struct ndis_binding *binding, const char *call)
+{
+    ndis_breach(binding->head.house, 187, binding->protocol->driver->name,
+                "%s: driver %s makes a request again that is not complete", call,
+                binding->protocol->driver->name);
+    return NDIS_STATUS_INVALID_PARAMETER;
+}
+
 /* ---- what NDIS answers ---- */
 
 static NDIS_STATUS
@@ -20,7 +70,7 @@ answer_query(NDIS_OID_REQUEST *request, const void *data, UINT size)
     struct _QUERY *query = &request->DATA.QUERY_INFORMATION;
 
     query->BytesNeeded = size;
-    if (query->InformationBufferLength < size) {
+    if (query->InformationBufferLength < size || !query->InformationBuffer) {
         query->BytesWritten = 0;
         return NDIS_STATUS_BUFFER_TOO_SHORT;
     }
@@ -74,7 +124,8 @@ remember(struct ndis_adapter *adapter, const NDIS_OID_REQUEST *request, NDIS_STA
 {
     const struct _SET *set = &request->DATA.SET_INFORMATION;
 
-    if (status != NDIS_STATUS_SUCCESS || request->RequestType != NdisRequestSetInformation)
+    if (status != NDIS_STATUS_SUCCESS || request->RequestType != NdisRequestSetInformation ||
+        !set->InformationBuffer)
         return;
     if (set->Oid == OID_TCP_CONNECTION_OFFLOAD_PARAMETERS &&
         set->InformationBufferLength >= sizeof(adapter->parameters)) {
@@ -189,21 +240,31 @@ pump(struct ndis_adapter *adapter)
     }
 }
 
+enum turn { TURN_NOW, TURN_LATER, TURN_TWICE };
+
 /* At once, if nobody is before it; otherwise it waits. */
-static bool
-take_turn(struct ndis_adapter *adapter, NDIS_OID_REQUEST *request)
+static enum turn
+take_turn(struct ndis_binding *binding, NDIS_OID_REQUEST *request)
 {
-    bool now;
+    struct ndis_adapter *adapter = binding->adapter;
+    struct ndis_oid *oid = ndis_oid_of(request);
+    enum turn turn = TURN_TWICE;
 
     sys_lock_take(&adapter->lock);
-    now = !adapter->oid_active && !adapter->resetting && list_empty(&adapter->oids) &&
-          sys_irql() == PASSIVE_LEVEL;
-    if (now)
+    if (!ndis_oid_out(adapter, request)) {
+        *oid = (struct ndis_oid){.binding = binding};
+        list_init(&oid->link);
+        turn = !adapter->oid_active && !adapter->resetting && list_empty(&adapter->oids) &&
+                       sys_irql() == PASSIVE_LEVEL
+                   ? TURN_NOW
+                   : TURN_LATER;
+    }
+    if (turn == TURN_NOW)
         adapter->oid_active = request;
-    else
-        list_add_tail(&adapter->oids, &ndis_oid_of(request)->link);
+    else if (turn == TURN_LATER)
+        list_add_tail(&adapter->oids, &oid->link);
     sys_lock_give(&adapter->lock);
-    return now;
+    return turn;
 }
 
 void
@@ -277,18 +338,23 @@ NdisOidRequest(NDIS_HANDLE NdisBindingHandle, PNDIS_OID_REQUEST OidRequest)
     struct ndis_adapter *adapter;
     NDIS_STATUS status;
 
-    if (!binding || !OidRequest)
+    if (!binding)
         return NDIS_STATUS_INVALID_PARAMETER;
+    if (!ndis_oid_sane(binding, OidRequest, "NdisOidRequest", &status))
+        return status;
     adapter = binding->adapter;
     if (!binding->open || !ndis_adapter_up(adapter))
         return NDIS_STATUS_CLOSING;
     if (answer_here(adapter, OidRequest, &status))
         return status;
-    *ndis_oid_of(OidRequest) = (struct ndis_oid){.binding = binding};
-    list_init(&ndis_oid_of(OidRequest)->link);
-    if (!take_turn(adapter, OidRequest)) {
+    switch (take_turn(binding, OidRequest)) {
+    case TURN_TWICE:
+        return ndis_oid_twice(binding, "NdisOidRequest");
+    case TURN_LATER:
         pump(adapter); /* who waits only for a lower level is not held up by others */
         return NDIS_STATUS_PENDING;
+    case TURN_NOW:
+        break;
     }
     status = issue(adapter, OidRequest);
     if (status != NDIS_STATUS_PENDING)
