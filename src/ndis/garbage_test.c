@@ -338,6 +338,50 @@ requests_made_twice(void **state)
     house_detach_observer(stage->house, &watcher.observer);
 }
 
+/* ---- what was freed ---- */
+
+static VOID
+never(PVOID SystemSpecific1, PVOID FunctionContext, PVOID SystemSpecific2, PVOID SystemSpecific3)
+{
+    fail();
+}
+
+static VOID
+never_work(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
+{
+    fail();
+}
+
+static void
+timers_freed_twice(void **state)
+{
+    NDIS_TIMER_CHARACTERISTICS characteristics = {.TimerFunction = never};
+    LARGE_INTEGER due = {.QuadPart = -1};
+    struct stage *stage = *state;
+    NDIS_HANDLE first, timer, work;
+    struct watcher watcher;
+
+    assert_int_equal(NdisAllocateTimerObject(NULL, &characteristics, &first), 0);
+    NdisFreeTimerObject(first);
+    work = NdisAllocateIoWorkItem(stage->target.adapter);
+    NdisFreeIoWorkItem(work);
+    watch(&watcher, stage);
+    NdisFreeTimerObject(first);
+    assert_false(NdisSetTimerObject(first, due, 0, NULL));
+    assert_false(NdisCancelTimerObject(first));
+    NdisQueueIoWorkItem(work, never_work, NULL);
+    NdisFreeIoWorkItem(work);
+    assert_breaches(&watcher, 5, 0);
+    for (int i = 0; i < 200; i++) { /* graves do not pile up */
+        assert_int_equal(NdisAllocateTimerObject(NULL, &characteristics, &timer), 0);
+        NdisFreeTimerObject(timer);
+        assert_in_range(stage->house->retired_timers.count, 1, 64);
+    }
+    assert_breaches(&watcher, 0, 0);
+    stage_settle(stage);
+    house_detach_observer(stage->house, &watcher.observer);
+}
+
 /* ---- who keeps NDIS waiting ---- */
 
 static void
@@ -422,7 +466,7 @@ main(void)
         BOUND(wild_handles),
         BOUND(requests_without_a_buffer),
         BOUND(requests_made_twice),
-
+        BOUND(timers_freed_twice),
     };
 
     return cmocka_run_group_tests_name("ndis/garbage", tests, NULL, NULL);

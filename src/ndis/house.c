@@ -64,7 +64,7 @@ house_create(struct sys_loop *loop, struct house **out)
     list_init(&house->pools);
     list_init(&house->graves);
     list_init(&house->bindings);
-    list_init(&house->callbacks);
+    ndis_callbacks_init(house);
     list_init(&house->wishes);
     list_init(&house->plans);
     sys_task_init(&house->ring, rung, NULL);
@@ -115,6 +115,7 @@ house_destroy(struct house *house)
     ndis_callbacks_sweep(house, NULL, "a driver");
     ndis_clones_fini(house);
     ndis_pools_fini(house);
+    ndis_callbacks_fini(house);
     graves_free(house);
     ndis_objects_fini(house);
     sys_task_cancel(&house->ring);

@@ -279,6 +279,12 @@ ndis_shelf_own(NET_BUFFER_LIST *nbl)
     return (struct ndis_shelf *)(nbl + 1);
 }
 
+/* Heads of freed objects of one kind, oldest first. */
+struct ndis_retired {
+    struct list heads;
+    size_t count;
+};
+
 /* Records, of one house at a time. Slabs are never given back, and there are few: each one that a
  * house makes is as large as all it had before. */
 struct ndis_slab {
@@ -308,7 +314,8 @@ struct house {
     size_t objects_made;
     struct ndis_object *free_objects;
     struct list pools, graves, bindings;
-    struct list callbacks;                          /* heads of timers and work items */
+    struct list callbacks; /* heads of timers and work items */
+    struct ndis_retired retired_timers, retired_work;
     _Atomic NDIS_HANDLE clone_lists, clone_buffers; /* pools of clones that name none */
     bool late;                                      /* house_set_late */
 };
@@ -542,6 +549,8 @@ struct ndis_driver *ndis_driver_find(struct house *house, const char *name);
 /* Stops and frees those whose function is in module, which is about to go; NULL: all that are left.
  */
 void ndis_callbacks_sweep(struct house *house, const struct sys_module *module, const char *whose);
+void ndis_callbacks_init(struct house *house);
+void ndis_callbacks_fini(struct house *house);
 
 /* ---- frames, requests, pools ---- */
 void ndis_status_remembered(struct ndis_binding *binding);

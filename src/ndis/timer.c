@@ -2,7 +2,8 @@
  * Timers and work items: covers of the loop's timers and tasks. Both run on the loop, never on the
  * caller's stack: a timer's function at DISPATCH_LEVEL, a work item's at PASSIVE_LEVEL. The house
  * keeps a list of them: when a driver's code leaves the process, what could still call it goes
- * first.
+ * first. One that was freed stays as a grave until many others were, so that a driver which still
+ * uses it is told; then another of its kind takes its place, for drivers may free them for ever.
  *
  * Threads: any. What a driver wants of a timer is under the lock of the house, and counts; the
  * loop's timer follows on the loop's thread and is only what wakes it. So a timer that was
@@ -28,6 +29,57 @@ delist(struct house *house, struct ndis_head *head)
     sys_lock_take(&house->lock);
     list_del(&head->grave);
     sys_lock_give(&house->lock);
+}
+
+/* ---- graves ---- */
+
+#define GRAVES 64
+
+static void
+retire(struct house *house, struct ndis_retired *retired, struct ndis_head *head)
+{
+    head->magic = NDIS_MAGIC_GRAVE;
+    sys_lock_take(&house->lock);
+    list_add_tail(&retired->heads, &head->grave);
+    retired->count++;
+    sys_lock_give(&house->lock);
+}
+
+/* All zero; NULL: out of memory. */
+static void *
+create(struct house *house, struct ndis_retired *retired, size_t size)
+{
+    struct ndis_head *head = NULL;
+
+    sys_lock_take(&house->lock);
+    if (retired->count >= GRAVES) {
+        head = container_of(list_take_first(&retired->heads), struct ndis_head, grave);
+        retired->count--;
+    }
+    sys_lock_give(&house->lock);
+    return head ? memset((void *)head, 0, size) : calloc(1, size);
+}
+
+void
+ndis_callbacks_init(struct house *house)
+{
+    list_init(&house->callbacks);
+    list_init(&house->retired_timers.heads);
+    list_init(&house->retired_work.heads);
+}
+
+static void
+retired_free(struct ndis_retired *retired)
+{
+    while (!list_empty(&retired->heads)) /* the first member of either */
+        free(container_of(list_take_first(&retired->heads), struct ndis_head, grave));
+}
+
+void
+ndis_callbacks_fini(struct house *house)
+{
+    retired_free(&house->retired_timers);
+    retired_free(&house->retired_work);
 }
 
 /* ---- timers ---- */
@@ -84,7 +136,7 @@ timer_destroy(void *arg)
 
     sys_task_cancel(&timer->follow);
     sys_timer_fini(&timer->timer);
-    free(timer);
+    retire(timer->head.house, &timer->head.house->retired_timers, &timer->head);
 }
 
 static void
@@ -121,7 +173,7 @@ NdisAllocateTimerObject(NDIS_HANDLE NdisHandle, PNDIS_TIMER_CHARACTERISTICS Time
     *pTimerObject = NULL;
     if (!house || !TimerCharacteristics->TimerFunction)
         return NDIS_STATUS_INVALID_PARAMETER;
-    timer = calloc(1, sizeof(*timer));
+    timer = create(house, &house->retired_timers, sizeof(*timer));
     if (!timer)
         return NDIS_STATUS_RESOURCES;
     ndis_head_init(&timer->head, NDIS_MAGIC_TIMER, house);
@@ -250,15 +302,14 @@ work_free(struct work *work)
 {
     sys_task_cancel(&work->task);
     delist(work->head.house, &work->head);
-    work->head.magic = NDIS_MAGIC_GRAVE;
-    free(work);
+    retire(work->head.house, &work->head.house->retired_work, &work->head);
 }
 
 NDIS_HANDLE
 NdisAllocateIoWorkItem(NDIS_HANDLE NdisObjectHandle)
 {
     struct house *house = ndis_house_of(NdisObjectHandle);
-    struct work *work = house ? calloc(1, sizeof(*work)) : NULL;
+    struct work *work = house ? create(house, &house->retired_work, sizeof(*work)) : NULL;
 
     if (!work)
         return NULL;
