@@ -145,6 +145,8 @@ NdisMSetMiniportAttributes(NDIS_HANDLE NdisMiniportHandle,
                                                    "NdisMSetMiniportAttributes");
     struct crossing crossing;
 
+    if (!ndis_given(MiniportAttributes, "NdisMSetMiniportAttributes"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     ndis_at_most(PASSIVE_LEVEL, "NdisMSetMiniportAttributes");
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;

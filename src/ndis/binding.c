@@ -282,8 +282,12 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
     struct ndis_binding *binding = NULL;
     UINT medium = 0;
 
+    if (!ndis_given(NdisBindingHandle, "NdisOpenAdapterEx"))
+        return NDIS_STATUS_FAILURE;
     ndis_at_most(PASSIVE_LEVEL, "NdisOpenAdapterEx");
     *NdisBindingHandle = NULL;
+    if (!ndis_given(OpenParameters, "NdisOpenAdapterEx"))
+        return NDIS_STATUS_FAILURE;
     if (ndis_is(BindContext, NDIS_MAGIC_TICKET))
         binding = ticket_of(BindContext, "NdisOpenAdapterEx");
     if (!protocol || !binding || binding->protocol != protocol || binding->open ||

@@ -34,8 +34,11 @@ mdl_set(MDL *mdl, PVOID address, ULONG length)
 MDL *
 NdisAllocateMdl(NDIS_HANDLE NdisHandle, PVOID VirtualAddress, ULONG Length)
 {
-    MDL *mdl = malloc(sizeof(*mdl));
+    MDL *mdl;
 
+    if (Length && !ndis_given(VirtualAddress, "NdisAllocateMdl"))
+        return NULL;
+    mdl = malloc(sizeof(*mdl));
     if (mdl)
         mdl_set(mdl, VirtualAddress, Length);
     return mdl;
@@ -44,6 +47,8 @@ NdisAllocateMdl(NDIS_HANDLE NdisHandle, PVOID VirtualAddress, ULONG Length)
 VOID
 NdisFreeMdl(MDL *Mdl)
 {
+    if (!ndis_given(Mdl, "NdisFreeMdl"))
+        return;
     free(Mdl);
 }
 
@@ -62,6 +67,8 @@ settle(NET_BUFFER *nb)
 VOID
 NdisAdjustNetBufferCurrentMdl(NET_BUFFER *NetBuffer)
 {
+    if (!ndis_given(NetBuffer, "NdisAdjustNetBufferCurrentMdl"))
+        return;
     NetBuffer->CurrentMdl = NetBuffer->MdlChain;
     NetBuffer->CurrentMdlOffset = NetBuffer->MdlChain ? NetBuffer->DataOffset : 0;
     settle(NetBuffer);
@@ -86,6 +93,8 @@ NdisRetreatNetBufferDataStart(NET_BUFFER *NetBuffer, ULONG DataOffsetDelta, ULON
     ULONG missing, size;
     MDL *mdl;
 
+    if (!ndis_given(NetBuffer, "NdisRetreatNetBufferDataStart"))
+        return NDIS_STATUS_FAILURE;
     if (DataOffsetDelta > UINT32_MAX - NetBuffer->DataLength)
         return NDIS_STATUS_FAILURE;
     if (DataOffsetDelta > NetBuffer->DataOffset) {
@@ -129,6 +138,8 @@ VOID
 NdisAdvanceNetBufferDataStart(NET_BUFFER *NetBuffer, ULONG DataOffsetDelta, BOOLEAN FreeMdl,
                               NET_BUFFER_FREE_MDL *FreeMdlHandler)
 {
+    if (!ndis_given(NetBuffer, "NdisAdvanceNetBufferDataStart"))
+        return;
     if (NDIS_UNLIKELY(DataOffsetDelta > NetBuffer->stDataLength)) {
         log_error("NdisAdvanceNetBufferDataStart: by %u of %u bytes", DataOffsetDelta,
                   NetBuffer->DataLength);
@@ -171,6 +182,8 @@ NdisRetreatNetBufferListDataStart(NET_BUFFER_LIST *NetBufferList, ULONG DataOffs
     NDIS_STATUS status = NDIS_STATUS_SUCCESS;
     NET_BUFFER *nb;
 
+    if (!ndis_given(NetBufferList, "NdisRetreatNetBufferListDataStart"))
+        return NDIS_STATUS_FAILURE;
     for (nb = NetBufferList->FirstNetBuffer; nb; nb = nb->Next) {
         nb->NdisReserved[0] = nb->MdlChain;
         status = NdisRetreatNetBufferDataStart(nb, DataOffsetDelta, DataBackFill,
@@ -187,6 +200,8 @@ VOID
 NdisAdvanceNetBufferListDataStart(NET_BUFFER_LIST *NetBufferList, ULONG DataOffsetDelta,
                                   BOOLEAN FreeMdl, NET_BUFFER_FREE_MDL *FreeMdlMdlHandler)
 {
+    if (!ndis_given(NetBufferList, "NdisAdvanceNetBufferListDataStart"))
+        return;
     for (NET_BUFFER *nb = NetBufferList->FirstNetBuffer; nb; nb = nb->Next)
         NdisAdvanceNetBufferDataStart(nb, DataOffsetDelta, FreeMdl, FreeMdlMdlHandler);
 }
@@ -238,7 +253,12 @@ NdisCopyFromNetBufferToNetBuffer(NET_BUFFER *Destination, ULONG DestinationOffse
     struct cursor to, from;
     ULONG left = BytesToCopy;
 
+    if (!ndis_given(BytesCopied, "NdisCopyFromNetBufferToNetBuffer"))
+        return NDIS_STATUS_FAILURE;
     *BytesCopied = 0;
+    if (!ndis_given(Destination, "NdisCopyFromNetBufferToNetBuffer") ||
+        !ndis_given(Source, "NdisCopyFromNetBufferToNetBuffer"))
+        return NDIS_STATUS_FAILURE;
     if (DestinationOffset > Destination->DataLength || SourceOffset > Source->DataLength)
         return NDIS_STATUS_FAILURE;
     if (left > Destination->DataLength - DestinationOffset)
@@ -273,10 +293,13 @@ PVOID
 NdisGetDataBuffer(NET_BUFFER *NetBuffer, ULONG BytesNeeded, PVOID Storage, ULONG AlignMultiple,
                   ULONG AlignOffset)
 {
-    struct cursor at = cursor_at(NetBuffer, 0);
     UCHAR *bytes, *out = Storage;
     ULONG count, left = BytesNeeded;
+    struct cursor at;
 
+    if (!ndis_given(NetBuffer, "NdisGetDataBuffer"))
+        return NULL;
+    at = cursor_at(NetBuffer, 0);
     if (!BytesNeeded || BytesNeeded > NetBuffer->DataLength || !at.mdl)
         return NULL;
     bytes = cursor_bytes(&at, &count);

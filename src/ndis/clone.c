@@ -167,7 +167,9 @@ NdisAllocateCloneNetBufferList(NET_BUFFER_LIST *OriginalNetBufferList,
     NDIS_HANDLE lists = NetBufferListPoolHandle, buffers = NetBufferPoolHandle;
     NET_BUFFER_LIST *clone;
 
-    if (!house || !OriginalNetBufferList)
+    if (!ndis_given(OriginalNetBufferList, "NdisAllocateCloneNetBufferList"))
+        return NULL;
+    if (!house)
         return NULL;
     clone = NdisAllocateNetBufferList(lists ? lists : list_pool(house), 0, 0);
     if (!clone)
@@ -201,11 +203,13 @@ unclone_data(NET_BUFFER *nb, ULONG flags)
 VOID
 NdisFreeCloneNetBufferList(NET_BUFFER_LIST *CloneNetBufferList, ULONG FreeCloneFlags)
 {
-    NET_BUFFER *nb = CloneNetBufferList->FirstNetBuffer;
+    NET_BUFFER *nb, *next;
 
+    if (!ndis_given(CloneNetBufferList, "NdisFreeCloneNetBufferList"))
+        return;
+    nb = CloneNetBufferList->FirstNetBuffer;
     while (nb) {
-        NET_BUFFER *next = nb->Next;
-
+        next = nb->Next;
         unclone_data(nb, FreeCloneFlags);
         if (nb->NdisPoolHandle != CloneNetBufferList->NdisPoolHandle)
             NdisFreeNetBuffer(nb);

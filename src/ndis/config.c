@@ -65,11 +65,17 @@ configuration_new(struct house *house, struct ndis_keys *keys, const char *sub_k
 NDIS_STATUS
 NdisOpenConfigurationEx(PNDIS_CONFIGURATION_OBJECT ConfigObject, PNDIS_HANDLE ConfigurationHandle)
 {
-    struct ndis_head *owner = ConfigObject->NdisHandle;
-    struct ndis_keys *keys = keys_of(owner);
+    struct ndis_head *owner;
+    struct ndis_keys *keys;
 
+    if (!ndis_given(ConfigurationHandle, "NdisOpenConfigurationEx"))
+        return NDIS_STATUS_FAILURE;
     ndis_at_most(PASSIVE_LEVEL, "NdisOpenConfigurationEx");
     *ConfigurationHandle = NULL;
+    if (!ndis_given(ConfigObject, "NdisOpenConfigurationEx"))
+        return NDIS_STATUS_FAILURE;
+    owner = ConfigObject->NdisHandle;
+    keys = keys_of(owner);
     if (!keys) {
         ndis_bad_handle(owner, NDIS_MAGIC_ADAPTER, "NdisOpenConfigurationEx");
         return NDIS_STATUS_FAILURE;
@@ -101,9 +107,14 @@ NdisOpenConfigurationKeyByName(PNDIS_STATUS Status, NDIS_HANDLE ConfigurationHan
         ConfigurationHandle, NDIS_MAGIC_CONFIGURATION, "NdisOpenConfigurationKeyByName");
     char name[NAME_SIZE];
 
+    if (!ndis_given(Status, "NdisOpenConfigurationKeyByName") ||
+        !ndis_given(SubKeyHandle, "NdisOpenConfigurationKeyByName"))
+        return;
     ndis_at_most(APC_LEVEL, "NdisOpenConfigurationKeyByName");
     *SubKeyHandle = NULL;
     *Status = NDIS_STATUS_FAILURE;
+    if (!ndis_given(SubKeyName, "NdisOpenConfigurationKeyByName"))
+        return;
     if (!configuration || !full_name(configuration, SubKeyName, name) ||
         !ndis_keys_below(configuration->keys, name))
         return;
@@ -246,9 +257,14 @@ NdisReadConfiguration(PNDIS_STATUS Status, PNDIS_CONFIGURATION_PARAMETER *Parame
     struct parameter *parameter;
     char name[NAME_SIZE];
 
+    if (!ndis_given(Status, "NdisReadConfiguration") ||
+        !ndis_given(ParameterValue, "NdisReadConfiguration"))
+        return;
     ndis_at_most(PASSIVE_LEVEL, "NdisReadConfiguration");
     *ParameterValue = NULL;
     *Status = NDIS_STATUS_FAILURE;
+    if (!ndis_given(Keyword, "NdisReadConfiguration"))
+        return;
     if (!configuration || !full_name(configuration, Keyword, name))
         return;
     parameter = read_parameter(configuration, name, ParameterType, Status);
@@ -264,6 +280,10 @@ NdisReadNetworkAddress(PNDIS_STATUS Status, PVOID *NetworkAddress, PUINT Network
         ConfigurationHandle, NDIS_MAGIC_CONFIGURATION, "NdisReadNetworkAddress");
     struct parameter *parameter;
 
+    if (!ndis_given(Status, "NdisReadNetworkAddress") ||
+        !ndis_given(NetworkAddress, "NdisReadNetworkAddress") ||
+        !ndis_given(NetworkAddressLength, "NdisReadNetworkAddress"))
+        return;
     ndis_at_most(PASSIVE_LEVEL, "NdisReadNetworkAddress");
     *NetworkAddress = NULL;
     *NetworkAddressLength = 0;
@@ -350,8 +370,13 @@ NdisWriteConfiguration(PNDIS_STATUS Status, NDIS_HANDLE ConfigurationHandle, PND
         ConfigurationHandle, NDIS_MAGIC_CONFIGURATION, "NdisWriteConfiguration");
     char name[NAME_SIZE], *text;
 
+    if (!ndis_given(Status, "NdisWriteConfiguration"))
+        return;
     ndis_at_most(PASSIVE_LEVEL, "NdisWriteConfiguration");
     *Status = NDIS_STATUS_FAILURE;
+    if (!ndis_given(Keyword, "NdisWriteConfiguration") ||
+        !ndis_given(ParameterValue, "NdisWriteConfiguration"))
+        return;
     if (!configuration || !full_name(configuration, Keyword, name))
         return;
     text = text_of(ParameterValue);

@@ -40,6 +40,8 @@ NdisIMInitializeDeviceInstanceEx(NDIS_HANDLE DriverHandle, PNDIS_STRING DriverIn
     struct ndis_adapter *adapter;
     char name[NDIS_NAME_SIZE];
 
+    if (!ndis_given(DriverInstance, "NdisIMInitializeDeviceInstanceEx"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     ndis_at_most(PASSIVE_LEVEL, "NdisIMInitializeDeviceInstanceEx");
     if (!miniport)
         return NDIS_STATUS_INVALID_PARAMETER;
@@ -50,7 +52,7 @@ NdisIMInitializeDeviceInstanceEx(NDIS_HANDLE DriverHandle, PNDIS_STRING DriverIn
                     miniport->driver->name);
         return NDIS_STATUS_NOT_ACCEPTED;
     }
-    if (!DriverInstance || !ndis_text_get(DriverInstance, name, sizeof(name)) ||
+    if (!ndis_text_get(DriverInstance, name, sizeof(name)) ||
         ndis_adapter_find(miniport->head.house, name)) {
         log_error("NdisIMInitializeDeviceInstanceEx: the name is no name, or in use");
         return NDIS_STATUS_NOT_ACCEPTED;
@@ -74,8 +76,10 @@ NdisIMCancelInitializeDeviceInstance(NDIS_HANDLE DriverHandle, PNDIS_STRING Devi
     struct ndis_adapter *adapter;
     char name[NDIS_NAME_SIZE];
 
+    if (!ndis_given(DeviceInstance, "NdisIMCancelInitializeDeviceInstance"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     ndis_at_most(PASSIVE_LEVEL, "NdisIMCancelInitializeDeviceInstance");
-    if (!miniport || !DeviceInstance || !ndis_text_get(DeviceInstance, name, sizeof(name)))
+    if (!miniport || !ndis_text_get(DeviceInstance, name, sizeof(name)))
         return NDIS_STATUS_INVALID_PARAMETER;
     adapter = ndis_adapter_find(miniport->head.house, name);
     if (!adapter || adapter->miniport != miniport || adapter->state != NDIS_ADAPTER_HALTED)

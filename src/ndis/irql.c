@@ -16,6 +16,8 @@ KeGetCurrentIrql(VOID)
 VOID
 KeRaiseIrql(KIRQL NewIrql, PKIRQL OldIrql)
 {
+    if (!ndis_given(OldIrql, "KeRaiseIrql"))
+        return;
     if (NDIS_UNLIKELY(NewIrql < sys_irql()))
         log_error("KeRaiseIrql: from IRQL %u down to %u", sys_irql(), NewIrql);
     *OldIrql = sys_irql_set(NewIrql);

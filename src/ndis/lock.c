@@ -50,12 +50,16 @@ is_mine(ULONG_PTR *word)
 VOID
 NdisAllocateSpinLock(PNDIS_SPIN_LOCK SpinLock)
 {
+    if (!ndis_given(SpinLock, "NdisAllocateSpinLock"))
+        return;
     *SpinLock = (NDIS_SPIN_LOCK){.SpinLock = FREE, .OldIrql = PASSIVE_LEVEL};
 }
 
 VOID
 NdisFreeSpinLock(PNDIS_SPIN_LOCK SpinLock)
 {
+    if (!ndis_given(SpinLock, "NdisFreeSpinLock"))
+        return;
     if (__atomic_load_n(&SpinLock->SpinLock, __ATOMIC_RELAXED) != FREE)
         log_error("NdisFreeSpinLock: it is held");
 }
@@ -89,6 +93,8 @@ spin_release(PNDIS_SPIN_LOCK lock, const char *call)
 VOID
 NdisAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock)
 {
+    if (!ndis_given(SpinLock, "NdisAcquireSpinLock"))
+        return;
     ndis_at_most(DISPATCH_LEVEL, "NdisAcquireSpinLock");
     if (spin_acquire(SpinLock, "NdisAcquireSpinLock"))
         SpinLock->OldIrql = sys_irql_set(DISPATCH_LEVEL);
@@ -97,8 +103,11 @@ NdisAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock)
 VOID
 NdisReleaseSpinLock(PNDIS_SPIN_LOCK SpinLock)
 {
-    KIRQL before = SpinLock->OldIrql; /* the next owner's as soon as it is given back */
+    KIRQL before;
 
+    if (!ndis_given(SpinLock, "NdisReleaseSpinLock"))
+        return;
+    before = SpinLock->OldIrql; /* the next owner's as soon as it is given back */
     if (spin_release(SpinLock, "NdisReleaseSpinLock"))
         sys_irql_set(before);
 }
@@ -106,6 +115,8 @@ NdisReleaseSpinLock(PNDIS_SPIN_LOCK SpinLock)
 VOID
 NdisDprAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock)
 {
+    if (!ndis_given(SpinLock, "NdisDprAcquireSpinLock"))
+        return;
     if (NDIS_UNLIKELY(sys_irql() != DISPATCH_LEVEL))
         log_error("NdisDprAcquireSpinLock: called at IRQL %u, it is for %u", sys_irql(),
                   DISPATCH_LEVEL);
@@ -115,6 +126,8 @@ NdisDprAcquireSpinLock(PNDIS_SPIN_LOCK SpinLock)
 VOID
 NdisDprReleaseSpinLock(PNDIS_SPIN_LOCK SpinLock)
 {
+    if (!ndis_given(SpinLock, "NdisDprReleaseSpinLock"))
+        return;
     spin_release(SpinLock, "NdisDprReleaseSpinLock");
 }
 
@@ -159,6 +172,8 @@ rw_enter(PNDIS_RW_LOCK_EX handle, PLOCK_STATE_EX state, UCHAR flags, const char 
 {
     PNDIS_RW_LOCK_EX lock = ndis_checked(handle, NDIS_MAGIC_RW_LOCK, call);
 
+    if (!ndis_given(state, call))
+        return NULL;
     *state = (LOCK_STATE_EX){.OldIrql = sys_irql(), .LockState = NOT_HELD, .Flags = flags};
     ndis_at_most(DISPATCH_LEVEL, call);
     if (!lock)
@@ -207,6 +222,8 @@ NdisReleaseRWLock(PNDIS_RW_LOCK_EX Lock, PLOCK_STATE_EX LockState)
 {
     PNDIS_RW_LOCK_EX lock = ndis_checked(Lock, NDIS_MAGIC_RW_LOCK, "NdisReleaseRWLock");
 
+    if (!ndis_given(LockState, "NdisReleaseRWLock"))
+        return;
     if (!lock)
         return;
     if (NDIS_UNLIKELY(sys_irql() != DISPATCH_LEVEL))

@@ -121,6 +121,12 @@ ndis_breach_of(struct house *house, unsigned rule, const char *driver, const voi
 }
 
 void
+ndis_tell_null(const char *call)
+{
+    ndis_breach(ndis_house_current(), 0, NULL, "%s: what it is about is NULL", call);
+}
+
+void
 ndis_breach_null(struct house *house, const struct ndis_driver *driver, const char *call)
 {
     ndis_breach(house, 0, driver->name, "%s: what it is about is NULL", call);

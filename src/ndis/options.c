@@ -193,9 +193,12 @@ NdisSetOptionalHandlers(NDIS_HANDLE NdisHandle, PNDIS_DRIVER_OPTIONAL_HANDLERS O
     struct ndis_driver *driver;
     struct house *house;
 
+    if (!ndis_given(NdisHandle, "NdisSetOptionalHandlers") ||
+        !ndis_given(OptionalHandlers, "NdisSetOptionalHandlers"))
+        return NDIS_STATUS_FAILURE;
     ndis_at_most(PASSIVE_LEVEL, "NdisSetOptionalHandlers");
-    if (!head || ((uintptr_t)head & 7) || !OptionalHandlers) {
-        log_error("NdisSetOptionalHandlers: no handle or no table");
+    if (((uintptr_t)head & 7)) {
+        ndis_bad_handle(head, NDIS_MAGIC_MINIPORT, "NdisSetOptionalHandlers");
         return NDIS_STATUS_FAILURE;
     }
     if (head->magic == NDIS_MAGIC_MINIPORT)
@@ -240,6 +243,8 @@ NdisMGetOffloadHandlers(NDIS_HANDLE NdisMiniportHandle,
 {
     struct ndis_adapter *adapter = ndis_adapter_of(NdisMiniportHandle, "NdisMGetOffloadHandlers");
 
+    if (!ndis_given(OffloadHandlers, "NdisMGetOffloadHandlers"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     ndis_at_most(PASSIVE_LEVEL, "NdisMGetOffloadHandlers");
     *OffloadHandlers = NULL;
     if (!adapter)

@@ -144,6 +144,8 @@ NdisAllocateNetBufferListPool(NDIS_HANDLE NdisHandle,
     struct house *house = ndis_house_of(NdisHandle);
     struct nbl_pool *pool;
 
+    if (!ndis_given(Parameters, "NdisAllocateNetBufferListPool"))
+        return NULL;
     if (!house || (Parameters->DataSize && !Parameters->fAllocateNetBuffer))
         return NULL;
     pool = calloc(1, sizeof(*pool));
@@ -203,6 +205,8 @@ NdisAllocateNetBufferPool(NDIS_HANDLE NdisHandle, NET_BUFFER_POOL_PARAMETERS con
     struct house *house = ndis_house_of(NdisHandle);
     struct nb_pool *pool;
 
+    if (!ndis_given(Parameters, "NdisAllocateNetBufferPool"))
+        return NULL;
     if (!house)
         return NULL;
     pool = calloc(1, sizeof(*pool));
@@ -347,8 +351,11 @@ VOID
 NdisFreeNetBuffer(NET_BUFFER *NetBuffer)
 {
     struct nb_element *element = container_of(NetBuffer, struct nb_element, nb);
-    struct nb_pool *pool = NetBuffer->NdisPoolHandle;
+    struct nb_pool *pool;
 
+    if (!ndis_given(NetBuffer, "NdisFreeNetBuffer"))
+        return;
+    pool = NetBuffer->NdisPoolHandle;
     if (!pool || (pool->head.magic != NDIS_MAGIC_NB_POOL && pool->head.magic != NDIS_MAGIC_GRAVE)) {
         log_error("NdisFreeNetBuffer: %p is from no pool, or was freed before", (void *)NetBuffer);
         return;
@@ -480,8 +487,11 @@ VOID
 NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList)
 {
     struct nbl_element *element = container_of(NetBufferList, struct nbl_element, nbl);
-    struct nbl_pool *pool = NetBufferList->NdisPoolHandle;
+    struct nbl_pool *pool;
 
+    if (!ndis_given(NetBufferList, "NdisFreeNetBufferList"))
+        return;
+    pool = NetBufferList->NdisPoolHandle;
     if (!pool || element->pool != pool) {
         log_error("NdisFreeNetBufferList: %p is from no pool, or was freed before",
                   (void *)NetBufferList);
@@ -506,9 +516,12 @@ NDIS_STATUS
 NdisAllocateNetBufferListContext(NET_BUFFER_LIST *NetBufferList, USHORT ContextSize,
                                  USHORT ContextBackFill, ULONG PoolTag)
 {
-    NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
     unsigned size = ROUND16(ContextSize), total = size + ROUND16(ContextBackFill);
+    NET_BUFFER_LIST_CONTEXT *context;
 
+    if (!ndis_given(NetBufferList, "NdisAllocateNetBufferListContext"))
+        return NDIS_STATUS_INVALID_PARAMETER;
+    context = NetBufferList->Context;
     if (context && context->Offset >= size) {
         context->Offset = (USHORT)(context->Offset - size);
         return NDIS_STATUS_SUCCESS;
@@ -529,8 +542,11 @@ VOID
 NdisFreeNetBufferListContext(NET_BUFFER_LIST *NetBufferList, USHORT ContextSize)
 {
     struct nbl_element *element = container_of(NetBufferList, struct nbl_element, nbl);
-    NET_BUFFER_LIST_CONTEXT *context = NetBufferList->Context;
+    NET_BUFFER_LIST_CONTEXT *context;
 
+    if (!ndis_given(NetBufferList, "NdisFreeNetBufferListContext"))
+        return;
+    context = NetBufferList->Context;
     if (!context || context->Offset + ROUND16(ContextSize) > context->Size) {
         ndis_breach_of(element->pool->head.house, 190, NULL, NetBufferList,
                        "NdisFreeNetBufferListContext: %u bytes were not allocated last",
@@ -566,6 +582,9 @@ NdisCopySendNetBufferListInfo(NET_BUFFER_LIST *DestNetBufferList,
                                 NetBufferListHashValue,
                                 NetBufferListHashInfo};
 
+    if (!ndis_given(DestNetBufferList, "NdisCopySendNetBufferListInfo") ||
+        !ndis_given(SrcNetBufferList, "NdisCopySendNetBufferListInfo"))
+        return;
     copy_info(DestNetBufferList, SrcNetBufferList, ids, sizeof(ids));
 }
 
@@ -577,5 +596,8 @@ NdisCopyReceiveNetBufferListInfo(NET_BUFFER_LIST *DestNetBufferList,
                                 Ieee8021QNetBufferListInfo,     NetBufferListFrameType,
                                 NetBufferListHashValue,         NetBufferListHashInfo};
 
+    if (!ndis_given(DestNetBufferList, "NdisCopyReceiveNetBufferListInfo") ||
+        !ndis_given(SrcNetBufferList, "NdisCopyReceiveNetBufferListInfo"))
+        return;
     copy_info(DestNetBufferList, SrcNetBufferList, ids, sizeof(ids));
 }

@@ -97,8 +97,12 @@ NdisRegisterProtocolDriver(NDIS_HANDLE ProtocolDriverContext,
     struct crossing crossing;
     NDIS_STATUS status;
 
+    if (!ndis_given(NdisProtocolHandle, "NdisRegisterProtocolDriver"))
+        return NDIS_STATUS_FAILURE;
     ndis_at_most(PASSIVE_LEVEL, "NdisRegisterProtocolDriver");
     *NdisProtocolHandle = NULL;
+    if (!ndis_given(ProtocolCharacteristics, "NdisRegisterProtocolDriver"))
+        return NDIS_STATUS_FAILURE;
     if (!driver || driver->protocol)
         return NDIS_STATUS_FAILURE;
     status = check_header(&ProtocolCharacteristics->Header,
@@ -208,8 +212,13 @@ NdisMRegisterMiniportDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
     struct crossing crossing;
     NDIS_STATUS status;
 
+    if (!ndis_given(NdisMiniportDriverHandle, "NdisMRegisterMiniportDriver"))
+        return NDIS_STATUS_FAILURE;
     ndis_at_most(PASSIVE_LEVEL, "NdisMRegisterMiniportDriver");
     *NdisMiniportDriverHandle = NULL;
+    if (!ndis_given(DriverObject, "NdisMRegisterMiniportDriver") ||
+        !ndis_given(MiniportDriverCharacteristics, "NdisMRegisterMiniportDriver"))
+        return NDIS_STATUS_FAILURE;
     if (!driver || driver->miniport || DriverObject != &driver->object)
         return NDIS_STATUS_FAILURE;
     status = check_header(&MiniportDriverCharacteristics->Header,

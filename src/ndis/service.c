@@ -26,6 +26,8 @@ NdisAllocateMemoryWithTagPriority(NDIS_HANDLE NdisHandle, UINT Length, ULONG Tag
 VOID
 NdisFreeMemory(PVOID VirtualAddress, UINT Length, UINT MemoryFlags)
 {
+    if (!ndis_given(VirtualAddress, "NdisFreeMemory"))
+        return;
     free(VirtualAddress);
 }
 
@@ -44,12 +46,16 @@ static struct sys_lock event_lock;
 VOID
 NdisInitializeEvent(PNDIS_EVENT Event)
 {
+    if (!ndis_given(Event, "NdisInitializeEvent"))
+        return;
     *Event = (NDIS_EVENT){.Reserved = {NULL}};
 }
 
 VOID
 NdisSetEvent(PNDIS_EVENT Event)
 {
+    if (!ndis_given(Event, "NdisSetEvent"))
+        return;
     sys_lock_take(&event_lock);
     Event->Reserved[0] = Event;
     for (struct waiter *waiter = Event->Reserved[1]; waiter; waiter = waiter->next) {
@@ -64,6 +70,8 @@ NdisSetEvent(PNDIS_EVENT Event)
 VOID
 NdisResetEvent(PNDIS_EVENT Event)
 {
+    if (!ndis_given(Event, "NdisResetEvent"))
+        return;
     sys_lock_take(&event_lock);
     Event->Reserved[0] = NULL;
     sys_lock_give(&event_lock);
@@ -117,6 +125,8 @@ NdisWaitEvent(PNDIS_EVENT Event, UINT MsToWait)
     struct waiter waiter = {.house = house && ndis_on_loop(house) ? house : NULL};
     bool set = true;
 
+    if (!ndis_given(Event, "NdisWaitEvent"))
+        return FALSE;
     ndis_at_most(PASSIVE_LEVEL, "NdisWaitEvent");
     sys_gate_init(&waiter.gate);
     if (event_join(Event, &waiter)) {
@@ -139,6 +149,8 @@ NdisGetSystemUpTimeEx(PLARGE_INTEGER pSystemUpTime)
     struct house *house = ndis_house_current();
     uint64_t now_us = house ? sys_loop_now_us(house->loop) : sys_clock_us();
 
+    if (!ndis_given(pSystemUpTime, "NdisGetSystemUpTimeEx"))
+        return;
     pSystemUpTime->QuadPart = (LONGLONG)(now_us / 1000);
 }
 
@@ -148,6 +160,8 @@ NdisGetCurrentSystemTime(PLARGE_INTEGER pSystemTime)
     struct house *house = ndis_house_current();
     uint64_t now_us = house ? sys_loop_wall_us(house->loop) : sys_clock_wall_us();
 
+    if (!ndis_given(pSystemTime, "NdisGetCurrentSystemTime"))
+        return;
     pSystemTime->QuadPart = (LONGLONG)now_us * 10 + EPOCH_DIFFERENCE;
 }
 

@@ -119,12 +119,15 @@ NdisMNetPnPEvent(NDIS_HANDLE MiniportAdapterHandle,
                  PNET_PNP_EVENT_NOTIFICATION NetPnPEventNotification)
 {
     struct ndis_adapter *adapter = ndis_adapter_of(MiniportAdapterHandle, "NdisMNetPnPEvent");
-    NET_PNP_EVENT_CODE code = NetPnPEventNotification->NetPnPEvent.NetEvent;
     NDIS_STATUS result = NDIS_STATUS_SUCCESS;
+    NET_PNP_EVENT_CODE code;
 
+    if (!ndis_given(NetPnPEventNotification, "NdisMNetPnPEvent"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     ndis_at_most(PASSIVE_LEVEL, "NdisMNetPnPEvent");
     if (!adapter)
         return NDIS_STATUS_INVALID_PARAMETER;
+    code = NetPnPEventNotification->NetPnPEvent.NetEvent;
     if (code == NetEventPause || code == NetEventRestart)
         return NDIS_STATUS_SUCCESS;
     list_for_each_safe(binding, &adapter->bindings, struct ndis_binding, link) {

@@ -20,7 +20,7 @@ ndis_text_get(const UNICODE_STRING *string, char *name, size_t size)
 {
     size_t length = string->Length / sizeof(WCHAR);
 
-    if (!length || length >= size)
+    if (!length || length >= size || !string->Buffer)
         return false;
     for (size_t i = 0; i < length; i++) {
         if (!string->Buffer[i] || string->Buffer[i] > 126)
@@ -55,6 +55,8 @@ NdisInitUnicodeString(PNDIS_STRING DestinationString, PCWSTR SourceString)
 {
     size_t length = 0;
 
+    if (!ndis_given(DestinationString, "NdisInitUnicodeString"))
+        return;
     while (SourceString && SourceString[length] && length < UINT16_MAX / sizeof(WCHAR) - 1)
         length++;
     *DestinationString = (NDIS_STRING){
@@ -66,6 +68,8 @@ NdisInitUnicodeString(PNDIS_STRING DestinationString, PCWSTR SourceString)
 BOOLEAN
 NdisEqualString(const NDIS_STRING *String1, const NDIS_STRING *String2, BOOLEAN CaseInsensitive)
 {
+    if (!ndis_given(String1, "NdisEqualString") || !ndis_given(String2, "NdisEqualString"))
+        return FALSE;
     ndis_at_most(PASSIVE_LEVEL, "NdisEqualString");
     if (String1->Length != String2->Length)
         return FALSE;

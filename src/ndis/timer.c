@@ -170,7 +170,11 @@ NdisAllocateTimerObject(NDIS_HANDLE NdisHandle, PNDIS_TIMER_CHARACTERISTICS Time
     struct house *house = ndis_house_of(NdisHandle);
     struct timer *timer;
 
+    if (!ndis_given(pTimerObject, "NdisAllocateTimerObject"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     *pTimerObject = NULL;
+    if (!ndis_given(TimerCharacteristics, "NdisAllocateTimerObject"))
+        return NDIS_STATUS_INVALID_PARAMETER;
     if (!house || !TimerCharacteristics->TimerFunction)
         return NDIS_STATUS_INVALID_PARAMETER;
     timer = create(house, &house->retired_timers, sizeof(*timer));
@@ -325,6 +329,8 @@ NdisQueueIoWorkItem(NDIS_HANDLE NdisIoWorkItemHandle, NDIS_IO_WORKITEM_ROUTINE R
 {
     struct work *work = ndis_checked(NdisIoWorkItemHandle, NDIS_MAGIC_WORK, "NdisQueueIoWorkItem");
 
+    if (!ndis_given((const void *)(uintptr_t)Routine, "NdisQueueIoWorkItem"))
+        return;
     if (!work)
         return;
     if (atomic_exchange(&work->queued, true)) {
