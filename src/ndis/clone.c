@@ -217,3 +217,45 @@ NdisFreeCloneNetBufferList(NET_BUFFER_LIST *CloneNetBufferList, ULONG FreeCloneF
     }
     NdisFreeNetBufferList(CloneNetBufferList);
 }
+
+/* ---- what a list says about its frames ---- */
+
+static void
+copy_info(NET_BUFFER_LIST *to, const NET_BUFFER_LIST *from, const UCHAR *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to->NetBufferListInfo[ids[i]] = from->NetBufferListInfo[ids[i]];
+}
+
+VOID
+NdisCopySendNetBufferListInfo(NET_BUFFER_LIST *DestNetBufferList,
+                              NET_BUFFER_LIST const *SrcNetBufferList)
+{
+    static const UCHAR ids[] = {TcpIpChecksumNetBufferListInfo,
+                                TcpLargeSendNetBufferListInfo,
+                                ClassificationHandleNetBufferListInfo,
+                                Ieee8021QNetBufferListInfo,
+                                NetBufferListCancelId,
+                                NetBufferListProtocolId,
+                                NetBufferListHashValue,
+                                NetBufferListHashInfo};
+
+    if (!ndis_given(DestNetBufferList, "NdisCopySendNetBufferListInfo") ||
+        !ndis_given(SrcNetBufferList, "NdisCopySendNetBufferListInfo"))
+        return;
+    copy_info(DestNetBufferList, SrcNetBufferList, ids, sizeof(ids));
+}
+
+VOID
+NdisCopyReceiveNetBufferListInfo(NET_BUFFER_LIST *DestNetBufferList,
+                                 NET_BUFFER_LIST const *SrcNetBufferList)
+{
+    static const UCHAR ids[] = {TcpIpChecksumNetBufferListInfo, TcpLargeSendNetBufferListInfo,
+                                Ieee8021QNetBufferListInfo,     NetBufferListFrameType,
+                                NetBufferListHashValue,         NetBufferListHashInfo};
+
+    if (!ndis_given(DestNetBufferList, "NdisCopyReceiveNetBufferListInfo") ||
+        !ndis_given(SrcNetBufferList, "NdisCopyReceiveNetBufferListInfo"))
+        return;
+    copy_info(DestNetBufferList, SrcNetBufferList, ids, sizeof(ids));
+}

@@ -5,7 +5,7 @@
 #ifndef NDIS_LANDING_H
 #define NDIS_LANDING_H
 
-#include "ndis/objects.h"
+#include "ndis/records.h"
 
 /* ---- observers (observe.c) ---- */
 void ndis_observe(struct house *house, struct crossing *crossing);
@@ -138,7 +138,23 @@ void ndis_landing_plain_down(const struct ndis_operation *operation, NDIS_HANDLE
 void ndis_landing_plain_up(const struct ndis_operation *operation, NDIS_HANDLE handle,
                            PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
 
-/* ---- the way home of NBLs (home.c, P11; the shelf is in objects.h) ---- */
+/* ---- the way home of NBLs: NdisReserved (home.c, P11) ---- */
+
+#define NDIS_SHELF_ROOM 6
+
+/* The levels below the newest one; NdisReserved[1]. One cache line. */
+struct ndis_shelf {
+    struct ndis_shelf *older; /* full */
+    uint16_t count;
+    void *homes[NDIS_SHELF_ROOM];
+};
+
+/* That of an NBL from a pool lies right behind it; any other one is from the heap (home.c). */
+static inline struct ndis_shelf *
+ndis_shelf_own(NET_BUFFER_LIST *nbl)
+{
+    return (struct ndis_shelf *)(nbl + 1);
+}
 
 /* What NdisReserved[0] says of an NBL that is under way by such a call through this binding. */
 static inline void *

@@ -322,6 +322,7 @@ ndis_objects_fini(struct house *house)
         for (size_t i = 0; i < slab->bytes / sizeof(struct ndis_object); i++) {
             slab->objects[i].magic = 0;
             slab->objects[i].handle = NULL;
+            slab->objects[i].state = NDIS_OBJECT_FREE;
         }
         slab->house = NULL;
     }
