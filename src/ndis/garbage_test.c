@@ -268,6 +268,26 @@ wild_handles(void **state)
     NdisFreeNetBufferListPool(pool);
 }
 
+static void
+a_refused_tree_again(void **state)
+{
+    struct stage *stage = *state;
+    struct watcher watcher;
+    struct test_block b = {.block.Status = 0};
+
+    watch(&watcher, stage);
+    test_block_init(&b, 0); /* no type */
+    stage->host.completions = 0;
+    NdisInitiateOffload(stage->host.binding, &b.block);
+    assert_breaches(&watcher, 1, 14);
+    NdisInitiateOffload(stage->host.binding, &b.block);
+    NdisQueryOffloadState(stage->host.binding, &b.block);
+    assert_breaches(&watcher, 2, 18);
+    stage_settle(stage);
+    assert_int_equal(stage->host.completions, 1);
+    house_detach_observer(stage->house, &watcher.observer);
+}
+
 /* ---- requests ---- */
 
 static NDIS_OID_REQUEST
@@ -466,6 +486,7 @@ main(void)
         BOUND(wild_handles),
         BOUND(requests_without_a_buffer),
         BOUND(requests_made_twice),
+        BOUND(a_refused_tree_again),
         BOUND(timers_freed_twice),
     };
 

@@ -32,6 +32,10 @@ ndis_io_refuse(struct ndis_binding *binding, enum ndis_io_kind kind, NET_BUFFER_
     struct house *house = binding->head.house;
     NET_BUFFER_LIST *last = NULL;
 
+    ndis_home_push(binding, NDIS_HOME_REFUSED,
+                   &nbls); /* one that waits already must not be linked */
+    if (!nbls)
+        return;
     for (NET_BUFFER_LIST *nbl = nbls; nbl; nbl = nbl->Next) {
         nbl->Status = status;
         if (kind != NDIS_IO_FRAME)

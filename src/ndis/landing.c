@@ -58,6 +58,20 @@ ndis_landing_over(struct ndis_landing *landing, NDIS_STATUS status)
         ndis_observe_after(landing->house, &landing->crossing, status);
 }
 
+/* It was refused, and its driver makes it go down again before it has come back. */
+static bool
+waits_refused(struct ndis_binding *binding, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
+{
+    PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST waiting;
+
+    sys_lock_take(&binding->head.house->lock);
+    waiting = binding->refused_head;
+    while (waiting && waiting != root)
+        waiting = waiting->NdisReserved[0];
+    sys_lock_give(&binding->head.house->lock);
+    return waiting != NULL;
+}
+
 bool
 ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *operation,
                   NDIS_HANDLE handle, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
@@ -69,6 +83,11 @@ ndis_landing_find(struct ndis_landing *landing, const struct ndis_operation *ope
     if (!root) {
         ndis_breach(binding->head.house, 0, binding->protocol->driver->name,
                     "%s: the block list is NULL", operation->name);
+        return false;
+    }
+    if (NDIS_UNLIKELY(waits_refused(binding, root))) {
+        ndis_breach(binding->head.house, 18, binding->protocol->driver->name,
+                    "%s: the block list is not complete yet", operation->name);
         return false;
     }
     *landing = (struct ndis_landing){.operation = operation,
@@ -310,6 +329,9 @@ flush_nbls(struct ndis_binding *binding, enum ndis_io_kind kind)
     sys_lock_give(&house->lock);
     if (!nbls)
         return;
+    for (NET_BUFFER_LIST *nbl = nbls; nbl; nbl = nbl->Next)
+        if (nbl->NdisReserved[0] == ndis_home_of(binding, NDIS_HOME_REFUSED))
+            ndis_home_pop(nbl); /* for want of memory it may not be there */
     crossing = ndis_crossing_up(
         kind == NDIS_IO_FRAME ? CROSSING_SEND_COMPLETE : ndis_io_kinds[kind].up, binding);
     crossing.nbls = nbls;

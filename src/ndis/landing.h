@@ -162,13 +162,16 @@ ndis_home_of(struct ndis_binding *binding, enum ndis_io_kind kind)
 {
     return (char *)binding + kind;
 }
-_Static_assert(_Alignof(struct ndis_binding) > NDIS_IO_KINDS, "the kind fits below the address");
+/* Refused, and waiting to be delivered. */
+#define NDIS_HOME_REFUSED NDIS_IO_KINDS
+_Static_assert(_Alignof(struct ndis_binding) > NDIS_HOME_REFUSED,
+               "the kind fits below the address");
 
 /* Through this binding, by whatever call. */
 static inline bool
 ndis_home_through(const void *home, const struct ndis_binding *binding)
 {
-    return (uintptr_t)home - (uintptr_t)binding < NDIS_IO_KINDS;
+    return (uintptr_t)home - (uintptr_t)binding <= NDIS_HOME_REFUSED;
 }
 
 /* false: out of memory, nothing was pushed. What is out already is reported and taken off the

@@ -286,6 +286,27 @@ posted_in_a_circle(void **state)
     scene_close(&scene);
 }
 
+/* NDIS has it, to be completed at the next turn. */
+static void
+posted_while_it_waits_refused(void **state)
+{
+    struct scene scene;
+
+    scene_open(&scene, *state);
+    assert_int_equal(house_set_power(scene.stage->house, "nic0", NdisDeviceStateD3), 0);
+    frame(&scene, scene.nbl);
+    frame(&scene, scene.nbl);
+    assert_breach(&scene, 85, "host");
+    frame_done(&scene, scene.nic0, scene.nbl);
+    assert_breach(&scene, 0, "target");
+    scene.stage->host.calls = 0;
+    stage_settle(scene.stage);
+    assert_heard(&scene, 1);
+    assert_null(scene.nbl->NdisReserved[0]);
+    assert_int_equal(house_set_power(scene.stage->house, "nic0", NdisDeviceStateD0), 0);
+    scene_close(&scene);
+}
+
 static void
 freed_while_it_is_out(void **state)
 {
@@ -339,11 +360,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOUND(written_over_while_out), BOUND(written_over_before_it_goes),
-        BOUND(never_under_way),        BOUND(completed_by_another_call),
-        BOUND(posted_while_it_is_out), BOUND(completed_by_another_adapter),
-        BOUND(posted_with_others),     BOUND(posted_in_a_circle),
-        BOUND(freed_while_it_is_out),  BOUND(good_and_bad_in_one_list),
+        BOUND(written_over_while_out),
+        BOUND(written_over_before_it_goes),
+        BOUND(never_under_way),
+        BOUND(completed_by_another_call),
+        BOUND(posted_while_it_is_out),
+        BOUND(completed_by_another_adapter),
+        BOUND(posted_with_others),
+        BOUND(posted_in_a_circle),
+        BOUND(posted_while_it_waits_refused),
+        BOUND(freed_while_it_is_out),
+        BOUND(good_and_bad_in_one_list),
     };
 
     return cmocka_run_group_tests_name("ndis/stray", tests, NULL, NULL);
