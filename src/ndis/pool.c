@@ -357,7 +357,9 @@ NdisFreeNetBuffer(NET_BUFFER *NetBuffer)
         return;
     pool = NetBuffer->NdisPoolHandle;
     if (!pool || (pool->head.magic != NDIS_MAGIC_NB_POOL && pool->head.magic != NDIS_MAGIC_GRAVE)) {
-        log_error("NdisFreeNetBuffer: %p is from no pool, or was freed before", (void *)NetBuffer);
+        ndis_breach_of(ndis_house_current(), 0, NULL, NetBuffer,
+                       "NdisFreeNetBuffer: %p is from no pool, or was freed before",
+                       (void *)NetBuffer);
         return;
     }
     NetBuffer->NdisPoolHandle = NULL;
@@ -493,8 +495,9 @@ NdisFreeNetBufferList(NET_BUFFER_LIST *NetBufferList)
         return;
     pool = NetBufferList->NdisPoolHandle;
     if (!pool || element->pool != pool) {
-        log_error("NdisFreeNetBufferList: %p is from no pool, or was freed before",
-                  (void *)NetBufferList);
+        ndis_breach_of(ndis_house_current(), 0, NULL, NetBufferList,
+                       "NdisFreeNetBufferList: %p is from no pool, or was freed before",
+                       (void *)NetBufferList);
         return;
     }
     if (NDIS_UNLIKELY(NetBufferList->NdisReserved[0]) && still_out(pool, NetBufferList))

@@ -321,6 +321,23 @@ freed_while_it_is_out(void **state)
     scene_close(&scene); /* which frees it */
 }
 
+static void
+freed_twice(void **state)
+{
+    NET_BUFFER_LIST *nbl, own;
+    struct scene scene;
+
+    scene_open(&scene, *state);
+    nbl = test_nbls(scene.pool, 1);
+    NdisFreeNetBufferList(nbl);
+    NdisFreeNetBufferList(nbl);
+    assert_breach(&scene, 0, "?");
+    memset(&own, 0, sizeof(own));
+    NdisFreeNetBufferList(&own);
+    assert_breach(&scene, 0, "?");
+    scene_close(&scene);
+}
+
 /* Good ones before, between and after. */
 static void
 good_and_bad_in_one_list(void **state)
@@ -370,6 +387,7 @@ main(void)
         BOUND(posted_in_a_circle),
         BOUND(posted_while_it_waits_refused),
         BOUND(freed_while_it_is_out),
+        BOUND(freed_twice),
         BOUND(good_and_bad_in_one_list),
     };
 
