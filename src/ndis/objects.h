@@ -357,7 +357,6 @@ bool ndis_adapter_set_state(struct ndis_adapter *adapter, enum ndis_adapter_stat
                             const char *why);
 bool ndis_binding_set_state(struct ndis_binding *binding, enum ndis_binding_state to,
                             const char *why);
-/* Context: any thread. */
 
 /* Initialised and not halted: the miniport may be called. */
 static inline bool

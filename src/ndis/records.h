@@ -84,6 +84,7 @@ struct ndis_object *ndis_object_search(struct house *house, const NDIS_OFFLOAD_H
 struct ndis_object *ndis_object_attach(struct ndis_binding *binding, NDIS_OFFLOAD_HANDLE *handle);
 /* Clears handle->NdisReserved[0] and the context cell. */
 void ndis_object_detach(struct ndis_object *object, const char *why);
+/* Context: any thread. */
 void ndis_object_set_state(struct ndis_object *object, enum ndis_object_state to, const char *why);
 void ndis_objects_fini(struct house *house);
 /* false: no offloadable type. */
