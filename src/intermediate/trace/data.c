@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "intermediate/trace/trace.h"
 
+#include <string.h>
+
 uint64_t
 trace_data_bytes(PNET_BUFFER_LIST nbls, uint32_t *count)
 {
@@ -31,7 +33,31 @@ trace_data_bytes(PNET_BUFFER_LIST nbls, uint32_t *count)
 static struct trace_under_way *
 place_of(struct trace_adapter *adapter, PNET_BUFFER_LIST nbl)
 {
-    return &adapter->under_way[hash_mix((uintptr_t)nbl, HASH_ODD_1) % TRACE_MEMORY];
+    return adapter->under_way[hash_mix((uintptr_t)nbl, HASH_ODD_1) % TRACE_PLACES];
+}
+
+/* NULL: it is not remembered. */
+static struct trace_under_way *
+find(struct trace_adapter *adapter, PNET_BUFFER_LIST nbl)
+{
+    struct trace_under_way *place = place_of(adapter, nbl);
+
+    for (unsigned i = 0; i < TRACE_PLACE_ROOM; i++)
+        if (place[i].nbl == nbl)
+            return &place[i];
+    return NULL;
+}
+
+static void
+remember(struct trace_adapter *adapter, PNET_BUFFER_LIST nbl, const struct trace_object *object)
+{
+    struct trace_under_way *place = place_of(adapter, nbl);
+    unsigned last = 0;
+
+    while (last < TRACE_PLACE_ROOM - 1 && place[last].nbl && place[last].nbl != nbl)
+        last++;
+    memmove(place + 1, place, last * sizeof(*place));
+    place[0] = (struct trace_under_way){nbl, *object};
 }
 
 void
@@ -39,18 +65,18 @@ trace_remember(struct trace_adapter *adapter, PNET_BUFFER_LIST nbls,
                const struct trace_object *object)
 {
     for (PNET_BUFFER_LIST nbl = nbls; nbl; nbl = NET_BUFFER_LIST_NEXT_NBL(nbl))
-        *place_of(adapter, nbl) = (struct trace_under_way){nbl, *object};
+        remember(adapter, nbl, object);
 }
 
 static struct trace_object
 recall(struct trace_adapter *adapter, PNET_BUFFER_LIST nbl)
 {
-    struct trace_under_way *place = place_of(adapter, nbl);
+    struct trace_under_way *under_way = find(adapter, nbl);
     struct trace_object object = {.number = 0};
 
-    if (place->nbl == nbl) {
-        object = place->object;
-        place->nbl = NULL;
+    if (under_way) {
+        object = under_way->object;
+        under_way->nbl = NULL;
     }
     return object;
 }
@@ -127,8 +153,8 @@ receive_return(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferLis
 static bool
 join_run(struct trace_adapter *adapter, struct trace_crossing *crossing, PNET_BUFFER_LIST nbl)
 {
-    struct trace_under_way *place = place_of(adapter, nbl);
-    uint32_t number = place->nbl == nbl ? place->object.number : 0;
+    const struct trace_under_way *under_way = find(adapter, nbl);
+    uint32_t number = under_way ? under_way->object.number : 0;
 
     if ((uint32_t)NET_BUFFER_LIST_STATUS(nbl) != crossing->status ||
         (number && crossing->object.number && number != crossing->object.number))

@@ -8,7 +8,10 @@
 #include "intermediate/trace/file.h"
 #include "intermediate/trace/record.h"
 
-#define TRACE_MEMORY 1024 /* NBLs under way whose connection is remembered; a power of two */
+/* NBLs under way whose connection is remembered: so many places, a power of two, of so many each.
+ */
+#define TRACE_PLACES 256
+#define TRACE_PLACE_ROOM 8
 
 /* By the name of an adapter: what its floor writes to, and what a program has joined to it. Lives
  * as long as one of the two. */
@@ -30,8 +33,8 @@ struct trace_adapter {
     struct trace_under_way {
         PNET_BUFFER_LIST nbl;
         struct trace_object object;
-    } under_way[TRACE_MEMORY];
-    struct trace_node nodes[TRACE_NODES_MAX]; /* of the tree being recorded */
+    } under_way[TRACE_PLACES][TRACE_PLACE_ROOM]; /* the youngest of a place first */
+    struct trace_node nodes[TRACE_NODES_MAX];    /* of the tree being recorded */
 };
 
 struct trace_offload {
