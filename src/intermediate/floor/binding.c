@@ -39,6 +39,8 @@ floor_settle(struct floor_adapter *adapter)
     }
     if (adapter->pause && adapter->frames_down == 0 && adapter->objects == 0 && adapter->calls == 0)
         floor_queue_work(adapter);
+    if (adapter->driver->kind->settle)
+        adapter->driver->kind->settle(adapter);
 }
 
 /* What drains a binding comes from below at any level; the answer is for PASSIVE_LEVEL. */
@@ -83,9 +85,8 @@ copy_attributes(struct floor_adapter *adapter, PNDIS_BIND_PARAMETERS parameters)
         adapter->capabilities = *parameters->TcpConnectionOffloadCapabilities;
 }
 
-/* false: no name, or one that does not fit. */
-static bool
-copy_name(struct floor_adapter *adapter, const NDIS_STRING *section)
+bool
+floor_adapter_name(struct floor_adapter *adapter, const NDIS_STRING *section)
 {
     size_t length = section ? section->Length / sizeof(WCHAR) : 0;
 
@@ -106,8 +107,8 @@ adapter_bytes(const struct floor_kind *kind)
     return (UINT)(kind->adapter_bytes ? kind->adapter_bytes : sizeof(struct floor_adapter));
 }
 
-static struct floor_adapter *
-adapter_create(struct floor_driver *driver, PNDIS_BIND_PARAMETERS parameters)
+struct floor_adapter *
+floor_adapter_create(struct floor_driver *driver, PNDIS_BIND_PARAMETERS parameters)
 {
     struct floor_adapter *adapter;
 
@@ -122,8 +123,8 @@ adapter_create(struct floor_driver *driver, PNDIS_BIND_PARAMETERS parameters)
     return adapter;
 }
 
-static void
-adapter_destroy(struct floor_adapter *adapter)
+void
+floor_adapter_destroy(struct floor_adapter *adapter)
 {
     if (adapter->objects || adapter->calls || adapter->frames_down || adapter->frames_up)
         log_error("%s %s: gone with %u objects, %u calls, %u frames down, %u up",
@@ -143,7 +144,26 @@ close_lower(struct floor_adapter *adapter, const char *why)
     floor_set_state(adapter, FLOOR_CLOSING, why);
     status = NdisCloseAdapterEx(adapter->lower);
     if (status != NDIS_STATUS_PENDING)
-        adapter_destroy(adapter);
+        floor_adapter_destroy(adapter);
+    return status;
+}
+
+NDIS_STATUS
+floor_announce(struct floor_adapter *adapter)
+{
+    NDIS_STATUS status = NDIS_STATUS_RESOURCES;
+
+    if (!adapter->work)
+        adapter->work = NdisAllocateIoWorkItem(adapter->driver->protocol);
+    if (adapter->work) {
+        if (adapter->state != FLOOR_WAITING)
+            floor_set_state(adapter, FLOOR_WAITING, "opened");
+        status = NdisIMInitializeDeviceInstanceEx(adapter->driver->miniport, &adapter->instance,
+                                                  adapter);
+    }
+    if (status != NDIS_STATUS_SUCCESS)
+        log_warn("%s %s: no virtual adapter, status %08x", adapter->driver->kind->name,
+                 adapter->name, (unsigned)status);
     return status;
 }
 
@@ -153,22 +173,12 @@ static NDIS_STATUS
 opened(struct floor_adapter *adapter, NDIS_STATUS status)
 {
     if (status != NDIS_STATUS_SUCCESS) {
-        adapter_destroy(adapter);
+        floor_adapter_destroy(adapter);
         return status;
     }
-    adapter->work = NdisAllocateIoWorkItem(adapter->lower);
-    status = NDIS_STATUS_RESOURCES;
-    if (!adapter->work)
-        goto close;
-    floor_set_state(adapter, FLOOR_WAITING, "opened");
-    status = NdisIMInitializeDeviceInstanceEx(adapter->driver->miniport, &adapter->instance,
-                                              adapter);
+    status = floor_announce(adapter);
     if (status == NDIS_STATUS_SUCCESS)
         return status;
-
-close:
-    log_warn("%s %s: no virtual adapter, status %08x", adapter->driver->kind->name, adapter->name,
-             (unsigned)status);
     if (close_lower(adapter, "bind failed") == NDIS_STATUS_PENDING)
         return NDIS_STATUS_PENDING;
     return status;
@@ -191,12 +201,12 @@ FloorBindAdapterEx(NDIS_HANDLE ProtocolDriverContext, NDIS_HANDLE BindContext,
     };
     NDIS_STATUS status;
 
-    adapter = adapter_create(driver, BindParameters);
+    adapter = floor_adapter_create(driver, BindParameters);
     if (!adapter)
         return NDIS_STATUS_RESOURCES;
-    if (!copy_name(adapter, BindParameters->ProtocolSection)) {
+    if (!floor_adapter_name(adapter, BindParameters->ProtocolSection)) {
         log_warn("%s: the binding names no virtual adapter", driver->kind->name);
-        adapter_destroy(adapter);
+        floor_adapter_destroy(adapter);
         return NDIS_STATUS_INVALID_PARAMETER;
     }
     adapter->bind = BindContext;
@@ -231,11 +241,22 @@ FloorCloseAdapterCompleteEx(NDIS_HANDLE ProtocolBindingContext)
     struct floor_adapter *adapter = ProtocolBindingContext;
     NDIS_HANDLE bind = adapter->bind, unbind = adapter->unbind;
 
-    adapter_destroy(adapter);
+    floor_adapter_destroy(adapter);
     if (bind)
         NdisCompleteBindAdapterEx(bind, NDIS_STATUS_FAILURE);
     if (unbind)
         NdisCompleteUnbindAdapterEx(unbind);
+}
+
+void
+floor_withdraw(struct floor_adapter *adapter)
+{
+    if (adapter->state == FLOOR_STANDING) {
+        NdisIMDeInitializeDeviceInstance(adapter->upper);
+        NdisWaitEvent(&adapter->halted, 0);
+    } else if (adapter->state == FLOOR_WAITING) {
+        NdisIMCancelInitializeDeviceInstance(adapter->driver->miniport, &adapter->instance);
+    }
 }
 
 NDIS_STATUS
@@ -243,12 +264,7 @@ FloorUnbindAdapterEx(NDIS_HANDLE UnbindContext, NDIS_HANDLE ProtocolBindingConte
 {
     struct floor_adapter *adapter = ProtocolBindingContext;
 
-    if (adapter->state == FLOOR_STANDING) {
-        NdisIMDeInitializeDeviceInstance(adapter->upper);
-        NdisWaitEvent(&adapter->halted, 0);
-    } else if (adapter->state == FLOOR_WAITING) {
-        NdisIMCancelInitializeDeviceInstance(adapter->driver->miniport, &adapter->instance);
-    }
+    floor_withdraw(adapter);
     adapter->unbind = UnbindContext;
     return close_lower(adapter, "unbound");
 }

@@ -54,6 +54,10 @@ struct floor_kind {
     /* An offload entry was made, is about to go. */
     void (*offload_made)(struct floor_offload *entry);
     void (*offload_gone)(struct floor_offload *entry);
+    /* Something that was under way is over. */
+    void (*settle)(struct floor_adapter *adapter);
+    /* From the work item, at PASSIVE_LEVEL (floor_queue_work). */
+    void (*work)(struct floor_adapter *adapter);
 };
 
 struct floor_driver {
@@ -162,6 +166,17 @@ MINIPORT_RESTART FloorRestart;
 MINIPORT_DEVICE_PNP_EVENT_NOTIFY FloorDevicePnPEventNotify;
 MINIPORT_SHUTDOWN FloorShutdownEx;
 
+/* For drivers that bind in another way: the parts of a bind and an unbind. */
+struct floor_adapter *floor_adapter_create(struct floor_driver *driver,
+                                           PNDIS_BIND_PARAMETERS parameters);
+/* Takes the name of the virtual adapter; false: there is none, or it does not fit. */
+bool floor_adapter_name(struct floor_adapter *adapter, const NDIS_STRING *section);
+void floor_adapter_destroy(struct floor_adapter *adapter);
+/* Asks NDIS for the virtual adapter, once a binding is open. */
+NDIS_STATUS floor_announce(struct floor_adapter *adapter);
+/* The virtual adapter goes, or is not asked for any more. */
+void floor_withdraw(struct floor_adapter *adapter);
+
 void floor_set_state(struct floor_adapter *adapter, enum floor_state to, const char *why);
 /* Gives the answers that are owed and that nothing under way delays any more. */
 void floor_settle(struct floor_adapter *adapter);
@@ -177,6 +192,14 @@ PROTOCOL_STATUS_EX FloorStatusEx;
 /* Indicates a status of our own: code, with the capabilities when it is OFFLOAD_RESUME. */
 void floor_indicate(struct floor_adapter *adapter, NDIS_STATUS code);
 
+/* Frames through one of several bindings, lower (NULL: none, they are refused), and from it;
+ * counted: is raised by how many, before they go on. NULL: nobody counts. */
+void floor_send_frames(struct floor_adapter *adapter, NDIS_HANDLE lower, PNET_BUFFER_LIST nbls,
+                       NDIS_PORT_NUMBER port, ULONG flags, ULONG *counted);
+void floor_receive_frames(struct floor_adapter *adapter, NDIS_HANDLE lower, PNET_BUFFER_LIST nbls,
+                          NDIS_PORT_NUMBER port, ULONG flags, ULONG *counted);
+/* The binding that a frame went to, or came from, while it is on its way. */
+NDIS_HANDLE floor_frame_lower(PNET_BUFFER_LIST nbl);
 MINIPORT_SEND_NET_BUFFER_LISTS FloorSendNetBufferLists;
 MINIPORT_CANCEL_SEND FloorCancelSend;
 MINIPORT_RETURN_NET_BUFFER_LISTS FloorReturnNetBufferLists;

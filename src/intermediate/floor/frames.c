@@ -8,7 +8,7 @@
 /* As large as the alignment of contexts. */
 struct frame_home {
     NDIS_HANDLE source;
-    PVOID unused;
+    NDIS_HANDLE lower; /* where it goes, or came from */
 };
 
 struct frame_list {
@@ -35,7 +35,8 @@ frame_list_add(struct frame_list *list, PNET_BUFFER_LIST nbl)
 
 /* Sorts nbls into those that carry our handle now and those for which there is no memory. */
 static void
-leave(PNET_BUFFER_LIST nbls, NDIS_HANDLE handle, struct frame_list *good, struct frame_list *bad)
+leave(PNET_BUFFER_LIST nbls, NDIS_HANDLE handle, NDIS_HANDLE lower, struct frame_list *good,
+      struct frame_list *bad)
 {
     PNET_BUFFER_LIST nbl, next;
     struct frame_home *home;
@@ -51,9 +52,18 @@ leave(PNET_BUFFER_LIST nbls, NDIS_HANDLE handle, struct frame_list *good, struct
         }
         home = NET_BUFFER_LIST_CONTEXT_DATA_START(nbl);
         home->source = nbl->SourceHandle;
+        home->lower = lower;
         nbl->SourceHandle = handle;
         frame_list_add(good, nbl);
     }
+}
+
+NDIS_HANDLE
+floor_frame_lower(PNET_BUFFER_LIST nbl)
+{
+    const struct frame_home *home = NET_BUFFER_LIST_CONTEXT_DATA_START(nbl);
+
+    return home->lower;
 }
 
 /* The way back; returns how many. */
@@ -83,25 +93,35 @@ refuse(struct floor_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_STATUS status,
     NdisMSendNetBufferListsComplete(adapter->upper, nbls, flags);
 }
 
+void
+floor_send_frames(struct floor_adapter *adapter, NDIS_HANDLE lower, PNET_BUFFER_LIST nbls,
+                  NDIS_PORT_NUMBER port, ULONG flags, ULONG *counted)
+{
+    ULONG end = (flags & NDIS_SEND_FLAGS_DISPATCH_LEVEL) ? NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL
+                                                         : 0;
+    struct frame_list good, bad;
+
+    if (!adapter->upper_running || !lower) {
+        refuse(adapter, nbls, NDIS_STATUS_PAUSED, end);
+        return;
+    }
+    leave(nbls, lower, lower, &good, &bad);
+    adapter->frames_down += good.count;
+    if (counted)
+        *counted += good.count;
+    if (good.head)
+        NdisSendNetBufferLists(lower, good.head, port, flags);
+    refuse(adapter, bad.head, NDIS_STATUS_RESOURCES, end);
+}
+
 VOID
 FloorSendNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferList,
                         NDIS_PORT_NUMBER PortNumber, ULONG SendFlags)
 {
     struct floor_adapter *adapter = MiniportAdapterContext;
-    ULONG end = (SendFlags & NDIS_SEND_FLAGS_DISPATCH_LEVEL)
-                    ? NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL
-                    : 0;
-    struct frame_list good, bad;
 
-    if (!adapter->upper_running || !adapter->lower_running) {
-        refuse(adapter, NetBufferList, NDIS_STATUS_PAUSED, end);
-        return;
-    }
-    leave(NetBufferList, adapter->lower, &good, &bad);
-    adapter->frames_down += good.count;
-    if (good.head)
-        NdisSendNetBufferLists(adapter->lower, good.head, PortNumber, SendFlags);
-    refuse(adapter, bad.head, NDIS_STATUS_RESOURCES, end);
+    floor_send_frames(adapter, adapter->lower_running ? adapter->lower : NULL, NetBufferList,
+                      PortNumber, SendFlags, NULL);
 }
 
 VOID
@@ -143,31 +163,55 @@ indicate_lent(struct floor_adapter *adapter, PNET_BUFFER_LIST nbls, NDIS_PORT_NU
     }
 }
 
+void
+floor_receive_frames(struct floor_adapter *adapter, NDIS_HANDLE lower, PNET_BUFFER_LIST nbls,
+                     NDIS_PORT_NUMBER port, ULONG flags, ULONG *counted)
+{
+    bool lent = NDIS_TEST_RECEIVE_CANNOT_PEND(flags);
+    struct frame_list good, bad;
+
+    if (!adapter->upper_running) {
+        if (!lent)
+            NdisReturnNetBufferLists(lower, nbls, 0);
+        return;
+    }
+    if (lent) {
+        indicate_lent(adapter, nbls, port, flags);
+        return;
+    }
+    leave(nbls, adapter->upper, lower, &good, &bad);
+    adapter->frames_up += good.count;
+    if (counted)
+        *counted += good.count;
+    if (good.head)
+        NdisMIndicateReceiveNetBufferLists(adapter->upper, good.head, port, good.count, flags);
+    if (bad.head)
+        NdisReturnNetBufferLists(lower, bad.head, 0);
+}
+
 VOID
 FloorReceiveNetBufferLists(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST NetBufferLists,
                            NDIS_PORT_NUMBER PortNumber, ULONG NumberOfNetBufferLists,
                            ULONG ReceiveFlags)
 {
     struct floor_adapter *adapter = ProtocolBindingContext;
-    bool lent = NDIS_TEST_RECEIVE_CANNOT_PEND(ReceiveFlags);
-    struct frame_list good, bad;
 
-    if (!adapter->upper_running) {
-        if (!lent)
-            NdisReturnNetBufferLists(adapter->lower, NetBufferLists, 0);
-        return;
-    }
-    if (lent) {
-        indicate_lent(adapter, NetBufferLists, PortNumber, ReceiveFlags);
-        return;
-    }
-    leave(NetBufferLists, adapter->upper, &good, &bad);
-    adapter->frames_up += good.count;
-    if (good.head)
-        NdisMIndicateReceiveNetBufferLists(adapter->upper, good.head, PortNumber, good.count,
-                                           ReceiveFlags);
-    if (bad.head)
-        NdisReturnNetBufferLists(adapter->lower, bad.head, 0);
+    floor_receive_frames(adapter, adapter->lower, NetBufferLists, PortNumber, ReceiveFlags, NULL);
+}
+
+/* Those at the beginning of nbls that came through the same binding; the rest stays in nbls. */
+static PNET_BUFFER_LIST
+take_run(PNET_BUFFER_LIST *nbls, NDIS_HANDLE *lower)
+{
+    PNET_BUFFER_LIST run = *nbls, last = run;
+
+    *lower = floor_frame_lower(run);
+    while (NET_BUFFER_LIST_NEXT_NBL(last) &&
+           floor_frame_lower(NET_BUFFER_LIST_NEXT_NBL(last)) == *lower)
+        last = NET_BUFFER_LIST_NEXT_NBL(last);
+    *nbls = NET_BUFFER_LIST_NEXT_NBL(last);
+    NET_BUFFER_LIST_NEXT_NBL(last) = NULL;
+    return run;
 }
 
 VOID
@@ -176,7 +220,12 @@ FloorReturnNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST N
 {
     struct floor_adapter *adapter = MiniportAdapterContext;
 
-    adapter->frames_up -= come_home(NetBufferLists);
-    NdisReturnNetBufferLists(adapter->lower, NetBufferLists, ReturnFlags);
+    while (NetBufferLists) {
+        NDIS_HANDLE lower;
+        PNET_BUFFER_LIST run = take_run(&NetBufferLists, &lower);
+
+        adapter->frames_up -= come_home(run);
+        NdisReturnNetBufferLists(lower, run, ReturnFlags);
+    }
     floor_settle(adapter);
 }

@@ -185,6 +185,8 @@ floor_catch_up(PVOID WorkItemContext, NDIS_HANDLE NdisIoWorkItemHandle)
         adapter->calls--;
     }
     floor_answer_pause(adapter);
+    if (adapter->driver->kind->work)
+        adapter->driver->kind->work(adapter);
     floor_settle(adapter);
 }
 
