@@ -1,7 +1,9 @@
 /*
  * V-158 … V-166: intermediate drivers. Such a driver calls at two landings, and what it does at one
  * is compared with what it was asked at the other: its virtual adapter (call.adapter->is_im) is
- * above, the binding that the adapter stands on (adapter.lower_binding) below.
+ * above, the binding that the adapter stands on (adapter.lower_binding) below. A driver that makes
+ * one adapter of several has more bindings below: those on which nothing stands may be below any of
+ * its virtual adapters.
  *
  * Which operation below belongs to which above: the one with the same root, because the memory is
  * an overlay and most reuse it; or the one whose call is around on the stack. A driver that does
@@ -36,18 +38,40 @@ refuse(struct call *call)
 static bool
 stands_on(const struct shadow_adapter *adapter, const struct shadow_binding *binding)
 {
-    return adapter && binding && adapter->lower_binding == binding->entry.key;
+    if (!adapter || !binding)
+        return false;
+    return adapter->lower_binding == binding->entry.key ||
+           (adapter->is_im && !binding->carries && adapter->driver == binding->driver);
 }
 
-/* NULL: it has not called down yet. */
-static struct shadow_binding *
-binding_below(struct verifier *verifier, const struct shadow_adapter *adapter)
-{
-    struct table_entry *entry = adapter->lower_binding
-                                    ? table_find(&verifier->bindings, adapter->lower_binding)
-                                    : NULL;
+/* What is known of all the bindings below an adapter. */
+struct below {
+    const struct shadow_adapter *adapter;
+    enum crossing_op op;
+    unsigned operations;       /* on their way */
+    unsigned long long issued; /* the last */
+};
 
-    return entry ? container_of(entry, struct shadow_binding, entry) : NULL;
+static void
+add_below(void *arg, struct table_entry *entry)
+{
+    const struct shadow_binding *binding = container_of(entry, struct shadow_binding, entry);
+    struct below *below = arg;
+
+    if (!stands_on(below->adapter, binding))
+        return;
+    below->operations += binding->operations[below->op];
+    if (below->issued < binding->issued[below->op])
+        below->issued = binding->issued[below->op];
+}
+
+static struct below
+look_below(struct verifier *verifier, const struct shadow_tree *tree)
+{
+    struct below below = {.adapter = tree->adapter, .op = tree->op};
+
+    table_each(&verifier->bindings, add_below, &below);
+    return below;
 }
 
 /* By the memory; NULL: none. */
@@ -176,9 +200,7 @@ outstanding_below(struct verifier *verifier, const struct call *call)
 static bool
 went_down(struct verifier *verifier, const struct shadow_tree *tree)
 {
-    const struct shadow_binding *below = binding_below(verifier, tree->adapter);
-
-    return tree->propagated || (below && below->issued[tree->op] > tree->number);
+    return tree->propagated || look_below(verifier, tree).issued > tree->number;
 }
 
 static bool
@@ -439,10 +461,9 @@ lost(void *arg, struct table_entry *entry)
 {
     const struct shadow_tree *tree = container_of(entry, struct shadow_tree, entry);
     struct verifier *verifier = arg;
-    const struct shadow_binding *below = binding_below(verifier, tree->adapter);
     bool down = went_down(verifier, tree);
 
-    if (tree->by_ndis || !tree->adapter->is_im || (below && below->operations[tree->op]))
+    if (tree->by_ndis || !tree->adapter->is_im || look_below(verifier, tree).operations)
         return; /* the driver below has lost it */
     report_late(verifier, down ? 160 : 166, tree->adapter->driver->name, tree->adapter->name,
                 tree->entry.key, "a %s was never completed%s", crossing_name(tree->op),

@@ -58,6 +58,9 @@ shadow_adapter(struct verifier *verifier, const struct crossing *crossing)
     }
     adapter->is_im = crossing->im_below;
     adapter->lower_binding = crossing->lower_binding;
+    entry = adapter->lower_binding ? table_find(&verifier->bindings, adapter->lower_binding) : NULL;
+    if (entry)
+        container_of(entry, struct shadow_binding, entry)->carries = true;
     list_init(&adapter->objects);
     table_add(&verifier->adapters, &adapter->entry, crossing->miniport);
     return adapter;

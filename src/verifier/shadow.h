@@ -73,6 +73,7 @@ struct shadow_binding {
     struct shadow_adapter *adapter;
     struct shadow_driver *driver; /* above */
     bool im_above, open;
+    bool carries; /* a virtual adapter stands on it */
     char state[16];
     size_t requests; /* outstanding */
     size_t frames_down;
