@@ -1,7 +1,7 @@
 /*
- * Status indications go up to every open binding. NDIS remembers one thing about them: whether
- * offloading is paused (P28), which a binding made later is told when it starts. A resume may carry
- * new capabilities.
+ * Status indications go up to every open binding. NDIS remembers two things about them: whether
+ * offloading is paused (P28), which a binding made later is told when it starts, and the link. A
+ * resume may carry new capabilities.
  *
  * PnP events that an intermediate driver passes up go the same way; pause and restart are not
  * passed, NDIS sends those itself, from the top of the stack.
@@ -9,6 +9,19 @@
 #include "ndis/landing.h"
 
 #include "base/log.h"
+
+/* What a binding made later is told (NDIS_BIND_PARAMETERS). */
+static void
+remember_link(struct ndis_adapter *adapter, const NDIS_STATUS_INDICATION *indication)
+{
+    const NDIS_LINK_STATE *link = indication->StatusBuffer;
+
+    if (!link || indication->StatusBufferSize < sizeof(*link))
+        return;
+    adapter->general.MediaConnectState = link->MediaConnectState;
+    adapter->general.XmitLinkSpeed = link->XmitLinkSpeed;
+    adapter->general.RcvLinkSpeed = link->RcvLinkSpeed;
+}
 
 /* Under the lock of the adapter. */
 static void
@@ -24,6 +37,9 @@ remember(struct ndis_adapter *adapter, const NDIS_STATUS_INDICATION *indication)
         if (indication->StatusBuffer &&
             indication->StatusBufferSize >= sizeof(adapter->capabilities))
             memcpy(&adapter->capabilities, indication->StatusBuffer, sizeof(adapter->capabilities));
+        break;
+    case NDIS_STATUS_LINK_STATE:
+        remember_link(adapter, indication);
         break;
     case NDIS_STATUS_TCP_CONNECTION_OFFLOAD_HARDWARE_CAPABILITIES:
         if (indication->StatusBuffer && indication->StatusBufferSize >= sizeof(adapter->hardware))
