@@ -129,5 +129,6 @@ NDIS_STATUS passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
 NDIS_STATUS vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 NDIS_STATUS trace_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 NDIS_STATUS fault_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
+NDIS_STATUS team_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
 #endif

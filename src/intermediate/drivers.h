@@ -8,5 +8,6 @@ DRIVER_INITIALIZE passthru_entry;
 DRIVER_INITIALIZE vlan_entry;
 DRIVER_INITIALIZE trace_entry;
 DRIVER_INITIALIZE fault_entry;
+DRIVER_INITIALIZE team_entry;
 
 #endif

@@ -12,6 +12,7 @@ static const struct {
                {"vlan", vlan_entry},
                {"trace", trace_entry},
                {"fault", fault_entry},
+               {"team", team_entry},
                {"deaf", deaf_entry}};
 
 static bool

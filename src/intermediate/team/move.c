@@ -1,0 +1,272 @@
+/*
+ * Who is used, and how the connections follow. Frames go through another member at once; the
+ * connections are told to come home (OFFLOAD_PAUSE, UPLOAD_ALL), and only when nothing is left at
+ * the old member new ones may go to the other (OFFLOAD_RESUME, with the capabilities of all that
+ * are left). So there are never objects at two members, and every operation belongs to the one of
+ * floor.lower.
+ *
+ * The active member stays as long as it can be used: a move costs more than any preference is
+ * worth. When nobody can be used it stays, too, and so do its connections: they wait for its link.
+ *
+ * Source: chimney 11 (teams); V-143, P29.
+ */
+#include "base/log.h"
+#include "intermediate/team/team.h"
+
+#include <string.h>
+
+bool
+team_usable(const struct team_member *member)
+{
+    return member->running && !member->asleep && !member->failed &&
+           member->link_state.MediaConnectState != MediaConnectStateDisconnected;
+}
+
+bool
+team_drained(const struct team *team)
+{
+    return team->floor.objects == 0 && team->floor.calls == 0;
+}
+
+bool
+team_member_quiet(const struct team_member *member)
+{
+    return member->frames_down == 0 && member->frames_up == 0 && member->indicated == 0 &&
+           (member != member->team->offload || team_drained(member->team));
+}
+
+static struct team_member *
+choose(const struct team *team)
+{
+    if (team->active && team_usable(team->active))
+        return team->active;
+    list_for_each(member, &team->members, struct team_member, link)
+        if (team_usable(member))
+            return member;
+    if (team->active || list_empty(&team->members))
+        return team->active;
+    return list_first(&team->members, struct team_member, link);
+}
+
+/* ---- capabilities ---- */
+
+static void
+intersect(NDIS_TCP_CONNECTION_OFFLOAD *can, const NDIS_TCP_CONNECTION_OFFLOAD *other)
+{
+    can->Encapsulation &= other->Encapsulation;
+    can->SupportIPv4 &= other->SupportIPv4;
+    can->SupportIPv6 &= other->SupportIPv6;
+    can->SupportIPv6ExtensionHeaders &= other->SupportIPv6ExtensionHeaders;
+    can->SupportSack &= other->SupportSack;
+    if (can->CongestionAlgorithm != other->CongestionAlgorithm)
+        can->CongestionAlgorithm = 0;
+    if (can->TcpConnectionOffloadCapacity > other->TcpConnectionOffloadCapacity)
+        can->TcpConnectionOffloadCapacity = other->TcpConnectionOffloadCapacity;
+    can->Flags &= other->Flags;
+}
+
+void
+team_capabilities(const struct team *team, NDIS_TCP_CONNECTION_OFFLOAD *can)
+{
+    bool any = false, used = false;
+
+    list_for_each(member, &team->members, struct team_member, link)
+        used |= team_usable(member);
+    list_for_each(member, &team->members, struct team_member, link) {
+        if (used && !team_usable(member))
+            continue;
+        if (any)
+            intersect(can, &member->capabilities);
+        else
+            *can = member->capabilities;
+        any = true;
+    }
+}
+
+void
+team_resume(struct team *team)
+{
+    if (team->draining || !team->active || team->active->stopped)
+        return;
+    team_capabilities(team, &team->floor.capabilities);
+    team->floor.stopped_below = false;
+    floor_indicate(&team->floor, NDIS_STATUS_OFFLOAD_RESUME);
+}
+
+/* A member came or went that others can do without. What is offloaded may stay. */
+static void
+renew_capabilities(struct team *team)
+{
+    NDIS_TCP_CONNECTION_OFFLOAD can = team->floor.capabilities;
+
+    if (!team->floor.has_chimney || team->draining || team->floor.stopped_below)
+        return;
+    team_capabilities(team, &can);
+    if (!memcmp(&can, &team->floor.capabilities, sizeof(can)))
+        return;
+    team->floor.stopped_below = true;
+    floor_indicate(&team->floor, NDIS_STATUS_OFFLOAD_PAUSE);
+    team_resume(team);
+}
+
+/* ---- moving ---- */
+
+static void
+offload_to(struct team *team, struct team_member *member)
+{
+    team->offload = member;
+    team->floor.lower = member ? member->lower : NULL;
+}
+
+static bool
+must_drain(const struct team *team)
+{
+    return team->offload != team->active ||
+           (team->offload && !team->offload->running && !team_drained(team));
+}
+
+static void
+drain(struct team *team)
+{
+    if (team->draining)
+        return;
+    team->draining = true;
+    if (!team->floor.stopped_below) {
+        team->floor.stopped_below = true;
+        floor_indicate(&team->floor, NDIS_STATUS_OFFLOAD_PAUSE);
+    }
+    floor_indicate(&team->floor, NDIS_STATUS_UPLOAD_ALL);
+}
+
+static bool
+can_finish(const struct team *team)
+{
+    return team->draining && team_drained(team) && team->active && team->active->running;
+}
+
+/* The link of the team is that of the member in use. */
+static void
+tell_link(struct team *team)
+{
+    NDIS_STATUS_INDICATION status = {
+        .Header = {NDIS_OBJECT_TYPE_STATUS_INDICATION, NDIS_STATUS_INDICATION_REVISION_1,
+                   sizeof(status)},
+        .SourceHandle = team->floor.upper,
+        .StatusCode = NDIS_STATUS_LINK_STATE,
+        .StatusBuffer = &team->link_state,
+        .StatusBufferSize = sizeof(team->link_state),
+    };
+
+    if (!team->active ||
+        !memcmp(&team->link_state, &team->active->link_state, sizeof(team->link_state)))
+        return;
+    team->link_state = team->active->link_state;
+    team->floor.general.MediaConnectState = team->link_state.MediaConnectState;
+    if (team->floor.upper)
+        NdisMIndicateStatusEx(team->floor.upper, &status);
+}
+
+void
+team_update(struct team *team, const char *why)
+{
+    struct team_member *best = choose(team), *last = team->active;
+
+    team->active = best;
+    team->floor.lower_running = best && best->running;
+    if (last && best && last != best) {
+        team->switches++;
+        log_info("team %s: %s → %s, %s", team->floor.name, last->name, best->name, why);
+    }
+    if (!team->floor.upper) {
+        team->draining = false;
+        offload_to(team, best);
+    } else if (must_drain(team)) {
+        drain(team);
+    } else {
+        renew_capabilities(team);
+    }
+    tell_link(team);
+    team_settle(&team->floor);
+}
+
+void
+team_settle(struct floor_adapter *adapter)
+{
+    struct team *team = team_of(adapter);
+    bool due = can_finish(team);
+
+    list_for_each(member, &team->members, struct team_member, link)
+        due |= member->event && team_member_quiet(member);
+    if (due)
+        floor_queue_work(adapter);
+}
+
+void
+team_work(struct floor_adapter *adapter)
+{
+    struct team *team = team_of(adapter);
+
+    if (can_finish(team)) {
+        offload_to(team, team->active);
+        team->draining = false;
+        log_debug("team %s: %s is free for connections", adapter->name, team->active->name);
+        team_resume(team);
+    }
+    list_for_each_safe(member, &team->members, struct team_member, link) {
+        PNET_PNP_EVENT_NOTIFICATION event = member->event;
+
+        if (!event || !team_member_quiet(member))
+            continue;
+        member->event = NULL;
+        NdisCompleteNetPnPEvent(member->lower, event, NDIS_STATUS_SUCCESS);
+    }
+}
+
+/* ---- status ---- */
+
+static void
+link_changed(struct team_member *member, const NDIS_STATUS_INDICATION *status)
+{
+    if (!status->StatusBuffer || status->StatusBufferSize < sizeof(member->link_state))
+        return;
+    NdisMoveMemory(&member->link_state, status->StatusBuffer, sizeof(member->link_state));
+    team_update(member->team, member->link_state.MediaConnectState == MediaConnectStateDisconnected
+                                  ? "its link is lost"
+                                  : "there is a link");
+}
+
+static void
+resumed(struct team_member *member, const NDIS_STATUS_INDICATION *status)
+{
+    member->stopped = false;
+    if (status->StatusBuffer && status->StatusBufferSize >= sizeof(member->capabilities))
+        NdisMoveMemory(&member->capabilities, status->StatusBuffer, sizeof(member->capabilities));
+    if (member == member->team->offload)
+        team_resume(member->team);
+    team_update(member->team, "it resumes");
+}
+
+VOID
+TeamStatusEx(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusIndication)
+{
+    struct team_member *member = ProtocolBindingContext;
+    struct team *team = member->team;
+
+    switch (StatusIndication->StatusCode) {
+    case NDIS_STATUS_LINK_STATE:
+        link_changed(member, StatusIndication);
+        return;
+    case NDIS_STATUS_OFFLOAD_RESUME:
+        resumed(member, StatusIndication);
+        return;
+    case NDIS_STATUS_OFFLOAD_PAUSE:
+    case NDIS_STATUS_UPLOAD_ALL:
+        member->stopped = true;
+        if (member == team->offload && !team->draining)
+            FloorStatusEx(&team->floor, StatusIndication);
+        return;
+    default:
+        if (member == team->active)
+            FloorStatusEx(&team->floor, StatusIndication);
+    }
+}
