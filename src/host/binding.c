@@ -54,6 +54,12 @@ host_binding_paused(const struct host_binding *binding)
     return binding->offload_paused || binding->low_power;
 }
 
+bool
+host_binding_running(const struct host_binding *binding)
+{
+    return binding->state == HOST_BINDING_RUNNING;
+}
+
 void
 host_binding_set_user(struct host_binding *binding, void *user)
 {

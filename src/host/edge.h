@@ -42,6 +42,7 @@ struct host_binding {
     char adapter[64];
     bool chimney; /* capabilities hold something */
     bool offload_paused;
+    bool uploading; /* UPLOAD_ALL was said, and no RESUME since */
     bool low_power; /* the adapter has none, or is about to lose it */
     bool answering; /* the work item that answers an event is queued */
     bool quiet;     /* pausing: the host stack says that it has finished */

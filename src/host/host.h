@@ -35,6 +35,9 @@ struct host_ops {
     /* The target wants everything back, or is about to lose its power: every connection over it has
      * to come home soon. NULL: the edge terminates them. */
     void (*on_upload_all)(void *arg, struct host_binding *binding);
+    /* Frames may take another way from now on: the adapter resumes after it wanted everything back,
+     * or has a link again. May be NULL. */
+    void (*on_moved)(void *arg, struct host_binding *binding);
 };
 
 /* DriverEntry; context of house_load is a struct host * from host_create. */
@@ -46,8 +49,9 @@ void host_destroy(struct host *host);
 
 const char *host_binding_adapter(const struct host_binding *binding);
 const NDIS_TCP_CONNECTION_OFFLOAD *host_binding_capabilities(
-    const struct host_binding *binding);                      /* NULL: no chimney */
-bool host_binding_paused(const struct host_binding *binding); /* OFFLOAD_PAUSE in force */
+    const struct host_binding *binding);                       /* NULL: no chimney */
+bool host_binding_paused(const struct host_binding *binding);  /* OFFLOAD_PAUSE in force */
+bool host_binding_running(const struct host_binding *binding); /* frames may go */
 void host_binding_set_user(struct host_binding *binding, void *user);
 void *host_binding_user(const struct host_binding *binding);
 struct host_binding *host_find_binding(struct host *host, const char *adapter);

@@ -212,11 +212,21 @@ on_leaving(void *arg, struct host_binding *binding)
     host_binding_quiet(binding);
 }
 
+static void
+on_moved(void *arg, struct host_binding *binding)
+{
+    struct live_port *port = host_binding_user(binding);
+
+    if (port && port->own)
+        sys_loop_defer(port->stack->loop, &port->announce);
+}
+
 static const struct host_ops stack_host_ops = {.on_running = on_running,
                                                .on_leaving = on_leaving,
                                                .on_frames = on_frames,
                                                .on_frames_sent = on_frames_sent,
-                                               .on_upload_all = on_upload_all};
+                                               .on_upload_all = on_upload_all,
+                                               .on_moved = on_moved};
 
 static void
 on_socket_gone(void *arg, const struct steer_key *key)
@@ -335,6 +345,7 @@ close_ports(struct hoststack *stack)
         wire_set_receiver(port->tap, NULL, NULL);
         wire_close(port->tap);
         list_del(&port->link);
+        sys_task_cancel(&port->announce);
         free(port);
     }
 }
@@ -438,9 +449,11 @@ add(struct hoststack *stack, const struct live_port *like, const char **why)
     port->stack = stack;
     port->ifindex = (int)if_nametoindex(port->ifname);
     list_init(&port->link);
+    sys_task_init(&port->announce, hoststack_announce, port);
     *why = "there is no such interface";
     int error = port->ifindex ? bind_port(port, why) : -ENODEV;
     if (error) {
+        sys_task_cancel(&port->announce);
         free(port);
         return error;
     }

@@ -32,6 +32,7 @@ struct live_port {
     struct host_binding *binding;
     char adapter[64];
     TCP_OFFLOAD_STATS wire_stats[2]; /* IPv4, IPv6; as the target told last */
+    struct sys_task announce;        /* a port's addresses */
 };
 
 #define HOSTSTACK_BUCKETS 4096u
@@ -104,6 +105,15 @@ void watch_start(struct live_conn *conn, const struct way *way, const struct ste
 /* In its turn: whatever has changed since the last look. snap: of the kernel socket; NULL: it has
  * none any more. */
 void watch_look(struct live_conn *conn, const struct steer_snapshot *snap);
+
+/* ---- announce.c ---- */
+#define ANNOUNCE_BYTES 86u
+/* The frames; their length. */
+size_t announce_ipv4(const uint8_t mac[6], const uint8_t address[4], uint8_t frame[ANNOUNCE_BYTES]);
+size_t announce_ipv6(const uint8_t mac[6], const uint8_t address[16],
+                     uint8_t frame[ANNOUNCE_BYTES]);
+/* Of a struct live_port: says where its addresses are. */
+void hoststack_announce(void *port);
 
 /* ---- stack.c ---- */
 void hoststack_flush_wires(struct live_port *port);
