@@ -34,10 +34,14 @@ static const struct driver {
     const char *name;
     enum driver_kind kind;
     house_driver_entry entry;
+    bool joins; /* it makes one virtual adapter of several */
 } drivers[] = {
-    {"soft", DRIVER_TARGET, soft_target_entry},  {"passthru", DRIVER_INTERMEDIATE, passthru_entry},
-    {"vlan", DRIVER_INTERMEDIATE, vlan_entry},   {TRACE_NAME, DRIVER_INTERMEDIATE, trace_entry},
-    {"fault", DRIVER_INTERMEDIATE, fault_entry},
+    {"soft", DRIVER_TARGET, soft_target_entry, false},
+    {"passthru", DRIVER_INTERMEDIATE, passthru_entry, false},
+    {"vlan", DRIVER_INTERMEDIATE, vlan_entry, false},
+    {TRACE_NAME, DRIVER_INTERMEDIATE, trace_entry, false},
+    {"fault", DRIVER_INTERMEDIATE, fault_entry, false},
+    {"team", DRIVER_INTERMEDIATE, team_entry, true},
 };
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
 
@@ -165,6 +169,21 @@ check_silent(struct assembly *assembly, const char *port, const char *wire)
                            port, wire, port);
 }
 
+/* One from a file may, for all that is known here. */
+static bool
+lowest_joins(const struct config_stack *stack)
+{
+    const struct driver *driver;
+    struct house_floor_words words;
+    const char *why;
+
+    if (stack->intermediate_count == 0 ||
+        house_read_floor(stack->intermediates[stack->intermediate_count - 1], &words, &why) != 0)
+        return false;
+    driver = driver_find(words.name, DRIVER_INTERMEDIATE);
+    return is_path(words.name) || (driver != NULL && driver->joins);
+}
+
 static int
 check_port(struct assembly *assembly, const struct config_stack *stack)
 {
@@ -173,11 +192,11 @@ check_port(struct assembly *assembly, const struct config_stack *stack)
                                "%s: there is an interface of that name already; give the port "
                                "another one",
                                stack->ifname);
-    if (stack->wire_count > 1)
-        return assembly_refuse(assembly, -EOPNOTSUPP,
-                               "%s: only a driver that joins them could stand on several "
-                               "interfaces, and there is none yet",
-                               stack->ifname);
+    if (stack->wire_count > 1 && !lowest_joins(stack))
+        return assembly_refuse(assembly, -EINVAL,
+                               "%s: several interfaces need a driver that joins them as the lowest "
+                               "(the last named): %s=%s+%s,team",
+                               stack->ifname, stack->ifname, stack->wires[0], stack->wires[1]);
     for (unsigned i = 0; i < stack->wire_count; i++) {
         int error = check_interface(assembly, stack->ifname, stack->wires[i]);
 
@@ -345,6 +364,27 @@ stack_intermediate(struct assembly *assembly, const char *ifname, const char *dr
     return assembly_fail(assembly, error, why, "%s: binding %s to %s", ifname, driver, below);
 }
 
+/* Of the virtual adapter of intermediate driver number i. */
+static void
+floor_name(const struct config_stack *stack, unsigned i, const char *driver,
+           char name[ADAPTER_NAME])
+{
+    snprintf(name, ADAPTER_NAME, "%s/%s%u", stack->ifname, driver, stack->intermediate_count - i);
+}
+
+/* The traces on adapter above hear the wires of its port. Before it stands, so that no frame is
+ * there twice. */
+static int
+hear_wires(struct assembly *assembly, unsigned port, const char *above)
+{
+    struct wire **wires = assembly->ports[port].wires;
+    int error = 0;
+
+    for (unsigned i = 0; error == 0 && i < CONFIG_WIRES && wires[i] != NULL; i++)
+        error = ears_trace(&assembly->ports[port].ears[i], wires[i], above);
+    return error;
+}
+
 /* Stacks the intermediate drivers of a port on adapter and leaves the name of the top in it. */
 static int
 stack_intermediates(struct assembly *assembly, unsigned port, const struct config_stack *stack,
@@ -358,15 +398,11 @@ stack_intermediates(struct assembly *assembly, unsigned port, const struct confi
 
         house_read_floor(stack->intermediates[i], &words, &why); /* checked before */
         driver_name(words.name, driver);
-        snprintf(above, sizeof(above), "%s/%s%u", stack->ifname, driver,
-                 stack->intermediate_count - i);
+        floor_name(stack, i, driver, above);
         error = house_set_options(assembly->house, above, words.options);
         if (error != 0)
             return assembly_fail(assembly, error, NULL, "%s: options of %s", stack->ifname, driver);
-        /* Before it stands, so that no frame is there twice. */
-        if (strcmp(words.name, TRACE_NAME) == 0 &&
-            (error = ears_trace(&assembly->ports[port].ears, assembly->ports[port].wire, above)) !=
-                0)
+        if (strcmp(words.name, TRACE_NAME) == 0 && (error = hear_wires(assembly, port, above)) != 0)
             return assembly_fail(assembly, error, NULL, "%s: %s", stack->ifname, above);
         error = stack_intermediate(assembly, stack->ifname, driver, adapter, above);
         if (error != 0)
@@ -378,9 +414,10 @@ stack_intermediates(struct assembly *assembly, unsigned port, const struct confi
 
 /* A steered interface gives us some flows, one under a port everything. */
 static int
-open_wire(struct assembly *assembly, const struct config_stack *stack, struct wire **wire)
+open_wire(struct assembly *assembly, const struct config_stack *stack, unsigned number,
+          struct wire **wire)
 {
-    const char *ifname = stack->port ? stack->wires[0] : stack->ifname;
+    const char *ifname = stack->port ? stack->wires[number] : stack->ifname;
     int filter = stack->port ? -1 : hoststack_wire_filter(assembly->stack);
     int error = wire_packet_open(assembly->loop, ifname, filter,
                                  hoststack_wire_mark(assembly->stack), wire);
@@ -390,12 +427,13 @@ open_wire(struct assembly *assembly, const struct config_stack *stack, struct wi
     return error == 0 ? 0 : assembly_fail(assembly, error, NULL, "%s: packet socket", ifname);
 }
 
-/* The adapter at the bottom; its name. */
+/* An adapter at the bottom; its name, which tells of several which one it is on. */
 static int
 build_target(struct assembly *assembly, unsigned port, const struct config_stack *stack,
-             char adapter[ADAPTER_NAME])
+             unsigned number, char adapter[ADAPTER_NAME])
 {
-    struct wire *wire = assembly->ports[port].wire;
+    struct wire *wire = assembly->ports[port].wires[number];
+    bool several = stack->port && stack->wire_count > 1;
     struct house_floor_words words;
     char target[DRIVER_NAME];
     const char *why;
@@ -403,36 +441,80 @@ build_target(struct assembly *assembly, unsigned port, const struct config_stack
 
     house_read_floor(stack->target, &words, &why); /* checked before */
     driver_name(words.name, target);
-    snprintf(adapter, ADAPTER_NAME, "%s/%s", stack->ifname, target);
+    snprintf(adapter, ADAPTER_NAME, "%s/%s%s%s", stack->ifname, target, several ? "." : "",
+             several ? stack->wires[number] : "");
     error = house_add_adapter(assembly->house, target, adapter, wire, words.options);
     if (error != 0)
         return assembly_fail(assembly, error, error == -EINVAL ? "it is no offload target" : NULL,
                              "%s: adapter %s", stack->ifname, adapter);
-    if (assembly->verify != NULL &&
-        (error = ears_verify(&assembly->ports[port].ears, wire, assembly->verify, adapter)) != 0)
+    if (assembly->verify != NULL && (error = ears_verify(&assembly->ports[port].ears[number], wire,
+                                                         assembly->verify, adapter)) != 0)
         return assembly_fail(assembly, error, NULL, "%s: verifier", stack->ifname);
+    return 0;
+}
+
+/* Those at the bottom, and their names. */
+static int
+build_bottom(struct assembly *assembly, unsigned port, const struct config_stack *stack,
+             char adapters[CONFIG_WIRES][ADAPTER_NAME])
+{
+    unsigned count = stack->port ? stack->wire_count : 1;
+    int error = 0;
+
+    for (unsigned i = 0; error == 0 && i < count; i++) {
+        error = open_wire(assembly, stack, i, &assembly->ports[port].wires[i]);
+        if (error == 0)
+            error = build_target(assembly, port, stack, i, adapters[i]);
+    }
+    return error;
+}
+
+/* The lowest intermediate driver stands on the first of them; the others join it. */
+static int
+join_others(struct assembly *assembly, const struct config_stack *stack,
+            char adapters[CONFIG_WIRES][ADAPTER_NAME])
+{
+    char above[ADAPTER_NAME], driver[DRIVER_NAME];
+    struct house_floor_words words;
+    const char *why;
+
+    if (!stack->port || stack->wire_count < 2)
+        return 0;
+    house_read_floor(stack->intermediates[stack->intermediate_count - 1], &words, &why);
+    driver_name(words.name, driver);
+    floor_name(stack, stack->intermediate_count - 1, driver, above);
+    for (unsigned i = 1; i < stack->wire_count; i++) {
+        int error = house_bind(assembly->house, driver, adapters[i], above);
+
+        if (error != 0)
+            return assembly_fail(assembly, error, "it does not join the others",
+                                 "%s: binding %s to %s", stack->ifname, driver, adapters[i]);
+    }
     return 0;
 }
 
 static int
 build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
 {
-    char adapter[ADAPTER_NAME];
+    char adapters[CONFIG_WIRES][ADAPTER_NAME];
+    char *adapter = adapters[0];
     const char *why = NULL;
-    int error = open_wire(assembly, stack, &assembly->ports[port].wire);
+    int error = build_bottom(assembly, port, stack, adapters);
 
+    if (error != 0)
+        return error;
+    error = stack_intermediates(assembly, port, stack, adapter);
     if (error == 0)
-        error = build_target(assembly, port, stack, adapter);
-    if (error == 0)
-        error = stack_intermediates(assembly, port, stack, adapter);
+        error = join_others(assembly, stack, adapters);
     if (error != 0)
         return error;
     if (stack->port)
         error = hoststack_add_port(assembly->stack, stack->ifname, adapter,
-                                   assembly->ports[port].tap, &assembly->ports[port].wire, 1, &why);
+                                   assembly->ports[port].tap, assembly->ports[port].wires,
+                                   stack->wire_count, &why);
     else
         error = hoststack_add_interface(assembly->stack, stack->ifname, adapter,
-                                        assembly->ports[port].tap, assembly->ports[port].wire,
+                                        assembly->ports[port].tap, assembly->ports[port].wires[0],
                                         &why);
     if (error != 0)
         return assembly_fail(assembly, error, why, "%s", stack->ifname);
@@ -492,9 +574,11 @@ assembly_fini(struct assembly *assembly)
     if (assembly->house != NULL)
         house_destroy(assembly->house);
     for (unsigned i = CONFIG_STACKS; i-- > 0;) {
-        ears_close(&assembly->ports[i].ears);
-        if (assembly->ports[i].wire != NULL)
-            wire_close(assembly->ports[i].wire);
+        for (unsigned j = 0; j < CONFIG_WIRES; j++) {
+            ears_close(&assembly->ports[i].ears[j]);
+            if (assembly->ports[i].wires[j] != NULL)
+                wire_close(assembly->ports[i].wires[j]);
+        }
         if (assembly->ports[i].tap != NULL)
             wire_close(assembly->ports[i].tap);
     }

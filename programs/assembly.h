@@ -24,9 +24,9 @@ struct assembly {
     struct hoststack *stack;
     struct verify *verify; /* NULL: not asked for */
     struct {
-        struct wire *tap;  /* NULL once the host stack owns it */
-        struct wire *wire; /* of the interface itself */
-        struct ears ears;  /* of that wire */
+        struct wire *tap;                 /* NULL once the host stack owns it */
+        struct wire *wires[CONFIG_WIRES]; /* of the interface itself, or of those under a port */
+        struct ears ears[CONFIG_WIRES];   /* of these wires */
     } ports[CONFIG_STACKS];
     char files[ASSEMBLY_FILES][CONFIG_DRIVER]; /* paths that are loaded */
     unsigned file_count;

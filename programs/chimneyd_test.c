@@ -238,7 +238,7 @@ what_cannot_start_says_why(void **state)
     CHIMNEYD(&result, "--socket", other, "--stack", "lo=tokenring");
     assert_int_equal(result.code, 2);
     check_contains(result.err, "lo: no intermediate driver is called 'tokenring'; built in: "
-                               "passthru, vlan, trace, fault\n");
+                               "passthru, vlan, trace, fault, team\n");
     CHIMNEYD(&result, "--socket", other, "--stack", "lo=passthru:10");
     assert_int_equal(result.code, 2);
     check_contains(result.err, "lo: 'passthru:10': an option is KEY=VALUE\n");
