@@ -25,6 +25,9 @@ static const char usage[] =
     "usage: chimneyctl [--socket PATH] [-j] COMMAND\n"
     "  status                 what the daemon has done so far\n"
     "  stack show             the drivers over each interface, from the top down\n"
+    "  team show              the members of teams: links, and which is in use\n"
+    "  team fail MEMBER       leave it, as if its link were lost\n"
+    "  team restore MEMBER    use it again, when it is needed\n"
     "  conn list [SELECTOR]   connections, one per line\n"
     "  conn show [SELECTOR]   with all their figures\n"
     "  conn offload SELECTOR  hand them to the offload target\n"
@@ -42,6 +45,7 @@ struct command {
     const char *op;
     const char *member; /* what the lines of the answer hold */
     bool selects, moves;
+    bool names; /* one more word: a member of a team */
 };
 
 static const struct command commands[] = {
@@ -51,6 +55,9 @@ static const struct command commands[] = {
     {{"conn", "show"}, "show", "conn", true, false},
     {{"conn", "offload"}, "offload", "move", true, true},
     {{"conn", "upload"}, "upload", "move", true, true},
+    {{"team", "show"}, "team", "member", false, false},
+    {{"team", "fail"}, "fail", "member", false, false, true},
+    {{"team", "restore"}, "restore", "member", false, false, true},
 };
 
 struct request {
@@ -58,7 +65,8 @@ struct request {
     bool json;
     json_t *selector;
     const struct command *command;
-    json_t *document; /* -j: what has arrived */
+    const char *member; /* of a team; NULL: none */
+    json_t *document;   /* -j: what has arrived */
     unsigned lines;
 };
 
@@ -74,14 +82,14 @@ fail_usage(const char *what, const char *value)
 }
 
 static const struct command *
-find_command(int count, char **words)
+find_command(int count, char **given)
 {
     for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         const struct command *command = &commands[i];
-        int wanted = command->words[1] != NULL ? 2 : 1;
+        int words = command->words[1] != NULL ? 2 : 1, wanted = words + command->names;
 
-        if (count == wanted && strcmp(words[0], command->words[0]) == 0 &&
-            (wanted == 1 || strcmp(words[1], command->words[1]) == 0))
+        if (count == wanted && strcmp(given[0], command->words[0]) == 0 &&
+            (words == 1 || strcmp(given[1], command->words[1]) == 0))
             return command;
     }
     return NULL;
@@ -172,6 +180,8 @@ read_arguments(struct request *request, int argc, char **argv)
     request->command = find_command(argc - optind, argv + optind);
     if (request->command == NULL)
         return fail_command(argc - optind, argv + optind);
+    if (request->command->names)
+        request->member = argv[argc - 1];
     if (!request->command->selects && json_object_size(request->selector) > 0)
         return fail_usage("this command selects no connections", NULL);
     if (request->command->moves && json_object_size(request->selector) == 0)
@@ -214,8 +224,8 @@ connect_daemon(const char *path)
 static int
 send_request(int fd, const struct request *request)
 {
-    json_t *object = json_pack("{s:s, s:O}", "op", request->command->op, "selector",
-                               request->selector);
+    json_t *object = json_pack("{s:s, s:O, s:s*}", "op", request->command->op, "selector",
+                               request->selector, "member", request->member);
     char *line = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
     int result = -1;
 
@@ -273,6 +283,8 @@ show_item(struct request *request, json_t *item)
         print_status(item);
     else if (strcmp(member, "floor") == 0)
         print_floor(item);
+    else if (strcmp(member, "member") == 0)
+        print_member(item);
     else if (strcmp(member, "move") == 0)
         show_move(request, item);
     else if (strcmp(request->command->op, "show") == 0)

@@ -41,6 +41,38 @@ shows_status_and_stack(void **state)
 }
 
 static void
+shows_and_fails_members(void **state)
+{
+    struct daemon *daemon = *state;
+    struct result result;
+    json_t *object;
+
+    CTL(daemon, &result, "team", "show");
+    assert_int_equal(result.code, 0);
+    check_order(result.out, "chim0/team1: member chim0/soft.eth0 link up active mode backup",
+                "chim0/team1: member chim0/soft.eth1 link up mode backup switches 0");
+    CTL(daemon, &result, "-j", "team", "show");
+    object = json_loads(result.out, 0, NULL);
+    assert_int_equal(json_array_size(object), 2);
+    assert_true(json_is_true(json_object_get(json_array_get(object, 0), "active")));
+    json_decref(object);
+    CTL(daemon, &result, "team", "fail", "eth0");
+    assert_int_equal(result.code, 0);
+    CTL(daemon, &result, "team", "fail", "eth1");
+    assert_int_equal(result.code, 1);
+    check_contains(result.err, "eth1: no other member could take over");
+    CTL(daemon, &result, "team", "fail", "eth7");
+    assert_int_equal(result.code, 1);
+    check_contains(result.err, "eth7: no member is called so: chimneyctl team show");
+    CTL(daemon, &result, "team", "restore", "eth1");
+    assert_int_equal(result.code, 1);
+    check_contains(result.err, "eth1: it is not failed");
+    CTL(daemon, &result, "team", "fail");
+    assert_int_equal(result.code, 2);
+    check_contains(result.err, "no such command: team fail");
+}
+
+static void
 lists_and_selects(void **state)
 {
     struct daemon *daemon = *state;
@@ -161,9 +193,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        DAEMON_TEST(shows_status_and_stack),      DAEMON_TEST(lists_and_selects),
-        DAEMON_TEST(exit_codes_follow_the_moves), DAEMON_TEST(usage_errors_are_two),
-        cmocka_unit_test(no_daemon_is_three),
+        DAEMON_TEST(shows_status_and_stack), DAEMON_TEST(shows_and_fails_members),
+        DAEMON_TEST(lists_and_selects),      DAEMON_TEST(exit_codes_follow_the_moves),
+        DAEMON_TEST(usage_errors_are_two),   cmocka_unit_test(no_daemon_is_three),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "chimney/hoststack.h"
 #include "chimney/house.h"
+#include "chimney/team.h"
 #include "chimney/wire.h"
 #include "message.h"
 #include "sys/loop.h"
@@ -331,6 +332,53 @@ serve_status(struct client *client)
     client_finish(client, MESSAGE_DONE, NULL);
 }
 
+/* ---- teams ---- */
+
+static void
+on_member(void *arg, const struct team_info *info)
+{
+    client_answer(arg, "member", message_member(info));
+}
+
+static const char *
+words_of_team(int error)
+{
+    switch (error) {
+    case -ENOENT:
+        return "no member is called so: chimneyctl team show";
+    case -ENOTUNIQ:
+        return "members of several teams are called so: say the whole name of the adapter";
+    case -ENOLINK:
+        return "no other member could take over";
+    default:
+        return strerror(-error);
+    }
+}
+
+static void
+serve_team(struct client *client, const struct message_request *request)
+{
+    bool fail = request->op == MESSAGE_FAIL;
+    char words[256];
+    int error;
+
+    if (request->op == MESSAGE_TEAM) {
+        team_walk(on_member, client);
+        client_finish(client, MESSAGE_DONE, NULL);
+        return;
+    }
+    error = fail ? team_fail(request->member) : team_restore(request->member);
+    if (error == 0) {
+        client_finish(client, MESSAGE_DONE, NULL);
+        return;
+    }
+    snprintf(words, sizeof(words), "%s: %s", request->member,
+             error != -EALREADY ? words_of_team(error)
+             : fail             ? "it is failed already"
+                                : "it is not failed");
+    client_finish(client, MESSAGE_REFUSED, words);
+}
+
 static void
 serve_line(struct client *client, const char *line, size_t length)
 {
@@ -358,6 +406,11 @@ serve_line(struct client *client, const char *line, size_t length)
     case MESSAGE_OFFLOAD:
     case MESSAGE_UPLOAD:
         serve_conns(client, &request);
+        break;
+    case MESSAGE_TEAM:
+    case MESSAGE_FAIL:
+    case MESSAGE_RESTORE:
+        serve_team(client, &request);
         break;
     }
 }

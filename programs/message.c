@@ -6,6 +6,7 @@
 #include "message.h"
 
 #include "chimney/house.h"
+#include "chimney/team.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,7 +16,8 @@
 
 #define LINE_FLAGS JSON_REJECT_DUPLICATES
 
-static const char *const op_names[] = {"status", "stack", "list", "show", "offload", "upload"};
+static const char *const op_names[] = {"status", "stack", "list", "show",   "offload",
+                                       "upload", "team",  "fail", "restore"};
 static const char *const outcome_names[] = {"done", "refused", "lost", "unsupported", "denied"};
 
 /* ---- requests ---- */
@@ -92,7 +94,26 @@ read_op(json_t *value, enum message_op *out, char *why, size_t why_size)
             return 0;
         }
     }
-    snprintf(why, why_size, "op must be one of status, stack, list, show, offload, upload");
+    snprintf(why, why_size,
+             "op must be one of status, stack, list, show, offload, upload, team, fail, restore");
+    return -EINVAL;
+}
+
+static int
+read_member(json_t *value, struct message_request *out, char *why, size_t why_size)
+{
+    bool wanted = out->op == MESSAGE_FAIL || out->op == MESSAGE_RESTORE;
+    const char *name = json_string_value(value);
+
+    out->member[0] = '\0';
+    if (!wanted && value == NULL)
+        return 0;
+    if (wanted && name != NULL && *name != '\0' && strlen(name) < sizeof(out->member)) {
+        strcpy(out->member, name);
+        return 0;
+    }
+    snprintf(why, why_size,
+             wanted ? "member must name a member of a team" : "this request is about no member");
     return -EINVAL;
 }
 
@@ -109,14 +130,15 @@ read_object(json_t *object, struct message_request *out, char *why, size_t why_s
     }
     json_object_foreach(object, key, value)
     {
-        if (strcmp(key, "op") != 0 && strcmp(key, "selector") != 0) {
+        if (strcmp(key, "op") != 0 && strcmp(key, "selector") != 0 && strcmp(key, "member") != 0) {
             snprintf(why, why_size, "a request has no member '%.40s'", key);
             return -EINVAL;
         }
     }
     if (read_op(json_object_get(object, "op"), &out->op, why, why_size) != 0 ||
         read_selector(json_object_get(object, "selector"), &out->selector, &all, why, why_size) !=
-            0)
+            0 ||
+        read_member(json_object_get(object, "member"), out, why, why_size) != 0)
         return -EINVAL;
     if ((out->op == MESSAGE_OFFLOAD || out->op == MESSAGE_UPLOAD) && !all &&
         out->selector.pid == 0 && endpoint_is_any(&out->selector.local) &&
@@ -184,6 +206,15 @@ message_floor(const struct house_floor *floor, const char *link)
                      link, "protocols", floor->protocols != NULL ? floor->protocols : "", "chimney",
                      floor->chimney, "paused", floor->paused, "offloaded",
                      (json_int_t)floor->offloaded);
+}
+
+json_t *
+message_member(const struct team_info *info)
+{
+    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:i}", "team", info->team, "member",
+                     info->member, "mode", info->mode, "active", info->active, "moving",
+                     info->moving, "link", info->link, "running", info->running, "failed",
+                     info->failed, "switches", (int)info->switches);
 }
 
 json_t *

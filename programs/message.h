@@ -1,8 +1,9 @@
 /*
  * The control protocol: one JSON object per line, both ways. A request is
  *   {"op": "status|stack|list|show|offload|upload", "selector": {"pid", "local", "peer", "all"}}
- * and is answered by one object per floor, connection or move, then {"end": true, "code": N}, where
- * N is the exit code that chimneyctl ends with. chimneyd(8) shows every member.
+ *   {"op": "team|fail|restore", "member": NAME}
+ * and is answered by one object per floor, member, connection or move, then {"end": true, "code":
+ * N}, where N is the exit code that chimneyctl ends with. chimneyd(8) shows every member.
  */
 #ifndef PROGRAMS_MESSAGE_H
 #define PROGRAMS_MESSAGE_H
@@ -14,6 +15,7 @@
 #include <stddef.h>
 
 struct house_floor;
+struct team_info;
 
 /* Exit codes of chimneyctl, and "code" of every answer. */
 enum message_code {
@@ -33,12 +35,17 @@ enum message_op {
     MESSAGE_LIST,
     MESSAGE_SHOW,
     MESSAGE_OFFLOAD,
-    MESSAGE_UPLOAD
+    MESSAGE_UPLOAD,
+    MESSAGE_TEAM,
+    MESSAGE_FAIL,
+    MESSAGE_RESTORE
 };
 
+#define MESSAGE_MEMBER 64
 struct message_request {
     enum message_op op;
     struct hoststack_selector selector;
+    char member[MESSAGE_MEMBER]; /* fail, restore: of a team */
 };
 
 /* 0; -EINVAL with words in why. An offload or upload that names nothing must say "all". */
@@ -52,6 +59,7 @@ void message_endpoint(const struct hoststack_endpoint *endpoint, char text[MESSA
 /* Builders of answers; NULL: out of memory. Owner: the caller's reference. */
 /* link: of its device: up, down, gone; NULL: it stands on an adapter. */
 json_t *message_floor(const struct house_floor *floor, const char *link);
+json_t *message_member(const struct team_info *info);
 json_t *message_conn(const struct hoststack_conn_info *info);
 json_t *message_move(const struct hoststack_move *move);
 json_t *message_status(const struct hoststack_totals *totals, unsigned long long uptime_ms);

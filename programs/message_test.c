@@ -44,6 +44,20 @@ selectors_are_read(void **state)
 }
 
 static void
+members_are_read(void **state)
+{
+    struct message_request request;
+    char why[160];
+
+    assert_int_equal(read_request("{\"op\":\"fail\",\"member\":\"eth0\"}", &request, why), 0);
+    assert_int_equal(request.op, MESSAGE_FAIL);
+    assert_string_equal(request.member, "eth0");
+    assert_int_equal(read_request("{\"op\":\"team\"}", &request, why), 0);
+    assert_int_equal(request.op, MESSAGE_TEAM);
+    assert_string_equal(request.member, "");
+}
+
+static void
 bad_requests_are_refused_in_words(void **state)
 {
     static const struct {
@@ -67,6 +81,10 @@ bad_requests_are_refused_in_words(void **state)
         {"{\"op\":\"list\",\"selector\":{\"local\":\":0\"}}", "local ':0' is none of"},
         {"{\"op\":\"list\",\"selector\":{\"local\":80}}", "local must be a string"},
         {"{\"op\":\"list\",\"selector\":{\"all\":1}}", "all"},
+        {"{\"op\":\"fail\"}", "member must name"},
+        {"{\"op\":\"restore\",\"member\":\"\"}", "member must name"},
+        {"{\"op\":\"fail\",\"member\":7}", "member must name"},
+        {"{\"op\":\"team\",\"member\":\"eth0\"}", "about no member"},
         {"{\"op\":\"offload\"}", "say all"},
         {"{\"op\":\"upload\",\"selector\":{}}", "say all"},
         {"{\"op\":\"offload\",\"selector\":{\"peer\":\"*:*\"}}", "say all"},
@@ -201,6 +219,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(selectors_are_read),
+        cmocka_unit_test(members_are_read),
         cmocka_unit_test(bad_requests_are_refused_in_words),
         cmocka_unit_test(endpoints_survive_both_ways),
         cmocka_unit_test(moves_say_what_happened),

@@ -5,6 +5,7 @@
  */
 #include "print.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +76,22 @@ print_floor(json_t *floor)
     if (json_is_true(json_object_get(floor, "paused")))
         printf(" paused");
     printf(" offloaded objects %lld\n", number(floor, "offloaded"));
+}
+
+static bool
+is(json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
+void
+print_member(json_t *member)
+{
+    printf("%s: member %s link %s%s%s%s%s mode %s switches %lld\n", text(member, "team"),
+           text(member, "member"), is(member, "link") ? "up" : "down",
+           is(member, "active") ? " active" : "", is(member, "moving") ? " moving" : "",
+           is(member, "running") ? "" : " paused", is(member, "failed") ? " failed" : "",
+           text(member, "mode"), number(member, "switches"));
 }
 
 #define CONN_LINE "%-7s %-12s %-30s %-30s %-12s %s\n"

@@ -7,6 +7,7 @@
 
 void print_status(json_t *status);
 void print_floor(json_t *floor);
+void print_member(json_t *member);
 /* One line; a heading before the first (number 0). */
 void print_conn_line(json_t *conn, unsigned number);
 void print_conn_details(json_t *conn);
