@@ -1,0 +1,208 @@
+"""A team: a port over two interfaces, whose other ends a bridge joins at the peer."""
+
+import contextlib
+import json
+import os
+import statistics
+import time
+
+from harness import PATTERN_UNIT, ROOT, Daemon, Net, Pair, Receiver, Sender, run, same_bytes, wait_for
+from test_moves import MIB, echo
+from test_port import datagrams, refused
+
+MEMBERS = ("eth0", "eth1")
+
+
+@contextlib.contextmanager
+def two_ways():
+    """Two pairs of interfaces, the far ends under a bridge that has the far addresses."""
+    with Net() as net:
+        run("ip", "-n", net.near, "link", "del", "eth0")
+        for number, dev in enumerate(MEMBERS):
+            # The kernel tells of a carrier at once if the other end has another number, else once a second at most.
+            run("ip", "link", "add", dev, "index", str(101 + number), "netns", net.near, "type", "veth",
+                "peer", "name", dev, "index", str(201 + number), "netns", net.far)
+        run("ip", "-n", net.far, "link", "add", "br0", "type", "bridge", "stp_state", "0")
+        for dev in MEMBERS:
+            run("ip", "-n", net.near, "link", "set", dev, "up")
+            run("ip", "-n", net.far, "link", "set", dev, "master", "br0", "up")
+        run("ip", "-n", net.far, "link", "set", "br0", "up")
+        addresses(net, net.far, "br0", net.far4, net.far6)
+        yield net
+
+
+def addresses(net, ns, dev, v4, v6):
+    run("ip", "-n", ns, "addr", "add", v4 + "/24", "dev", dev)
+    run("ip", "-n", ns, "addr", "add", v6 + "/64", "dev", dev, "nodad")
+    run("ip", "-n", ns, "route", "change", "10.77.0.0/24", "dev", dev, "congctl", "cubic", check=False)
+    run("ip", "-n", ns, "-6", "route", "change", "fd77::/64", "dev", dev, "congctl", "cubic", check=False)
+
+
+@contextlib.contextmanager
+def standing(net, drivers="team"):
+    with Daemon(net, port=f"chim0=eth0+eth1,{drivers}") as daemon:
+        addresses(net, net.near, "chim0", net.near4, net.near6)
+        net.count_rst()
+        yield daemon
+
+
+def members(daemon):
+    code, answer, errors = daemon.ctl("team", "show")
+    assert code == 0, errors
+    return {member["member"].rsplit(".", 1)[1]: member for member in answer}
+
+
+def active(daemon):
+    """The member in use, once the connections may follow; None: not yet."""
+    for name, member in members(daemon).items():
+        if member["active"]:
+            return None if member["moving"] else name
+    return None
+
+
+def learnt(net):
+    """The bridge's port behind which the port's address is."""
+    mac = json.loads(run("ip", "-n", net.near, "-j", "link", "show", "dev", "chim0").stdout)[0]["address"]
+    for entry in json.loads(run("bridge", "-n", net.far, "-j", "fdb", "show", "br", "br0").stdout):
+        if entry["mac"] == mac and "permanent" not in json.dumps(entry):
+            return entry["ifname"]
+    return None
+
+
+def forwards(net, dev):
+    """The bridge has heard that its port has a carrier."""
+    ports = json.loads(run("bridge", "-n", net.far, "-j", "link", "show", "dev", dev).stdout)
+    return bool(ports) and ports[0]["state"] == "forwarding"
+
+
+def set_link(net, member, administrative, up):
+    """Down at our end, or the loss of the carrier because the other end goes."""
+    run("ip", "-n", net.near if administrative else net.far, "link", "set", member, "up" if up else "down")
+
+
+def fail_over(net, daemon, administrative):
+    """From the member in use to the other; what was lost is there again when it has moved."""
+    was = active(daemon)
+    other = MEMBERS[was == MEMBERS[0]]
+    set_link(net, was, administrative, False)
+    wait_for(lambda: active(daemon) == other, f"{other} to take over from {was}")
+    return was
+
+
+def download(v6, size, rate, turns, drivers="team"):
+    """A stream with the target through fail-overs: the near side sends, the far one looks at the clock."""
+    gaps = []
+    with two_ways() as net, standing(net, drivers) as daemon:
+        net.warm(v6)
+        pair = Pair(net, v6=v6)
+        echo(pair, b"before")
+        sender, receiver = Sender(pair.near, rate=rate), Receiver(pair.far)
+        receiver.start()
+        sender.start()
+        daemon.must_move("offload", *pair.selector)
+        for turn in range(turns):
+            went_on = receiver.got + size // (turns + 2)
+            wait_for(lambda: receiver.got >= went_on, "the stream to go on")
+            receiver.take_gap()
+            was = fail_over(net, daemon, administrative=turn % 2 == 0)
+            daemon.must_move("offload", *pair.selector)
+            at = receiver.got
+            wait_for(lambda: receiver.got > at, "bytes over the other member")
+            gaps.append(receiver.take_gap())
+            set_link(net, was, turn % 2 == 0, True)
+            wait_for(lambda: members(daemon)[was]["link"] and forwards(net, was), f"the link of {was}")
+        sender.finish(max(size - sender.sent, 2 * PATTERN_UNIT))
+        same_bytes(sender, receiver)
+        pair.close()
+        assert net.rsts() == 0
+        assert members(daemon)["eth0"]["switches"] == turns
+    for name, some in (("administratively down", gaps[::2]), ("carrier lost", gaps[1::2])):
+        print(f"# {name}: the peer's largest gaps {', '.join(f'{gap * 1000:.0f}' for gap in some)} ms, "
+              f"median {statistics.median(some) * 1000:.0f} ms")
+
+
+def test_download():
+    """IPv4: 1 GiB, ten fail-overs."""
+    download(False, 1024 * MIB, 60 * MIB, 10)
+
+
+def test_download_6_below_passthru():
+    """IPv6, with a floor over the team."""
+    download(True, 128 * MIB, 30 * MIB, 10, "passthru,team")
+
+
+def test_by_order():
+    """chimneyctl fails a member whose link is up: only what the host says tells the bridge where the port is now."""
+    with two_ways() as net, standing(net) as daemon:
+        net.warm()
+        pair = Pair(net)
+        echo(pair, b"before")
+        assert learnt(net) == "eth0"
+        daemon.must_move("offload", *pair.selector)
+        code, _, errors = daemon.ctl("team", "fail", "eth0")
+        assert code == 0, errors
+        wait_for(lambda: active(daemon) == "eth1", "eth1 to take over")
+        wait_for(lambda: learnt(net) == "eth1", "the bridge to hear of it")
+        assert members(daemon)["eth0"]["failed"] and members(daemon)["eth0"]["link"]
+        daemon.must_move("offload", *pair.selector)
+        echo(pair, b"over the other")
+        datagrams(net, True)
+        for words, code, reason in ((("fail", "eth0"), 1, "failed already"), (("fail", "eth1"), 1, "no other member"),
+                                    (("fail", "eth7"), 1, "no member is called so"), (("restore", "eth1"), 1, "not failed")):
+            said, _, errors = daemon.ctl("team", *words)
+            assert said == code and reason in errors, (words, said, errors)
+        assert daemon.ctl("team", "restore", "chim0/soft.eth0")[0] == 0
+        assert active(daemon) == "eth1"
+        echo(pair, b"and stays there")
+        pair.close()
+        assert net.rsts() == 0
+
+
+def examples():
+    """The lines of the examples in chimney-team(8)."""
+    with open(os.path.join(ROOT, "packaging", "chimney-team.8.scd"), encoding="utf-8") as page:
+        blocks = page.read().split("# EXAMPLE")[1].split("```")[1::2]
+    return [line.split() for block in blocks for line in block.strip().splitlines()]
+
+
+def test_the_page():
+    """What chimney-team(8) shows, word for word."""
+    with two_ways() as net:
+        start, *others = examples()
+        assert start[:2] == ["chimneyd", "--port"], start
+        with Daemon(net, port=start[2]) as daemon:
+            for command in others:
+                if command[0] == "ip":
+                    run("ip", "-n", net.near, *command[1:])
+                    continue
+                assert command[0] == "chimneyctl", command
+                code, _, errors = daemon.ctl(*command[1:])
+                assert code == 0, (command, errors)
+            wait_for(lambda: active(daemon) == "eth1", "eth1 to take over")
+
+
+def test_both_down():
+    """Without any link connections wait; the first that is back carries them on."""
+    with two_ways() as net, standing(net) as daemon:
+        net.warm()
+        pair = Pair(net)
+        echo(pair, b"before")
+        daemon.must_move("offload", *pair.selector)
+        for dev in MEMBERS:
+            run("ip", "-n", net.far, "link", "set", dev, "down")
+        wait_for(lambda: not any(member["link"] for member in members(daemon).values()), "the links to be lost")
+        pair.near.send(b"waits")
+        time.sleep(0.3)  # it is lost a few times
+        run("ip", "-n", net.far, "link", "set", "eth1", "up")
+        assert pair.far.recv(5, 0x100) == b"waits"
+        assert active(daemon) in MEMBERS
+        pair.close()
+        assert net.rsts() == 0
+
+
+def test_refusals():
+    """Several interfaces need a driver that joins them, as the lowest."""
+    with two_ways() as net:
+        refused(net, "chim0=eth0+eth1", "several interfaces need a driver that joins them")
+        refused(net, "chim0=eth0+eth1,team,passthru", "chim0=eth0+eth1,team")
+        refused(net, "chim0=eth0+eth1,team:Mode=hash", "Mode=hash", code=1)
