@@ -159,14 +159,14 @@ def test_by_order():
 
 
 def examples():
-    """The lines of the examples in chimney-team(8)."""
-    with open(os.path.join(ROOT, "packaging", "chimney-team.8.scd"), encoding="utf-8") as page:
+    """The lines of the examples in chimney-team(7)."""
+    with open(os.path.join(ROOT, "packaging", "chimney-team.7.scd"), encoding="utf-8") as page:
         blocks = page.read().split("# EXAMPLE")[1].split("```")[1::2]
     return [line.split() for block in blocks for line in block.strip().splitlines()]
 
 
 def test_the_page():
-    """What chimney-team(8) shows, word for word."""
+    """What chimney-team(7) shows, word for word."""
     with two_ways() as net:
         start, *others = examples()
         assert start[:2] == ["chimneyd", "--port"], start
