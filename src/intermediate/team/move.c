@@ -13,8 +13,6 @@
 #include "base/log.h"
 #include "intermediate/team/team.h"
 
-#include <string.h>
-
 bool
 team_usable(const struct team_member *member)
 {
@@ -65,13 +63,32 @@ intersect(NDIS_TCP_CONNECTION_OFFLOAD *can, const NDIS_TCP_CONNECTION_OFFLOAD *o
     can->Flags &= other->Flags;
 }
 
+/* What hosts and drivers look at; there are bits between the members. */
+static bool
+same(const NDIS_TCP_CONNECTION_OFFLOAD *a, const NDIS_TCP_CONNECTION_OFFLOAD *b)
+{
+    return a->Encapsulation == b->Encapsulation && a->SupportIPv4 == b->SupportIPv4 &&
+           a->SupportIPv6 == b->SupportIPv6 &&
+           a->SupportIPv6ExtensionHeaders == b->SupportIPv6ExtensionHeaders &&
+           a->SupportSack == b->SupportSack && a->CongestionAlgorithm == b->CongestionAlgorithm &&
+           a->TcpConnectionOffloadCapacity == b->TcpConnectionOffloadCapacity &&
+           a->Flags == b->Flags;
+}
+
+static bool
+anybody_usable(const struct team *team)
+{
+    list_for_each(member, &team->members, struct team_member, link)
+        if (team_usable(member))
+            return true;
+    return false;
+}
+
 void
 team_capabilities(const struct team *team, NDIS_TCP_CONNECTION_OFFLOAD *can)
 {
-    bool any = false, used = false;
+    bool any = false, used = anybody_usable(team);
 
-    list_for_each(member, &team->members, struct team_member, link)
-        used |= team_usable(member);
     list_for_each(member, &team->members, struct team_member, link) {
         if (used && !team_usable(member))
             continue;
@@ -99,10 +116,10 @@ renew_capabilities(struct team *team)
 {
     NDIS_TCP_CONNECTION_OFFLOAD can = team->floor.capabilities;
 
-    if (!team->floor.has_chimney || team->draining || team->floor.stopped_below)
+    if (!team->active || !team->floor.has_chimney || team->draining || team->floor.stopped_below)
         return;
     team_capabilities(team, &can);
-    if (!memcmp(&can, &team->floor.capabilities, sizeof(can)))
+    if (same(&can, &team->floor.capabilities))
         return;
     team->floor.stopped_below = true;
     floor_indicate(&team->floor, NDIS_STATUS_OFFLOAD_PAUSE);
@@ -144,6 +161,14 @@ can_finish(const struct team *team)
     return team->draining && team_drained(team) && team->active && team->active->running;
 }
 
+static bool
+same_link(const NDIS_LINK_STATE *a, const NDIS_LINK_STATE *b)
+{
+    return a->MediaConnectState == b->MediaConnectState &&
+           a->MediaDuplexState == b->MediaDuplexState && a->XmitLinkSpeed == b->XmitLinkSpeed &&
+           a->RcvLinkSpeed == b->RcvLinkSpeed;
+}
+
 /* The link of the team is that of the member in use. */
 static void
 tell_link(struct team *team)
@@ -157,8 +182,7 @@ tell_link(struct team *team)
         .StatusBufferSize = sizeof(team->link_state),
     };
 
-    if (!team->active ||
-        !memcmp(&team->link_state, &team->active->link_state, sizeof(team->link_state)))
+    if (!team->active || same_link(&team->link_state, &team->active->link_state))
         return;
     team->link_state = team->active->link_state;
     team->floor.general.MediaConnectState = team->link_state.MediaConnectState;
