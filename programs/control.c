@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "chimney/hoststack.h"
 #include "chimney/house.h"
-#include "chimney/team.h"
 #include "chimney/wire.h"
 #include "message.h"
+#include "show.h"
 #include "sys/loop.h"
 
 #include <errno.h>
@@ -208,23 +208,10 @@ client_finish(struct client *client, enum message_code code, const char *error)
 
 /* ---- requests ---- */
 
-/* Of what the floor stands on, if that is a wire. */
-static const char *
-link_of(const struct house_floor *floor)
-{
-    char name[IF_NAMESIZE];
-
-    if (floor->device == NULL)
-        return NULL;
-    if (if_indextoname((unsigned)wire_ifindex(floor->device), name) == NULL)
-        return "gone";
-    return wire_link_up(floor->device) ? "up" : "down";
-}
-
 static void
-on_floor(void *arg, const struct house_floor *floor)
+on_item(void *arg, const char *name, json_t *item)
 {
-    client_answer(arg, "floor", message_floor(floor, link_of(floor)));
+    client_answer(arg, name, item);
 }
 
 static void
@@ -332,51 +319,13 @@ serve_status(struct client *client)
     client_finish(client, MESSAGE_DONE, NULL);
 }
 
-/* ---- teams ---- */
-
-static void
-on_member(void *arg, const struct team_info *info)
-{
-    client_answer(arg, "member", message_member(info));
-}
-
-static const char *
-words_of_team(int error)
-{
-    switch (error) {
-    case -ENOENT:
-        return "no member is called so: chimneyctl team show";
-    case -ENOTUNIQ:
-        return "members of several teams are called so: say the whole name of the adapter";
-    case -ENOLINK:
-        return "no other member could take over";
-    default:
-        return strerror(-error);
-    }
-}
-
 static void
 serve_team(struct client *client, const struct message_request *request)
 {
-    bool fail = request->op == MESSAGE_FAIL;
     char words[256];
-    int error;
+    enum message_code code = show_team(request, on_item, client, words, sizeof(words));
 
-    if (request->op == MESSAGE_TEAM) {
-        team_walk(on_member, client);
-        client_finish(client, MESSAGE_DONE, NULL);
-        return;
-    }
-    error = fail ? team_fail(request->member) : team_restore(request->member);
-    if (error == 0) {
-        client_finish(client, MESSAGE_DONE, NULL);
-        return;
-    }
-    snprintf(words, sizeof(words), "%s: %s", request->member,
-             error != -EALREADY ? words_of_team(error)
-             : fail             ? "it is failed already"
-                                : "it is not failed");
-    client_finish(client, MESSAGE_REFUSED, words);
+    client_finish(client, code, code == MESSAGE_DONE ? NULL : words);
 }
 
 static void
@@ -398,7 +347,7 @@ serve_line(struct client *client, const char *line, size_t length)
         serve_status(client);
         break;
     case MESSAGE_STACK:
-        house_walk(client->control->house, on_floor, client);
+        show_floors(client->control->house, on_item, client);
         client_finish(client, MESSAGE_DONE, NULL);
         break;
     case MESSAGE_LIST:
