@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "chimney/hoststack.h"
 #include "chimney/house.h"
-#include "chimney/team.h"
 #include "chimney/trace.h"
 #include "chimney/wire.h"
 #include "sys/loop.h"
@@ -153,72 +152,6 @@ wire_link_up(const struct wire *wire)
 }
 
 /* ---- the house ---- */
-
-NDIS_STATUS
-soft_target_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
-{
-    return 0;
-}
-
-void
-team_walk(void (*fn)(void *arg, const struct team_info *info), void *arg)
-{
-    static const char *const names[] = {"chim0/soft.eth0", "chim0/soft.eth1"};
-
-    for (unsigned i = 0; i < 2; i++) {
-        struct team_info info = {.team = "chim0/team1",
-                                 .member = names[i],
-                                 .mode = "backup",
-                                 .active = i == 0,
-                                 .link = true,
-                                 .running = true};
-
-        fn(arg, &info);
-    }
-}
-
-/* One that can be failed, one that cannot. */
-int
-team_fail(const char *member)
-{
-    return strcmp(member, "eth0") == 0 ? 0 : strcmp(member, "eth1") == 0 ? -ENOLINK : -ENOENT;
-}
-
-int
-team_restore(const char *member)
-{
-    return strcmp(member, "eth0") == 0 ? 0 : -EALREADY;
-}
-
-NDIS_STATUS
-team_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
-{
-    return NDIS_STATUS_SUCCESS;
-}
-
-NDIS_STATUS
-passthru_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
-{
-    return 0;
-}
-
-NDIS_STATUS
-vlan_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
-{
-    return 0;
-}
-
-NDIS_STATUS
-trace_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
-{
-    return 0;
-}
-
-NDIS_STATUS
-fault_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
-{
-    return 0;
-}
 
 /* Its traces are only names. */
 struct trace *

@@ -8,12 +8,8 @@
 static const struct {
     const char *name;
     house_driver_entry entry;
-} drivers[] = {{"passthru", passthru_entry},
-               {"vlan", vlan_entry},
-               {"trace", trace_entry},
-               {"fault", fault_entry},
-               {"team", team_entry},
-               {"deaf", deaf_entry}};
+} drivers[] = {{"passthru", passthru_entry}, {"vlan", vlan_entry}, {"trace", trace_entry},
+               {"fault", fault_entry},       {"team", team_entry}, {"deaf", deaf_entry}};
 
 static bool
 is_loaded(const struct stage *stage, const char *name)
