@@ -7,15 +7,19 @@ from harness import CHIMNEYD, LIMIT_S, Daemon, Net, Pair, Receiver, Sender, insi
 from test_moves import MIB, echo, move_until
 
 
+def addresses(net, ns, dev, v4, v6):
+    run("ip", "-n", ns, "addr", "add", v4 + "/24", "dev", dev)
+    run("ip", "-n", ns, "addr", "add", v6 + "/64", "dev", dev, "nodad")
+    run("ip", "-n", ns, "route", "change", "10.77.0.0/24", "dev", dev, "congctl", "cubic", check=False)
+    run("ip", "-n", ns, "-6", "route", "change", "fd77::/64", "dev", dev, "congctl", "cubic", check=False)
+
+
 @contextlib.contextmanager
-def standing(net, drivers="", wires="eth0"):
+def standing(net, drivers="", wires="eth0", verify=True):
     """The near addresses move from eth0 to a port chim0 over it."""
     run("ip", "-n", net.near, "addr", "flush", "dev", "eth0")
-    with Daemon(net, port=f"chim0={wires}{drivers and ','}{drivers}") as daemon:
-        run("ip", "-n", net.near, "addr", "add", net.near4 + "/24", "dev", "chim0")
-        run("ip", "-n", net.near, "addr", "add", net.near6 + "/64", "dev", "chim0", "nodad")
-        run("ip", "-n", net.near, "route", "change", "10.77.0.0/24", "dev", "chim0", "congctl", "cubic", check=False)
-        run("ip", "-n", net.near, "-6", "route", "change", "fd77::/64", "dev", "chim0", "congctl", "cubic", check=False)
+    with Daemon(net, port=f"chim0={wires}{drivers and ','}{drivers}", verify=verify) as daemon:
+        addresses(net, net.near, "chim0", net.near4, net.near6)
         net.count_rst()
         yield daemon
 

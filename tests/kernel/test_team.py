@@ -4,46 +4,42 @@ import contextlib
 import json
 import os
 import statistics
+import tempfile
 import time
 
+import test_port
 from harness import PATTERN_UNIT, ROOT, Daemon, Net, Pair, Receiver, Sender, run, same_bytes, wait_for
-from test_moves import MIB, echo
-from test_port import datagrams, refused
+from test_moves import MIB, echo, move_until
+from test_port import addresses, datagrams, refused
+from test_vlan import tag_far
 
 MEMBERS = ("eth0", "eth1")
 
 
+def make_two_ways(net):
+    """Two pairs of interfaces in the place of the one, the far ends under a bridge that has the far addresses."""
+    run("ip", "-n", net.near, "link", "del", "eth0")
+    for number, dev in enumerate(MEMBERS):
+        # The kernel tells of a carrier at once if the other end has another number, else once a second at most.
+        run("ip", "link", "add", dev, "index", str(101 + number), "netns", net.near, "type", "veth",
+            "peer", "name", dev, "index", str(201 + number), "netns", net.far)
+    run("ip", "-n", net.far, "link", "add", "br0", "type", "bridge", "stp_state", "0")
+    for dev in MEMBERS:
+        run("ip", "-n", net.near, "link", "set", dev, "up")
+        run("ip", "-n", net.far, "link", "set", dev, "master", "br0", "up")
+    run("ip", "-n", net.far, "link", "set", "br0", "up")
+    addresses(net, net.far, "br0", net.far4, net.far6)
+
+
 @contextlib.contextmanager
 def two_ways():
-    """Two pairs of interfaces, the far ends under a bridge that has the far addresses."""
     with Net() as net:
-        run("ip", "-n", net.near, "link", "del", "eth0")
-        for number, dev in enumerate(MEMBERS):
-            # The kernel tells of a carrier at once if the other end has another number, else once a second at most.
-            run("ip", "link", "add", dev, "index", str(101 + number), "netns", net.near, "type", "veth",
-                "peer", "name", dev, "index", str(201 + number), "netns", net.far)
-        run("ip", "-n", net.far, "link", "add", "br0", "type", "bridge", "stp_state", "0")
-        for dev in MEMBERS:
-            run("ip", "-n", net.near, "link", "set", dev, "up")
-            run("ip", "-n", net.far, "link", "set", dev, "master", "br0", "up")
-        run("ip", "-n", net.far, "link", "set", "br0", "up")
-        addresses(net, net.far, "br0", net.far4, net.far6)
+        make_two_ways(net)
         yield net
 
 
-def addresses(net, ns, dev, v4, v6):
-    run("ip", "-n", ns, "addr", "add", v4 + "/24", "dev", dev)
-    run("ip", "-n", ns, "addr", "add", v6 + "/64", "dev", dev, "nodad")
-    run("ip", "-n", ns, "route", "change", "10.77.0.0/24", "dev", dev, "congctl", "cubic", check=False)
-    run("ip", "-n", ns, "-6", "route", "change", "fd77::/64", "dev", dev, "congctl", "cubic", check=False)
-
-
-@contextlib.contextmanager
 def standing(net, drivers="team"):
-    with Daemon(net, port=f"chim0=eth0+eth1,{drivers}") as daemon:
-        addresses(net, net.near, "chim0", net.near4, net.near6)
-        net.count_rst()
-        yield daemon
+    return test_port.standing(net, drivers, "+".join(MEMBERS))
 
 
 def members(daemon):
@@ -198,6 +194,27 @@ def test_both_down():
         assert active(daemon) in MEMBERS
         pair.close()
         assert net.rsts() == 0
+
+
+def test_all_the_drivers():
+    """A fail-over under a VLAN, beside a trace and a fault without a script."""
+    with tempfile.TemporaryDirectory() as folder, two_ways() as net:
+        tag_far(net, *MEMBERS)
+        with standing(net, f"trace:File={folder}/a.pcapng,vlan:Id=10:Priority=3,fault,team") as daemon:
+            net.warm()
+            pair = Pair(net)
+            echo(pair, b"before")
+            sender, receiver = Sender(pair.near, rate=50 * MIB), Receiver(pair.far)
+            receiver.start()
+            sender.start()
+            move_until(daemon, pair, lambda downs: downs >= 5 and sender.sent >= 16 * MIB, 0.02)
+            was = fail_over(net, daemon, administrative=False)
+            daemon.must_move("offload", *pair.selector)
+            sender.finish()
+            same_bytes(sender, receiver)
+            pair.close()
+            assert net.rsts() == 0
+            assert was == "eth0"
 
 
 def test_refusals():

@@ -53,15 +53,21 @@ class Watch(threading.Thread):
         return self.seen.get(tag, 0)
 
 
+def tag_far(net, *devs):
+    """The far side is in VLAN 10."""
+    for dev in devs:
+        run("tc", "qdisc", "add", "dev", dev, "clsact", ns=net.far)
+        for hook, section in (("ingress", "tc/pop"), ("egress", "tc/push")):
+            run("tc", "filter", "add", "dev", dev, hook, "bpf", "direct-action", "obj", TAGS, "sec", section, ns=net.far)
+    # What was learnt untagged, before the programs were there, is not needed any more.
+    run("ip", "-n", net.far, "neigh", "flush", "all", check=False)
+
+
 @contextlib.contextmanager
 def in_vlan(drivers):
     """A port through these drivers, and a peer that is in VLAN 10."""
     with Net() as net, standing(net, drivers) as daemon:
-        run("tc", "qdisc", "add", "dev", "eth0", "clsact", ns=net.far)
-        for hook, section in (("ingress", "tc/pop"), ("egress", "tc/push")):
-            run("tc", "filter", "add", "dev", "eth0", hook, "bpf", "direct-action", "obj", TAGS, "sec", section, ns=net.far)
-        # What was learnt untagged, before the programs were there, is not needed any more.
-        run("ip", "-n", net.far, "neigh", "flush", "dev", "eth0", check=False)
+        tag_far(net, "eth0")
         watch = Watch(net)
         try:
             yield net, daemon, watch
