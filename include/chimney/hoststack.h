@@ -53,6 +53,7 @@ struct wire;
     X(peer-finished, "the peer closed its half, the kernel carries on")                            \
     X(missed-beat, "the daemon was late, the kernel carries on")                                   \
     X(target-asked, "the offload target asked for the upload")                                     \
+    X(target-failed, "the offload target did not hand it back whole, the kernel carries on")       \
     X(timeout, "the peer does not answer, the kernel carries on")                                  \
     X(shutting-down, "the daemon is shutting down")                                                \
     X(no-memory, "out of memory")                                                                  \
@@ -93,6 +94,7 @@ enum hoststack_reason {
     HOSTSTACK_PEER_FINISHED,
     HOSTSTACK_MISSED_BEAT,
     HOSTSTACK_TARGET_ASKED,
+    HOSTSTACK_TARGET_FAILED,
     HOSTSTACK_TIMEOUT,
     HOSTSTACK_SHUTTING_DOWN,
     HOSTSTACK_NO_MEMORY,

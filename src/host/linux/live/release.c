@@ -243,8 +243,10 @@ live_on_terminated(struct host_conn *down, const struct host_terminate_result *r
         hand_back(conn, result);
     } else {
         live_remove_key(conn);
-        if (conn->phase != LIVE_DEAD)
+        if (conn->phase != LIVE_DEAD) {
+            conn->end_reason = HOSTSTACK_TARGET_FAILED;
             live_set_phase(conn, LIVE_DEAD, "nothing to hand back");
+        }
         sys_timer_set(&conn->timer, now_us);
     }
     live_local_stop(conn);

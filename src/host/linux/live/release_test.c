@@ -275,6 +275,8 @@ a_target_that_hands_nothing_back(void **state)
     assert_false(rig.steered);
     assert_int_equal(rig.move_count, 2);
     assert_int_equal(rig.move.ndis_status, (ULONG)NDIS_STATUS_FAILURE);
+    assert_int_equal(rig.move.outcome, HOSTSTACK_DONE);
+    assert_int_equal(rig.move.reason, HOSTSTACK_TARGET_FAILED);
     rig_turn();
     assert_null(live_find(rig.stack, &rig.key));
     rig_expect_silence();
