@@ -38,7 +38,7 @@ home_kind(const void *home)
 static inline struct ndis_binding *
 home_binding(void *home)
 {
-    return (struct ndis_binding *)((char *)home - home_kind(home));
+    return (struct ndis_binding *)((uintptr_t)home - home_kind(home));
 }
 
 /* ---- shelves ---- */
@@ -374,7 +374,7 @@ ndis_home_run(NET_BUFFER_LIST **nbls, struct ndis_binding **binding,
 
     while ((first = *nbls) != NULL) {
         home = first->NdisReserved[0];
-        *binding = (struct ndis_binding *)((char *)home - kind);
+        *binding = (struct ndis_binding *)((uintptr_t)home - kind); /* to be compared */
         if (NDIS_LIKELY(home && ndis_fan_has(adapter, *binding)))
             break;
         *nbls = first->Next;

@@ -7,8 +7,8 @@
  * task runs in the next turn), then the flush hooks, then sleep.
  *
  * Threads: everything belongs to the thread that runs the loop, except the fn of a sys_work and
- * sys_loop_post, sys_task_cancel, sys_task_pending and sys_loop_now_us, which any thread may call. In
- * virtual time there are no other threads: it would jump ahead while they work.
+ * sys_loop_post, sys_task_cancel, sys_task_pending and sys_loop_now_us, which any thread may call.
+ * In virtual time there are no other threads: it would jump ahead while they work.
  */
 #ifndef SYS_LOOP_H
 #define SYS_LOOP_H

@@ -309,6 +309,7 @@ a_send_by_another_adapter(struct scene *scene)
     scene->stage->target.nbls = scene->stage->target.nbls_tail = NULL;
     scene->nbl->Status = NDIS_STATUS_SUCCESS;
     up(scene)->NdisTcpOffloadSendComplete(scene->nic1, scene->nbl);
+    up(scene)->NdisTcpOffloadSendComplete(scene->nic0, scene->nbl); /* still under way there */
 }
 
 static void

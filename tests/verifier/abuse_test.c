@@ -158,6 +158,7 @@ scene_close(struct scene *scene)
         fake_target_complete_nbls(&stage->target, stage->target.up.NdisTcpOffloadSendComplete,
                                   NDIS_STATUS_SUCCESS);
     end_of_connection(scene);
+    NdisFreeNetBufferList(scene->nbl); /* which says so of one that is not free to go, or is gone */
     stage->target.hold_state = false;
     stage_teardown((void **)&scene->stage);
     verifier_finish(scene->verifier);
