@@ -109,7 +109,7 @@ read_member(json_t *value, struct message_request *out, char *why, size_t why_si
     if (!wanted && value == NULL)
         return 0;
     if (wanted && name != NULL && *name != '\0' && strlen(name) < sizeof(out->member)) {
-        strcpy(out->member, name);
+        memcpy(out->member, name, strlen(name) + 1);
         return 0;
     }
     snprintf(why, why_size,
