@@ -10,12 +10,12 @@
  * landing [--rounds N] [--cpu N] [--json]
  */
 #include "chimney/observer.h"
+#include "clock.h"
 #include "ndis/test_pair.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MOST_FLOORS 3
 #define BATCH 64
@@ -157,16 +157,6 @@ stack_close(struct stack *stack)
 }
 
 /* ---- what is measured; each returns the ns of one NBL down and up ---- */
-
-/* Of this thread: others may get the processor meanwhile. */
-static uint64_t
-cpu_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static double
 run_stack(struct stack *stack, unsigned batch)

@@ -6,13 +6,13 @@
  *
  * tree [--nodes N] [--rounds N] [--cpu N]
  */
+#include "clock.h"
 #include "ndis/test_grove.h"
 
 #include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MOST_ROUNDS 101
 #define MOST_FLOORS 1
@@ -22,16 +22,6 @@ struct figures {
     double down[GROVE_OPERATION_COUNT][MOST_ROUNDS], up[GROVE_OPERATION_COUNT][MOST_ROUNDS];
     double bytes[GROVE_OPERATION_COUNT]; /* a block, while the target has the tree */
 };
-
-/* Of this thread: an operation takes long enough for others to get the processor meanwhile. */
-static uint64_t
-cpu_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static size_t
 bytes_in_use(void)
