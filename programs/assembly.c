@@ -493,6 +493,19 @@ join_others(struct assembly *assembly, const struct config_stack *stack,
     return 0;
 }
 
+static void
+tell_port(const struct config_stack *stack, const char *adapter)
+{
+    char over[CONFIG_WIRES * (IF_NAMESIZE + 1)];
+    size_t at = 0;
+
+    for (unsigned i = 0; i < stack->wire_count; i++)
+        at += (size_t)snprintf(over + at, sizeof(over) - at, "%s%s", i > 0 ? "+" : "",
+                               stack->wires[i]);
+    log_info("%s: a port over %s, it goes when this program does; served by %s", stack->ifname,
+             over, adapter);
+}
+
 static int
 build_port(struct assembly *assembly, unsigned port, const struct config_stack *stack)
 {
@@ -520,8 +533,7 @@ build_port(struct assembly *assembly, unsigned port, const struct config_stack *
         return assembly_fail(assembly, error, why, "%s", stack->ifname);
     assembly->ports[port].tap = NULL;
     if (stack->port)
-        log_info("%s: a port over %s, it goes when this program does; served by %s", stack->ifname,
-                 stack->wires[0], adapter);
+        tell_port(stack, adapter);
     else
         log_info("%s: served by %s", stack->ifname, adapter);
     return 0;
