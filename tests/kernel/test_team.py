@@ -5,7 +5,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 
 import test_port
 from harness import PATTERN_UNIT, ROOT, Daemon, Net, Pair, Receiver, Sender, run, same_bytes, wait_for
@@ -130,6 +129,7 @@ def test_download_6_below_passthru():
 def test_by_order():
     """chimneyctl fails a member whose link is up: only what the host says tells the bridge where the port is now."""
     with two_ways() as net, standing(net) as daemon:
+        assert "chim0: a port over eth0+eth1," in daemon.log()
         net.warm()
         pair = Pair(net)
         echo(pair, b"before")
@@ -187,8 +187,14 @@ def test_both_down():
         for dev in MEMBERS:
             run("ip", "-n", net.far, "link", "set", dev, "down")
         wait_for(lambda: not any(member["link"] for member in members(daemon).values()), "the links to be lost")
+
+        def repeats():
+            """Of whoever has the connection: the target, or the kernel if it came home on the way."""
+            return daemon.status()["wire_retransmits"] + net.tcp_counter(net.near, "TCPTimeouts")
+
+        before = repeats()
         pair.near.send(b"waits")
-        time.sleep(0.3)  # it is lost a few times
+        wait_for(lambda: repeats() > before, "what was lost to be sent again")
         run("ip", "-n", net.far, "link", "set", "eth1", "up")
         assert pair.far.recv(5, 0x100) == b"waits"
         assert active(daemon) in MEMBERS
