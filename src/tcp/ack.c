@@ -65,7 +65,7 @@ advance(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
     if (conn->sack_count)
         tcp_sack_advance(conn);
     if (!(conn->flags & TCP_CONN_RECOVERY))
-        tcp_cc_on_ack(conn, acked, flight);
+        tcp_cc_on_ack(conn, acked, flight, now_us);
     if (conn->cwnd != cwnd)
         events |= TCP_EV_WINDOW;
     if (tcp_outstanding(conn))

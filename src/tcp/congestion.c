@@ -1,14 +1,28 @@
 /*
- * How much may be in the network. NewReno with appropriate byte counting: the window grows by what
- * was acknowledged in slow start and by one segment per window acknowledged after it, and only
- * while it is what limits the sender (an idle or window-limited connection learns nothing about the
- * network). There is no restart after idle. TCP_CC_NONE keeps no window: the leg crosses no
- * network. Source: RFC 5681, RFC 3465, RFC 6928 (initial window), RFC 7661 (validation).
+ * How much may be in the network. Slow start with appropriate byte counting: the window grows by
+ * what was acknowledged. After it NewReno adds one segment per window acknowledged, and CUBIC
+ * follows its curve (cubic.c). Either grows only while the window is what limits the sender: an
+ * idle or window-limited connection learns nothing about the network. There is no restart after
+ * idle. TCP_CC_NONE keeps no window: the leg crosses no network. Source: RFC 5681, RFC 9438, RFC
+ * 3465, RFC 6928 (initial window), RFC 7661 (validation).
  */
 #include "tcp/private.h"
 
 #define INITIAL_SEGMENTS 10u
 #define MAX_CWND 0x3fffffffu
+
+const char *
+tcp_congestion_name(enum tcp_congestion congestion)
+{
+    switch (congestion) {
+    case TCP_CC_NEWRENO:
+        return "NewReno";
+    case TCP_CC_CUBIC:
+        return "CUBIC";
+    default:
+        return "none";
+    }
+}
 
 void
 tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh)
@@ -18,36 +32,51 @@ tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh)
     conn->ssthresh = ssthresh ? ssthresh : TCP_INFINITE_SSTHRESH;
 }
 
+static void
+grow_newreno(struct tcp_conn *conn, uint32_t acked)
+{
+    if (!(conn->flags & TCP_CONN_CWND_LIMITED))
+        return;
+    conn->bytes_acked += acked;
+    if (conn->bytes_acked < conn->cwnd)
+        return;
+    conn->bytes_acked -= conn->cwnd;
+    conn->cwnd += conn->mss;
+}
+
 void
-tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight)
+tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint64_t now_us)
 {
     if (conn->cwnd < conn->ssthresh) {
         if (!(conn->flags & TCP_CONN_CWND_LIMITED) && flight < conn->cwnd / 2)
             return;
         conn->cwnd += tcp_min(acked, conn->ssthresh - conn->cwnd);
+    } else if (conn->config.congestion == TCP_CC_CUBIC) {
+        tcp_cubic_on_ack(conn, acked, now_us);
     } else {
-        if (!(conn->flags & TCP_CONN_CWND_LIMITED))
-            return;
-        conn->bytes_acked += acked;
-        if (conn->bytes_acked < conn->cwnd)
-            return;
-        conn->bytes_acked -= conn->cwnd;
-        conn->cwnd += conn->mss;
+        grow_newreno(conn, acked);
     }
     conn->cwnd = tcp_min(conn->cwnd, MAX_CWND);
 }
 
 static void
-halve(struct tcp_conn *conn, uint32_t flight)
+reduce(struct tcp_conn *conn, uint32_t flight)
 {
-    conn->ssthresh = tcp_max(tcp_min(flight, conn->cwnd) / 2, 2u * conn->mss);
+    uint32_t window = tcp_min(flight, conn->cwnd);
+
+    conn->prior_cwnd = conn->cwnd;
+    conn->prior_ssthresh = conn->ssthresh;
+    conn->prior_cubic = conn->cubic;
+    window = conn->config.congestion == TCP_CC_CUBIC ? tcp_cubic_on_congestion(conn, window)
+                                                     : window / 2;
+    conn->ssthresh = tcp_max(window, 2u * conn->mss);
     conn->bytes_acked = 0;
 }
 
 void
 tcp_cc_on_loss(struct tcp_conn *conn, uint32_t flight)
 {
-    halve(conn, flight);
+    reduce(conn, flight);
     conn->cwnd = conn->ssthresh;
 }
 
@@ -55,8 +84,18 @@ void
 tcp_cc_on_timeout(struct tcp_conn *conn, uint32_t flight, bool first)
 {
     if (first)
-        halve(conn, flight);
+        reduce(conn, flight);
+    conn->cubic.w_max = 0; /* what follows slow start is a new curve (RFC 9438, section 4.8) */
     conn->cwnd = conn->mss;
+}
+
+void
+tcp_cc_undo(struct tcp_conn *conn)
+{
+    conn->cwnd = tcp_max(conn->cwnd, conn->prior_cwnd);
+    conn->ssthresh = tcp_max(conn->ssthresh, conn->prior_ssthresh);
+    conn->cubic = conn->prior_cubic;
+    conn->cubic.last_us = TCP_NEVER;
 }
 
 uint32_t

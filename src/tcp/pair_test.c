@@ -43,7 +43,9 @@ static void
 draw_own(struct pair *pair, struct tcp_config *config)
 {
     config->nagle = pair_chance(pair, 50);
-    config->congestion = pair_chance(pair, 80) ? TCP_CC_NEWRENO : TCP_CC_NONE;
+    config->congestion = pair_chance(pair, 40)   ? TCP_CC_NEWRENO
+                         : pair_chance(pair, 70) ? TCP_CC_CUBIC
+                                                 : TCP_CC_NONE;
     config->delayed_ack_us = pair_chance(pair, 50) ? 0 : pair_below(pair, 100000);
     config->ack_frequency = (uint8_t)(1 + pair_below(pair, 4));
     config->ts_tick_us = pair_chance(pair, 20) ? 0 : 1000;
@@ -366,29 +368,47 @@ test_clean_wire_costs_nothing(void **state)
     CHECK(pair->now_us < 8000000 * 8 / 200 * 12 / 10); /* near the speed of the link */
 }
 
-static void
-test_loss_without_timeouts(void **state)
+struct cost {
+    uint64_t timeouts, resent, spent_us;
+};
+
+static struct cost
+cost_of_loss(bool sack, enum tcp_congestion congestion)
 {
     static struct pair static_pair;
     struct pair *pair = &static_pair;
-    uint64_t timeouts[2] = {0}, spent_us[2] = {0}, resent[2] = {0};
+    struct cost cost = {0};
 
-    for (int sack = 0; sack < 2; sack++) {
-        for (unsigned seed = 0; seed < 20; seed++) {
-            start_plain(pair, seed, sack, 10000);
-            while (!complete(pair))
-                turn(pair);
-            stop(pair);
-            timeouts[sack] += pair->ends[0].total_counters.timeouts;
-            resent[sack] += pair->ends[0].total_counters.retransmitted_segments;
-            spent_us[sack] += pair->now_us;
-        }
-        print_message("# sack %d: %llu timeouts, %llu segments resent, %llu ms\n", sack,
-                      (unsigned long long)timeouts[sack], (unsigned long long)resent[sack],
-                      (unsigned long long)spent_us[sack] / 1000);
+    for (unsigned seed = 0; seed < 20; seed++) {
+        start_plain(pair, seed, sack, 10000);
+        pair->ends[0].conn.config.congestion = congestion;
+        while (!complete(pair))
+            turn(pair);
+        stop(pair);
+        cost.timeouts += pair->ends[0].total_counters.timeouts;
+        cost.resent += pair->ends[0].total_counters.retransmitted_segments;
+        cost.spent_us += pair->now_us;
     }
-    assert_true(timeouts[true] <= 2 && timeouts[false] <= 20);
-    assert_true(resent[true] < 1400 && resent[false] < 1700); /* of some 1100 lost */
+    print_message("# %s, sack %d: %llu timeouts, %llu segments resent, %llu ms, %llu kbit/s\n",
+                  tcp_congestion_name(congestion), sack, (unsigned long long)cost.timeouts,
+                  (unsigned long long)cost.resent, (unsigned long long)cost.spent_us / 1000,
+                  20ull * 8000000 * 8000 / cost.spent_us);
+    return cost;
+}
+
+static void
+test_loss_without_timeouts(void **state)
+{
+    static const enum tcp_congestion both[] = {TCP_CC_NEWRENO, TCP_CC_CUBIC};
+    uint64_t spent_us[2];
+
+    for (int i = 0; i < 2; i++) {
+        struct cost with = cost_of_loss(true, both[i]), without = cost_of_loss(false, both[i]);
+        assert_true(with.timeouts <= 2 && without.timeouts <= 20);
+        assert_true(with.resent < 1400 && without.resent < 1900); /* of some 1100 lost */
+        spent_us[i] = with.spent_us;
+    }
+    assert_true(spent_us[1] < spent_us[0]); /* that is what CUBIC is for */
 }
 
 /* What overtakes is not lost: D-SACKs tell, and the windows come back. */

@@ -147,11 +147,19 @@ void tcp_recovery_on_tail(struct tcp_conn *conn);
 
 /* ---- congestion.c ---- */
 void tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh);
-void tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight);
+void tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint64_t now_us);
 void tcp_cc_on_loss(struct tcp_conn *conn, uint32_t flight);
 void tcp_cc_on_timeout(struct tcp_conn *conn, uint32_t flight, bool first);
+/* Nothing was lost after all: the windows before the last event come back. */
+void tcp_cc_undo(struct tcp_conn *conn);
 /* Bytes that may be added to the network. */
 uint32_t tcp_cc_room(const struct tcp_conn *conn);
+
+/* ---- cubic.c ---- */
+/* In congestion avoidance. */
+void tcp_cubic_on_ack(struct tcp_conn *conn, uint32_t acked, uint64_t now_us);
+/* The window was too large for the network: what to go on with. */
+uint32_t tcp_cubic_on_congestion(struct tcp_conn *conn, uint32_t window);
 
 /* ---- reassembly.c ---- */
 /* The chunk has been cut to the right edge. Events: KEPT, READY, DUPLICATE, DROPPED. */

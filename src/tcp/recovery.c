@@ -66,8 +66,6 @@ resend_head(struct tcp_conn *conn)
 static void
 enter(struct tcp_conn *conn, uint32_t lost_seq)
 {
-    conn->prior_cwnd = conn->cwnd;
-    conn->prior_ssthresh = conn->ssthresh;
     tcp_cc_on_loss(conn, conn->snd_max - conn->snd_una);
     if (conn->snd_nxt != conn->snd_max) { /* resending already: start over */
         conn->snd_nxt = conn->snd_una;
@@ -208,8 +206,7 @@ tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range)
     if (conn->undo_bytes)
         return 0;
     conn->flags &= ~(TCP_CONN_UNDO | TCP_CONN_RECOVERY | TCP_CONN_RTX_DUE);
-    conn->cwnd = tcp_max(conn->cwnd, conn->prior_cwnd);
-    conn->ssthresh = tcp_max(conn->ssthresh, conn->prior_ssthresh);
+    tcp_cc_undo(conn);
     conn->dup_threshold = (uint8_t)tcp_min(2u * conn->dup_threshold, MAX_DUP_THRESHOLD);
     return TCP_EV_WINDOW;
 }

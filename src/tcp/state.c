@@ -106,7 +106,7 @@ tcp_config_defaults(struct tcp_config *config)
         .remote_mss = 536,
         .path_mtu = 1500,
         .nagle = true,
-        .congestion = TCP_CC_NEWRENO,
+        .congestion = TCP_CC_CUBIC,
         .ts_tick_us = 1000,
         .ack_frequency = 2,
         .delayed_ack_us = 40000,

@@ -110,9 +110,24 @@ enum tcp_conn_state { TCP_STATES(TCP_STATE_ENUM) TCP_STATE_COUNT };
 const char *tcp_state_name(enum tcp_conn_state state);
 
 enum tcp_congestion {
-    TCP_CC_NONE,
-    TCP_CC_NEWRENO
-}; /* NONE: the window alone limits (a leg that crosses no network) */
+    TCP_CC_NONE, /* the window alone limits (a leg that crosses no network) */
+    TCP_CC_NEWRENO,
+    TCP_CC_CUBIC
+};
+/* As people are told; "none" for TCP_CC_NONE. */
+const char *tcp_congestion_name(enum tcp_congestion congestion);
+
+/* Where CUBIC is on its curve (RFC 9438). Bytes, but for the times. */
+struct tcp_cubic {
+    uint32_t w_max;   /* the window at the last congestion event, after fast convergence; 0: none */
+    uint32_t prior;   /* and before */
+    uint32_t origin;  /* the middle of the curve; 0: the curve starts at the next increase */
+    uint32_t k_ms;    /* when the curve is there */
+    uint32_t w_est;   /* what Reno would have */
+    uint32_t rest;    /* of an increase, in parts of a window */
+    uint64_t t_us;    /* counted since the start of the curve */
+    uint64_t last_us; /* when that was counted last; TCP_NEVER: the window was not used since */
+};
 
 struct tcp_config {
     bool timestamps, sack, window_scaling; /* negotiated */
@@ -218,6 +233,7 @@ struct tcp_conn {
     uint32_t undo_seq,
         undo_bytes; /* where recovery began; resent since and not reported needless */
     uint32_t prior_cwnd, prior_ssthresh; /* to return to if all of it was */
+    struct tcp_cubic cubic, prior_cubic;
     struct tcp_range last_dsack;
     uint32_t dsack_start, dsack_end;
     uint32_t ooo_count;

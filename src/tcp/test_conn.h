@@ -42,6 +42,7 @@ prepare(struct fixture *fx)
     tcp_config_defaults(&fx->config);
     fx->config.sack = true;
     fx->config.remote_mss = MSS;
+    fx->config.congestion = TCP_CC_NEWRENO; /* halves and adds: round numbers */
     fx->config.nagle = false;
     fx->config.delayed_ack_us = 0;
     fx->now_us = START_US;
