@@ -50,7 +50,7 @@ measure(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
 }
 
 static unsigned
-advance(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
+advance(struct tcp_conn *conn, uint32_t ack, bool echo, uint64_t now_us)
 {
     uint32_t acked = ack - conn->snd_una, flight = conn->snd_max - conn->snd_una;
     uint32_t cwnd = conn->cwnd;
@@ -64,7 +64,8 @@ advance(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
     conn->total_rt_us = 0;
     if (conn->sack_count)
         tcp_sack_advance(conn);
-    if (!(conn->flags & TCP_CONN_RECOVERY))
+    tcp_ecn_advance(conn);
+    if (!(conn->flags & TCP_CONN_RECOVERY) && !echo)
         tcp_cc_on_ack(conn, acked, flight, now_us);
     if (conn->cwnd != cwnd)
         events |= TCP_EV_WINDOW;
@@ -146,13 +147,17 @@ unsigned
 tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us)
 {
     uint32_t advanced = seq_after(segment->ack, conn->snd_una) ? segment->ack - conn->snd_una : 0;
+    uint32_t flight = conn->snd_max - conn->snd_una;
     bool duplicate = !advanced && !conn->config.sack && is_duplicate(conn, segment), news = false;
+    bool echo = conn->config.ecn && segment->flags & TCP_ECE;
     unsigned events = 0;
 
     if (advanced)
-        events |= advance(conn, segment->ack, now_us);
+        events |= advance(conn, segment->ack, echo, now_us);
     if (conn->state == TCP_CLOSED)
         return events;
+    if (echo && segment->ack == conn->snd_una)
+        events |= tcp_ecn_on_echo(conn, flight);
     events |= update_window(conn, segment, advanced, now_us);
     if (conn->config.sack && segment->sack_count)
         news = tcp_sack_input(conn, segment);

@@ -71,6 +71,7 @@ reduce(struct tcp_conn *conn, uint32_t flight)
                                                      : window / 2;
     conn->ssthresh = tcp_max(window, 2u * conn->mss);
     conn->bytes_acked = 0;
+    tcp_ecn_reduced(conn);
 }
 
 void

@@ -167,6 +167,7 @@ process_text(struct tcp_conn *conn, struct arrival *in)
         refuse(conn, in, true);
         return false;
     }
+    tcp_ecn_input(conn, segment);
     *chunk = (struct tcp_chunk){
         .seq = segment->seq,
         .len = seq_min(end, edge) - segment->seq,

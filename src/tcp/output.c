@@ -64,7 +64,8 @@ start_segment(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     out->window = tcp_show_window(conn);
     out->len = 0;
     out->segment_size = 0;
-    out->flags = TCP_ACK;
+    out->flags = TCP_ACK | (conn->flags & TCP_CONN_ECHO_CE ? TCP_ECE : 0);
+    out->ecn = TCP_NOT_ECT;
     out->retransmission = false;
     out->option_len = 0;
     if (conn->config.timestamps)
@@ -108,7 +109,7 @@ send_reset(struct tcp_conn *conn, uint64_t now_us, struct tcp_out *out)
     struct shape plain = {.block_count = 0};
 
     send_bare(conn, now_us, &plain, bare_seq(conn), out);
-    out->flags |= TCP_RST;
+    out->flags = TCP_ACK | TCP_RST;
     conn->counters.resets_out++;
     conn->flags |= TCP_CONN_SILENT;
     return true;
@@ -156,6 +157,7 @@ send_piece(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     if (piece->len && piece->seq + piece->len == conn->snd_end)
         out->flags |= TCP_PSH;
     out->retransmission = seq_before(piece->seq, conn->snd_max);
+    tcp_ecn_output(conn, out);
     conn->counters.segments_out += segments;
     conn->flags &= ~TCP_CONN_SWS_OVERRIDE;
     if (out->retransmission) {
@@ -287,7 +289,7 @@ note_limit(struct tcp_conn *conn, bool congestion)
 static bool
 choose_new(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape, struct piece *piece)
 {
-    uint32_t avail = conn->snd_end - conn->snd_nxt, room, window, len;
+    uint32_t avail = conn->snd_end - conn->snd_nxt, room, window, len, limit = shape->limit;
     bool fin = conn->flags & TCP_CONN_FIN_QUEUED;
 
     if (conn->flags & TCP_CONN_FIN_SENT || (!avail && !fin)) {
@@ -299,7 +301,9 @@ choose_new(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape, st
     if (!avail)
         return window > 0;
     room = tcp_cc_room(conn);
-    len = tcp_min(tcp_min(avail, window), tcp_min(room, shape->limit));
+    if (conn->flags & TCP_CONN_CWR_DUE)
+        limit = shape->segment; /* it goes with one segment, not with each of a superframe */
+    len = tcp_min(tcp_min(avail, window), tcp_min(room, limit));
     if (room < shape->segment && room < avail)
         len = 0; /* not a small segment because of congestion */
     if (len)

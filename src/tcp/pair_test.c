@@ -21,6 +21,7 @@ draw_config(struct pair *pair, struct tcp_config *a, struct tcp_config *b)
     tcp_config_defaults(a);
     a->timestamps = pair_chance(pair, 60);
     a->sack = pair_chance(pair, 70);
+    a->ecn = pair_chance(pair, 50);
     a->window_scaling = pair_chance(pair, 80);
     a->ip_header_len = pair_chance(pair, 50) ? 20 : 40;
     a->path_mtu = pair_chance(pair, 70) ? 1500 : 200 + pair_below(pair, 9000);
@@ -125,6 +126,7 @@ start(struct pair *pair, uint64_t seed)
         pair->duplicate_ppm = pair_below(pair, 50000);
         pair->reorder_ppm = pair_chance(pair, 50) ? pair_below(pair, 300000) : 0;
     }
+    pair->mark_ppm = pair_below(pair, 100000);
     pair->delay_us = pair_below(pair, pair_chance(pair, 50) ? 1000 : 40000);
     pair->jitter_us = 1 + pair_below(pair, 20000);
     pair->link_mbit = pair_chance(pair, 40) ? 1 + pair_below(pair, 200) : 0;
@@ -328,7 +330,7 @@ start_plain(struct pair *pair, uint64_t seed, bool sack, uint32_t loss_ppm)
 {
     start(pair, seed);
     pair->loss_ppm = loss_ppm;
-    pair->duplicate_ppm = pair->reorder_ppm = 0;
+    pair->duplicate_ppm = pair->reorder_ppm = pair->mark_ppm = 0;
     pair->delay_us = 2500;
     pair->link_mbit = 200;
     pair->split = pair->steady = true;
@@ -430,6 +432,33 @@ test_reordering_is_forgiven(void **state)
     }
 }
 
+/* A network that marks instead of losing: the sender slows down, and nothing goes twice. */
+static void
+test_marks_instead_of_losses(void **state)
+{
+    static struct pair static_pair;
+    struct pair *pair = &static_pair;
+    uint64_t spent_us[2] = {0};
+
+    for (int ecn = 0; ecn < 2; ecn++) {
+        for (unsigned seed = 0; seed < 5; seed++) {
+            start_plain(pair, seed, true, 0);
+            pair->mark_ppm = 10000;
+            pair->ends[0].conn.config.ecn = pair->ends[0].config.ecn = ecn;
+            pair->ends[1].conn.config.ecn = pair->ends[1].config.ecn = ecn;
+            while (!complete(pair))
+                turn(pair);
+            stop(pair);
+            CHECK(pair->ends[0].total_counters.retransmitted_segments == 0);
+            CHECK(ecn ? pair->marked > 20 : !pair->marked);
+            spent_us[ecn] += pair->now_us;
+        }
+    }
+    print_message("# with marks %llu ms, without %llu ms\n", (unsigned long long)spent_us[1] / 1000,
+                  (unsigned long long)spent_us[0] / 1000);
+    assert_true(spent_us[1] > 2 * spent_us[0]); /* it hears */
+}
+
 int
 main(void)
 {
@@ -439,6 +468,7 @@ main(void)
         cmocka_unit_test(test_clean_wire_costs_nothing),
         cmocka_unit_test(test_loss_without_timeouts),
         cmocka_unit_test(test_reordering_is_forgiven),
+        cmocka_unit_test(test_marks_instead_of_losses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

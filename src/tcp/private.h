@@ -31,8 +31,12 @@ enum {
     TCP_CONN_RST_DUE = 1u << 19,
     TCP_CONN_SILENT = 1u << 20, /* nothing is sent or processed any more */
     /* validation of a suspicious RST or SYN */
-    TCP_CONN_CHALLENGED = 1u << 21,    /* the keepalive runs because of it */
-    TCP_CONN_RST_CHALLENGED = 1u << 22 /* an RST was answered in this period */
+    TCP_CONN_CHALLENGED = 1u << 21,     /* the keepalive runs because of it */
+    TCP_CONN_RST_CHALLENGED = 1u << 22, /* an RST was answered in this period */
+    /* congestion notification */
+    TCP_CONN_ECHO_CE = 1u << 23,     /* ECE goes with every ACK until a CWR comes */
+    TCP_CONN_CWR_DUE = 1u << 24,     /* with the next new data */
+    TCP_CONN_ECN_REACTED = 1u << 25, /* until snd_una is above ecn_seq */
 };
 
 #define TCP_MAX_RECEIVE_WINDOW (65535u << 14)
@@ -160,6 +164,18 @@ uint32_t tcp_cc_room(const struct tcp_conn *conn);
 void tcp_cubic_on_ack(struct tcp_conn *conn, uint32_t acked, uint64_t now_us);
 /* The window was too large for the network: what to go on with. */
 uint32_t tcp_cubic_on_congestion(struct tcp_conn *conn, uint32_t window);
+
+/* ---- ecn.c ---- */
+/* A segment whose data is acceptable. */
+void tcp_ecn_input(struct tcp_conn *conn, const struct tcp_segment *segment);
+/* snd_una moved. */
+void tcp_ecn_advance(struct tcp_conn *conn);
+/* An ACK with ECE; flight: before it. Events: WINDOW. */
+unsigned tcp_ecn_on_echo(struct tcp_conn *conn, uint32_t flight);
+/* The congestion window was reduced, for whatever reason. */
+void tcp_ecn_reduced(struct tcp_conn *conn);
+/* What a segment about to go says of it. */
+void tcp_ecn_output(struct tcp_conn *conn, struct tcp_out *out);
 
 /* ---- reassembly.c ---- */
 /* The chunk has been cut to the right edge. Events: KEPT, READY, DUPLICATE, DROPPED. */

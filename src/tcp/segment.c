@@ -101,6 +101,7 @@ tcp_parse(const uint8_t *bytes, size_t available, struct tcp_segment *out)
     out->header_len = (uint16_t)header_len;
     out->payload_len = 0;
     out->segment_size = 0;
+    out->ecn = TCP_NOT_ECT;
     out->sack_count = 0;
     out->has_timestamp = false;
     out->tsval = out->tsecr = 0;

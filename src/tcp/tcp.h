@@ -42,6 +42,9 @@ enum {
     TCP_CWR = 0x80
 };
 
+/* The ECN field of the IP header (RFC 3168). */
+enum { TCP_NOT_ECT = 0, TCP_ECT1 = 1, TCP_ECT0 = 2, TCP_CE = 3 };
+
 struct tcp_range {
     uint32_t start, end;
 };
@@ -57,6 +60,7 @@ struct tcp_segment {
     uint16_t segment_size; /* payload bytes per segment of a superframe; 0: one segment. Set by the
                               caller. */
     uint8_t flags;
+    uint8_t ecn; /* of the IP header; set by the caller. A superframe's holds for all of it. */
     uint8_t sack_count;
     bool has_timestamp;
     uint32_t tsval, tsecr;
@@ -74,6 +78,7 @@ struct tcp_out {
     uint16_t segment_size; /* cut the payload into pieces of this size; 0: one segment */
     uint16_t window;       /* as on the wire */
     uint8_t flags;
+    uint8_t ecn;        /* for the IP header: TCP_NOT_ECT or TCP_ECT0 */
     uint8_t option_len; /* multiple of 4 */
     uint8_t options[TCP_MAX_OPTIONS];
     bool retransmission; /* carries at least one old byte */
@@ -130,7 +135,7 @@ struct tcp_cubic {
 };
 
 struct tcp_config {
-    bool timestamps, sack, window_scaling; /* negotiated */
+    bool timestamps, sack, window_scaling, ecn; /* negotiated */
     uint8_t snd_wscale, rcv_wscale;
     uint8_t ip_header_len; /* 20 or 40: to derive the segment size */
     uint16_t remote_mss;   /* the peer's MSS option */
@@ -234,6 +239,7 @@ struct tcp_conn {
         undo_bytes; /* where recovery began; resent since and not reported needless */
     uint32_t prior_cwnd, prior_ssthresh; /* to return to if all of it was */
     struct tcp_cubic cubic, prior_cubic;
+    uint32_t ecn_seq; /* the window was reduced for what was sent before this */
     struct tcp_range last_dsack;
     uint32_t dsack_start, dsack_end;
     uint32_t ooo_count;

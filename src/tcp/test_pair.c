@@ -91,6 +91,10 @@ post(struct pair *pair, int to, const struct tcp_segment *segment, const uint8_t
     frame = calloc(1, sizeof(*frame));
     frame->to = to;
     frame->segment = *segment;
+    if (segment->ecn == TCP_ECT0 && random_chance_ppm(&pair->random, pair->mark_ppm)) {
+        frame->segment.ecn = TCP_CE;
+        pair->marked++;
+    }
     if (segment->payload_len) {
         frame->payload = malloc(segment->payload_len);
         memcpy(frame->payload, payload, segment->payload_len);
@@ -145,6 +149,18 @@ check_sack(struct pair *pair, struct end *end, const struct tcp_segment *segment
 }
 
 static void
+check_ecn(struct pair *pair, const struct end *end, const struct tcp_segment *segment,
+          const struct tcp_out *out)
+{
+    bool says = segment->flags & (TCP_ECE | TCP_CWR) || out->ecn;
+
+    CHECK(!says || end->config.ecn);
+    CHECK(out->ecn == TCP_NOT_ECT || out->ecn == TCP_ECT0);
+    CHECK(!out->ecn || (segment->payload_len && !out->retransmission));
+    CHECK(!(segment->flags & TCP_CWR) || (out->ecn && !out->segment_size));
+}
+
+static void
 check_out(struct pair *pair, int from, const struct tcp_segment *segment, const struct tcp_out *out)
 {
     struct end *end = &pair->ends[from], *peer = &pair->ends[!from];
@@ -179,6 +195,7 @@ check_out(struct pair *pair, int from, const struct tcp_segment *segment, const 
     if (segment->flags & TCP_FIN)
         CHECK(end->fin_queued && last == end->send_base + end->total);
     check_sack(pair, end, segment);
+    check_ecn(pair, end, segment, out);
 }
 
 static void
@@ -193,6 +210,7 @@ send_out(struct pair *pair, int from, const struct tcp_out *out)
     CHECK(!tcp_parse(header, len, &segment));
     segment.payload_len = out->len;
     segment.segment_size = out->segment_size;
+    segment.ecn = out->ecn;
     CHECK(out->len <= sizeof(payload));
     for (uint32_t i = 0; i < out->len; i++)
         payload[i] = pattern(from, out->seq - end->send_base + i);

@@ -58,7 +58,8 @@ struct pair {
     struct random random;
     struct end ends[2];
     struct list wire;
-    uint32_t loss_ppm, duplicate_ppm, reorder_ppm, delay_us, jitter_us;
+    uint32_t loss_ppm, duplicate_ppm, reorder_ppm, mark_ppm, delay_us, jitter_us;
+    uint64_t marked; /* frames */
     uint64_t link_free_us[2];
     uint32_t link_mbit;
     bool split;  /* superframes are cut on the way */
