@@ -46,7 +46,7 @@ measure(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
     if (!(conn->flags & TCP_CONN_RTT_TIMING) || seq_before_eq(ack, conn->rtt_seq))
         return;
     conn->flags &= ~TCP_CONN_RTT_TIMING;
-    tcp_rtt_sample(conn, now_us - conn->rtt_sent_us);
+    tcp_rtt_sample(conn, now_us - conn->rtt_sent_us, now_us);
 }
 
 static unsigned

@@ -9,7 +9,6 @@
 #include "tcp/private.h"
 
 #define INITIAL_SEGMENTS 10u
-#define MAX_CWND 0x3fffffffu
 
 const char *
 tcp_congestion_name(enum tcp_congestion congestion)
@@ -27,9 +26,10 @@ tcp_congestion_name(enum tcp_congestion congestion)
 void
 tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh)
 {
-    conn->cwnd = cwnd ? tcp_min(cwnd, MAX_CWND) : INITIAL_SEGMENTS * conn->mss;
+    conn->cwnd = cwnd ? tcp_min(cwnd, TCP_MAX_CWND) : INITIAL_SEGMENTS * conn->mss;
     conn->cwnd = tcp_max(conn->cwnd, conn->mss);
     conn->ssthresh = ssthresh ? ssthresh : TCP_INFINITE_SSTHRESH;
+    tcp_cubic_init(conn);
 }
 
 static void
@@ -56,7 +56,7 @@ tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint64_t n
     } else {
         grow_newreno(conn, acked);
     }
-    conn->cwnd = tcp_min(conn->cwnd, MAX_CWND);
+    conn->cwnd = tcp_min(conn->cwnd, TCP_MAX_CWND);
 }
 
 static void
@@ -105,7 +105,7 @@ tcp_cc_room(const struct tcp_conn *conn)
     uint32_t pipe;
 
     if (conn->config.congestion == TCP_CC_NONE)
-        return MAX_CWND;
+        return TCP_MAX_CWND;
     pipe = tcp_pipe(conn);
     return conn->cwnd > pipe ? conn->cwnd - pipe : 0;
 }

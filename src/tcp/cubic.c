@@ -7,8 +7,9 @@
  *
  * Time is counted, not read: t_us grows by what passes between acknowledgements that find the
  * window used, at most two round trips at once. So an idle or application-limited period does not
- * let the curve run ahead, and the state moves to another clock as it is. Source: RFC 9438, with C
- * = 0.4, beta = 0.7 and alpha = 9/17.
+ * let the curve run ahead, and the state moves to another clock as it is. Of a connection that
+ * comes with no more than its window and threshold, the threshold tells where the last curve began:
+ * it is what the last event left. Source: RFC 9438, with C = 0.4, beta = 0.7 and alpha = 9/17.
  */
 #include "tcp/private.h"
 
@@ -88,7 +89,7 @@ grow_reno(struct tcp_conn *conn, uint32_t acked)
     if (conn->bytes_acked < needed)
         return;
     conn->bytes_acked -= (uint32_t)needed;
-    cubic->w_est += conn->mss;
+    cubic->w_est = tcp_min(cubic->w_est + conn->mss, TCP_MAX_CWND);
 }
 
 /* Towards where the curve will be a round trip from now, in one window's acknowledgements. */
@@ -105,6 +106,24 @@ grow_cubic(struct tcp_conn *conn, uint32_t acked)
     credit = (uint64_t)(target - conn->cwnd) * acked + cubic->rest;
     cubic->rest = (uint32_t)(credit % conn->cwnd);
     conn->cwnd += (uint32_t)(credit / conn->cwnd);
+}
+
+void
+tcp_cubic_init(struct tcp_conn *conn)
+{
+    uint32_t before = 0;
+
+    if (conn->ssthresh <= TCP_MAX_CWND)
+        before = (uint32_t)tcp_min_us((uint64_t)conn->ssthresh * 100 / BETA_PERCENT, TCP_MAX_CWND);
+    conn->cubic = (struct tcp_cubic){.w_max = before, .prior = before, .last_us = TCP_NEVER};
+}
+
+bool
+tcp_cubic_valid(const struct tcp_cubic *cubic)
+{
+    return cubic->w_max <= TCP_MAX_CWND && cubic->prior <= TCP_MAX_CWND &&
+           cubic->origin <= TCP_MAX_CWND && cubic->w_est <= TCP_MAX_CWND &&
+           cubic->rest <= TCP_MAX_CWND && cubic->k_ms <= MOST_MS;
 }
 
 void

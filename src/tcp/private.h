@@ -39,6 +39,7 @@ enum {
     TCP_CONN_ECN_REACTED = 1u << 25, /* until snd_una is above ecn_seq */
 };
 
+#define TCP_MAX_CWND 0x3fffffffu
 #define TCP_MAX_RECEIVE_WINDOW (65535u << 14)
 #define TCP_HEADER_LEN 20u
 #define TCP_TIMESTAMP_LEN 12u
@@ -144,6 +145,8 @@ uint32_t tcp_sack_lost_below(const struct tcp_conn *conn);
 unsigned tcp_recovery_on_ack(struct tcp_conn *conn, uint32_t advanced, bool duplicate, bool news);
 /* The peer got this range twice. */
 unsigned tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range);
+/* A recovery that the former owner began goes on. */
+void tcp_recovery_resume(struct tcp_conn *conn, uint32_t recover_seq);
 /* Bytes thought to be in the network (RFC 6675, pipe). */
 uint32_t tcp_pipe(const struct tcp_conn *conn);
 void tcp_recovery_on_timeout(struct tcp_conn *conn);
@@ -160,8 +163,12 @@ void tcp_cc_undo(struct tcp_conn *conn);
 uint32_t tcp_cc_room(const struct tcp_conn *conn);
 
 /* ---- cubic.c ---- */
+/* From cwnd and ssthresh alone. */
+void tcp_cubic_init(struct tcp_conn *conn);
 /* In congestion avoidance. */
 void tcp_cubic_on_ack(struct tcp_conn *conn, uint32_t acked, uint64_t now_us);
+/* Numbers that a curve can have. */
+bool tcp_cubic_valid(const struct tcp_cubic *cubic);
 /* The window was too large for the network: what to go on with. */
 uint32_t tcp_cubic_on_congestion(struct tcp_conn *conn, uint32_t window);
 
@@ -194,7 +201,10 @@ uint16_t tcp_show_window(struct tcp_conn *conn);
 bool tcp_timestamp_newer(const struct tcp_conn *conn, uint32_t tsval, uint64_t now_us);
 
 /* ---- timer.c ---- */
-void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
+void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us);
+void tcp_note_min_rtt(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us);
+/* The shortest round trip of the last minutes; 0: none. */
+uint64_t tcp_min_rtt_us(const struct tcp_conn *conn, uint64_t now_us);
 void tcp_set_rto(struct tcp_conn *conn);
 /* base << shift, at most max_rto. */
 uint64_t tcp_backoff(const struct tcp_conn *conn, uint8_t shift);

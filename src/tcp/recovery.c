@@ -82,6 +82,18 @@ enter(struct tcp_conn *conn, uint32_t lost_seq)
     resend_head(conn);
 }
 
+void
+tcp_recovery_resume(struct tcp_conn *conn, uint32_t recover_seq)
+{
+    if (conn->snd_nxt != conn->snd_max) /* all of it goes again anyway */
+        return;
+    conn->flags |= TCP_CONN_RECOVERY;
+    conn->recover_seq = recover_seq;
+    conn->lost_seq = seq_max(conn->snd_una, tcp_sack_lost_below(conn));
+    lose_head(conn);
+    resend_head(conn);
+}
+
 static bool
 loss_detected(const struct tcp_conn *conn)
 {

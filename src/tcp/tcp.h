@@ -183,6 +183,26 @@ struct tcp_state {
 
 #define TCP_SACK_RANGES 64
 
+/*
+ * What may be handed over besides, if both owners agree: nothing of it is documented, and nothing
+ * needed. A copy between two owners goes member by member, for padding and order are ours.
+ */
+#define TCP_EXTENSION_VERSION 1u
+
+struct tcp_extension {
+    uint16_t version;       /* TCP_EXTENSION_VERSION; another one is refused */
+    uint16_t sack_count;    /* ranges of sacked */
+    bool recovering;        /* the window was reduced for losses below recover_seq */
+    bool ecn_echo;          /* ECE goes with every ACK until a CWR comes */
+    bool ecn_cwr;           /* CWR goes with the next new data */
+    bool ecn_reacted;       /* the window was reduced for what was sent before ecn_seq */
+    uint32_t recover_seq;   /* if recovering */
+    uint32_t ecn_seq;       /* if ecn_reacted */
+    uint64_t min_rtt_us;    /* the shortest round trip of the last minutes; 0: unknown */
+    struct tcp_cubic cubic; /* but for last_us, a time of our clock */
+    struct tcp_range sacked[TCP_SACK_RANGES]; /* above snd_una, ascending, a gap before each */
+};
+
 struct tcp_counters {
     uint64_t segments_in, segments_out; /* counted in wire segments, not superframes */
     uint64_t bytes_in, bytes_out;       /* payload, without retransmissions */
@@ -223,6 +243,7 @@ struct tcp_conn {
     uint64_t delack_deadline_us, keepalive_deadline_us, fin_wait_2_deadline_us, sws_deadline_us;
     /* per acknowledgement */
     uint64_t srtt_us, rttvar_us, rto_us;
+    uint64_t min_rtt_us, next_min_rtt_us, min_rtt_since_us; /* 0: none */
     uint64_t rtt_sent_us;
     uint64_t ts_recent_us;
     uint32_t rtt_seq;
@@ -282,6 +303,13 @@ int tcp_restore(struct tcp_conn *conn, const struct tcp_config *config,
                 const struct tcp_state *state, uint64_t now_us);
 /* The state to hand back. Does not change the connection. */
 void tcp_capture(const struct tcp_conn *conn, uint64_t now_us, struct tcp_state *out);
+/*
+ * The extension of the state captured beside it. tcp_restore_extension comes directly after
+ * tcp_restore; -EINVAL for another version, or for what does not fit the connection, which is then
+ * unchanged and works without.
+ */
+void tcp_capture_extension(const struct tcp_conn *conn, uint64_t now_us, struct tcp_extension *out);
+int tcp_restore_extension(struct tcp_conn *conn, const struct tcp_extension *in, uint64_t now_us);
 /* Empties every list (ready, out of order, dropped) into one chain for the caller; the connection
  * is CLOSED and silent. */
 struct tcp_chunk *tcp_close(struct tcp_conn *conn);

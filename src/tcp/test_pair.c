@@ -423,12 +423,14 @@ pair_hand_over(struct pair *pair, int which)
 {
     struct end *end = &pair->ends[which];
     struct tcp_state state;
+    struct tcp_extension extension;
 
     if (pair_chance(pair, 80)) {
         tcp_ack_now(&end->conn);
         pair_flush(pair, which);
     }
     tcp_capture(&end->conn, pair->now_us, &state);
+    tcp_capture_extension(&end->conn, pair->now_us, &extension);
     if (!movable(&state))
         return;
     CHECK(state.rcv_nxt == end->allowed_ack);
@@ -446,6 +448,8 @@ pair_hand_over(struct pair *pair, int which)
     }
     memset(&end->conn, 0xa5, sizeof(end->conn));
     CHECK(!tcp_restore(&end->conn, &end->config, &state, pair->now_us));
+    if (pair_chance(pair, 50))
+        CHECK(!tcp_restore_extension(&end->conn, &extension, pair->now_us));
     end->allowed_edge = seq_max(end->allowed_edge, end->shown_edge);
     set_edge(end);
     end->handovers++;

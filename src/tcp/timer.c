@@ -21,7 +21,8 @@ enum {
     TAIL_MIN_US = 10000,
     TAIL_UNKNOWN_US = 200000,     /* no round trip measured yet */
     PEER_DELAYED_ACK_US = 200000, /* a lone segment may be answered that late */
-    VALIDATION_US = 300000000     /* five minutes */
+    MIN_RTT_PERIOD_US = 300000000,
+    VALIDATION_US = 300000000 /* five minutes */
 };
 
 /* ---- round trips ---- */
@@ -41,11 +42,32 @@ tcp_set_rto(struct tcp_conn *conn)
         conn->rto_us = config->max_rto_us;
 }
 
+/* The minimum of the last five to ten minutes: of the running period and the one before it. */
 void
-tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
+tcp_note_min_rtt(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us)
+{
+    if (!conn->next_min_rtt_us || now_us - conn->min_rtt_since_us >= MIN_RTT_PERIOD_US) {
+        conn->min_rtt_us = conn->next_min_rtt_us;
+        conn->next_min_rtt_us = rtt_us;
+        conn->min_rtt_since_us = now_us;
+    }
+    conn->next_min_rtt_us = tcp_min_us(conn->next_min_rtt_us, rtt_us);
+}
+
+uint64_t
+tcp_min_rtt_us(const struct tcp_conn *conn, uint64_t now_us)
+{
+    if (!conn->min_rtt_us || now_us - conn->min_rtt_since_us >= MIN_RTT_PERIOD_US)
+        return conn->next_min_rtt_us;
+    return tcp_min_us(conn->min_rtt_us, conn->next_min_rtt_us);
+}
+
+void
+tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us)
 {
     if (!rtt_us)
         rtt_us = 1;
+    tcp_note_min_rtt(conn, rtt_us, now_us);
     if (!conn->srtt_us) {
         conn->srtt_us = rtt_us;
         conn->rttvar_us = rtt_us / 2;

@@ -511,10 +511,29 @@ test_a_lone_segment_is_not_probed_early(void **state)
     assert_next_deadline(&fx, 10000);
 }
 
+static void
+test_an_old_minimum_is_forgotten(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    tcp_rtt_sample(&fx.conn, 20000, 1000000);
+    tcp_rtt_sample(&fx.conn, 40000, 299000000);
+    assert_int_equal(tcp_min_rtt_us(&fx.conn, 299000000), 20000);
+    tcp_rtt_sample(&fx.conn, 40000, 302000000); /* a new period; the last one still counts */
+    assert_int_equal(tcp_min_rtt_us(&fx.conn, 302000000), 20000);
+    tcp_rtt_sample(&fx.conn, 50000, 602000000);
+    assert_int_equal(tcp_min_rtt_us(&fx.conn, 602000000), 40000);
+    tcp_rtt_sample(&fx.conn, 60000, 902000000);
+    assert_int_equal(tcp_min_rtt_us(&fx.conn, 902000000), 50000);
+    assert_int_equal(tcp_min_rtt_us(&fx.conn, 2000000000), 60000); /* idle: the last is best */
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_old_minimum_is_forgotten),
         cmocka_unit_test(test_backoff_and_limit),
         cmocka_unit_test(test_max_rt_overrides_the_count),
         cmocka_unit_test(test_restarting_max_rt),
