@@ -106,20 +106,6 @@ static const struct wire_receiver tap_receiver = {.on_frame = on_kernel_frame,
 
 /* ---- frames from the peer ---- */
 
-/* The target let it pass although the connection is its own: IP options, or a checksum it did not
- * trust. */
-static void
-target_passed(struct live_conn *conn, NET_BUFFER_LIST *nbl)
-{
-    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO checksum = {
-        .Value = NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo)};
-
-    if (checksum.Receive.TcpChecksumSucceeded || checksum.Receive.TcpChecksumPartial)
-        live_forward(conn, nbl);
-    else
-        host_return_frames(conn->port->binding, nbl);
-}
-
 static void
 on_peer_frame(struct live_port *port, NET_BUFFER_LIST *nbl)
 {
@@ -134,7 +120,7 @@ on_peer_frame(struct live_port *port, NET_BUFFER_LIST *nbl)
         return;
     case LIVE_OFFLOADED:
     case LIVE_DRAIN:
-        target_passed(conn, nbl);
+        live_forward(conn, nbl); /* the target let it pass although it has the connection */
         return;
     case LIVE_BRIDGE:
     case LIVE_RELEASE:

@@ -31,6 +31,7 @@ struct rig_segment {
     uint8_t flags;
     bool closed;          /* its window is zero */
     bool summed;          /* the checksum is complete, not only the pseudo header's */
+    bool damaged;         /* likewise, and then a bit has changed */
     bool without_options; /* no timestamp */
     bool odd_options;     /* the timestamp begins at an odd byte */
 };
@@ -68,6 +69,7 @@ struct rig {
     } removal;
     struct rig_frame to_kernel[RIG_FRAMES];
     unsigned to_kernel_count;
+    unsigned damaged; /* frames for the kernel that will not add up */
     /* the target */
     bool obliging; /* answers everything by itself at the end of each turn */
     uint32_t rcv;  /* end of what it has indicated */

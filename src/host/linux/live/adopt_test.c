@@ -169,6 +169,46 @@ the_peer_resets_while_the_target_is_asked(void **state)
     fake.tcp.TcpOffloadForwardCompleteHandler(fake.binding, nbl);
 }
 
+/* ---- frames that nobody vouches for ---- */
+
+/* The target believes what it is forwarded; what arrived damaged the peer sends again. */
+static void
+a_damaged_frame_while_the_target_is_asked(void **state)
+{
+    rig_until_initiate();
+    rig_peer((struct rig_segment){.len = SEGMENT, .damaged = true});
+    rig_peer((struct rig_segment){.len = SEGMENT, .summed = true});
+    rig_answer_initiate(NDIS_STATUS_SUCCESS);
+    NET_BUFFER_LIST *nbl = fake_take_data(FAKE_FORWARD);
+    assert_non_null(nbl);
+    assert_null(NET_BUFFER_LIST_NEXT_NBL(nbl));
+    uint8_t header[20];
+    const uint8_t *tcp = NdisGetDataBuffer(NET_BUFFER_LIST_FIRST_NB(nbl), sizeof header, header, 1,
+                                           0);
+    assert_int_equal(tcp[19], 0);
+    fake.tcp.TcpOffloadForwardCompleteHandler(fake.binding, nbl);
+    assert_null(fake_take_data(FAKE_FORWARD));
+}
+
+/* The kernel will not look at it, so what it acknowledges may have to be sent again. */
+static void
+a_damaged_acknowledgement_in_the_bridge(void **state)
+{
+    struct rig_frame frame;
+
+    rig_ask();
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .len = SEGMENT});
+    rig_expect_to_peer(RIG_SND, SEGMENT, 0);
+    rig.damaged = 1;
+    rig_peer((struct rig_segment){.ack = RIG_SND + SEGMENT, .damaged = true});
+    assert_true(rig_to_kernel(&frame));
+    assert_int_equal(rig.damaged, 0);
+    assert_true(live_copies_cover(rig.conn, RIG_SND, RIG_SND + SEGMENT));
+    rig_peer((struct rig_segment){.ack = RIG_SND + SEGMENT, .summed = true});
+    assert_true(rig_to_kernel(&frame));
+    assert_false(live_copies_cover(rig.conn, RIG_SND, RIG_SND + SEGMENT));
+}
+
 /* ---- windows and acknowledgements ---- */
 
 /* A window that the kernel opens while both are held is told to the peer, although there is
@@ -323,6 +363,8 @@ main(void)
                                                  rig_teardown, &by_peer),
         ADOPT_TEST(the_owner_resets_while_the_target_is_asked),
         ADOPT_TEST(the_peer_resets_while_the_target_is_asked),
+        ADOPT_TEST(a_damaged_frame_while_the_target_is_asked),
+        ADOPT_TEST(a_damaged_acknowledgement_in_the_bridge),
         ADOPT_TEST(a_window_update_falls_into_the_hold),
         ADOPT_TEST(only_the_window_is_new),
         ADOPT_TEST(a_window_update_while_the_target_is_asked),

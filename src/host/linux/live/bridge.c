@@ -96,6 +96,24 @@ live_nbl_parse(NET_BUFFER_LIST *nbl, struct tcp_segment *segment, uint16_t *tcp_
     return frame ? live_frame_parse(frame, len, 0, tcp_offset, &payload, segment) : -1;
 }
 
+/* What the target does not vouch for is added up: the kernel will do it, too, and nobody here may
+ * believe a frame that it throws away. */
+bool
+live_nbl_intact(NET_BUFFER_LIST *nbl, uint16_t tcp_offset, uint32_t len)
+{
+    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO said = {
+        .Value = NET_BUFFER_LIST_INFO(nbl, TcpIpChecksumNetBufferListInfo)};
+    uint8_t storage[HEADER_BYTES];
+    uint32_t frame_len;
+    struct iovec pieces[WIRE_MAX_PIECES];
+
+    if (said.Receive.TcpChecksumSucceeded || said.Receive.TcpChecksumPartial)
+        return true;
+    const uint8_t *frame = nbl_headers(nbl, storage, &frame_len);
+    size_t count = live_nbl_pieces(nbl, tcp_offset, len, pieces, WIRE_MAX_PIECES);
+    return frame && count && live_frame_adds_up(frame, tcp_offset, len, pieces, count);
+}
+
 void
 live_raw_in(struct live_port *port, NET_BUFFER_LIST *nbl)
 {
@@ -254,7 +272,7 @@ live_bridge_in(struct live_conn *conn, NET_BUFFER_LIST *nbl)
     if (parsed && is_over(conn, &segment))
         return;
     live_raw_in(conn->port, nbl);
-    if (!parsed)
+    if (!parsed || !live_nbl_intact(nbl, tcp_offset, segment.header_len + segment.payload_len))
         return;
     bridge->in_max = seq_max(bridge->in_max, live_segment_end(&segment));
     if (segment.flags & TCP_ACK && seq_before_eq(segment.ack, bridge->out_max)) {

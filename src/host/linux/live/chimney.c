@@ -255,13 +255,15 @@ live_return_acked(struct live_conn *conn)
 
 /* ---- forward, events ---- */
 
+/* The target believes what it gets here. */
 void
 live_forward(struct live_conn *conn, NET_BUFFER_LIST *nbl)
 {
     struct tcp_segment segment;
     uint16_t tcp_offset;
 
-    if (live_nbl_parse(nbl, &segment, &tcp_offset)) {
+    if (live_nbl_parse(nbl, &segment, &tcp_offset) ||
+        !live_nbl_intact(nbl, tcp_offset, segment.header_len + segment.payload_len)) {
         host_return_frames(conn->port->binding, nbl);
         return;
     }

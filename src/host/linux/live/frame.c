@@ -108,6 +108,25 @@ live_frame_parse(const uint8_t *frame, uint32_t len, uint16_t segment_size, uint
     return 0;
 }
 
+bool
+live_frame_adds_up(const uint8_t *frame, uint16_t tcp_offset, uint32_t len,
+                   const struct iovec *pieces, size_t count)
+{
+    const uint8_t *ip = frame + ETHERNET_HEADER;
+    struct checksum sum = {0};
+
+    if (read_be16(frame + 12) == ETHERTYPE_V4) {
+        if (checksum_of(ip, tcp_offset - ETHERNET_HEADER))
+            return false;
+        checksum_add_pseudo_v4(&sum, ip + 12, ip + 16, IPPROTO_TCP, len);
+    } else {
+        checksum_add_pseudo_v6(&sum, ip + 8, ip + 24, IPPROTO_TCP, len);
+    }
+    for (size_t i = 0; i < count; i++)
+        checksum_add(&sum, pieces[i].iov_base, pieces[i].iov_len);
+    return !checksum_value(&sum);
+}
+
 uint32_t
 live_segment_end(const struct tcp_segment *segment)
 {

@@ -197,6 +197,10 @@ bool live_frame_key(const uint8_t *frame, uint32_t len, bool outgoing, struct st
 /* Header and payload positions of a frame in contiguous memory; -EBADMSG. */
 int live_frame_parse(const uint8_t *frame, uint32_t len, uint16_t segment_size,
                      uint16_t *tcp_offset, uint16_t *payload_offset, struct tcp_segment *segment);
+/* The checksums of IPv4 and of the TCP segment of len bytes in these pieces are right; frame: the
+ * headers. */
+bool live_frame_adds_up(const uint8_t *frame, uint16_t tcp_offset, uint32_t len,
+                        const struct iovec *pieces, size_t count);
 /* Sequence space a segment takes, and its end. */
 uint32_t live_segment_end(const struct tcp_segment *segment);
 /* Ethernet + IP + TCP header of a segment; to_kernel: as if from the peer. Fills meta; returns the
@@ -229,6 +233,8 @@ void live_pass_held_out(struct live_conn *conn);
 void live_pass_held_in(struct live_conn *conn);
 bool live_nbl_key(NET_BUFFER_LIST *nbl, struct steer_key *key);
 int live_nbl_parse(NET_BUFFER_LIST *nbl, struct tcp_segment *segment, uint16_t *tcp_offset);
+/* The segment of len bytes there is what the peer has sent, as far as checksums can tell. */
+bool live_nbl_intact(NET_BUFFER_LIST *nbl, uint16_t tcp_offset, uint32_t len);
 /* Memory of [skip, skip + len) of an NBL's data; the number of pieces, 0: more than max. */
 size_t live_nbl_pieces(NET_BUFFER_LIST *nbl, uint32_t skip, uint32_t len, struct iovec *pieces,
                        size_t max);
