@@ -33,7 +33,9 @@ struct soft_neighbor {
     struct soft_object object;
     NEIGHBOR_OFFLOAD_STATE_CONST constant;
     NEIGHBOR_OFFLOAD_STATE_CACHED cached;
-    uint64_t progress_us; /* when the peer was last seen to be reachable */
+    uint64_t progress_us;           /* NRT: when the peer was last seen to be reachable */
+    uint64_t host_us, asked_us;     /* HRT: when the host stack knew; when it was last asked */
+    struct soft_use *source, *vlan; /* NULL: the adapter's address; none */
 };
 
 struct soft_path {
@@ -41,6 +43,7 @@ struct soft_path {
     bool ipv6;
     uint8_t source[16], destination[16];
     PATH_OFFLOAD_STATE_CACHED cached;
+    struct soft_use *address;
 };
 
 /* ---- connections ---- */
@@ -71,6 +74,15 @@ struct soft_cursor {
     uint32_t mdl_offset;
     uint32_t nb_left; /* bytes of nb not passed yet */
     uint32_t seq;
+};
+
+/* What watch.c counts, since it last judged. */
+struct soft_watch {
+    struct tcp_counters since; /* the engine's, then */
+    uint64_t unposted_bytes, delivered_bytes, send_bytes;
+    uint32_t sends, fragments;
+    uint64_t active_bytes, active_us; /* payload so far, and when it last grew; 0: not looked yet */
+    unsigned told;                    /* mask of reasons */
 };
 
 #define SOFT_HELD_MAX 1024 /* frames kept for the host stack while stopped */
@@ -122,6 +134,8 @@ struct soft_conn {
     unsigned held_count;
     uint64_t push_deadline_us;
 
+    struct soft_watch watch;
+
     /* settled, waiting for the completion call */
     struct soft_nbls done_sends, done_receives, done_disconnects, done_forwards;
     struct list forwards; /* NBLs not processed yet */
@@ -150,6 +164,9 @@ soft_conn_of(struct soft_object *object)
 /* parent NULL: a neighbor. */
 void soft_object_init(struct soft_object *object, enum soft_kind kind, struct soft_adapter *adapter,
                       struct soft_object *parent, NDIS_HANDLE handle);
+/* Its memory and what it uses, before soft_object_init or after it left every list. */
+void soft_neighbor_free(struct soft_neighbor *neighbor);
+void soft_path_free(struct soft_path *path);
 /* Moves a path to another neighbor. */
 void soft_object_relink(struct soft_object *object, struct soft_object *parent);
 /* Lets go of an object; with dependents it stays until the last is gone. */
@@ -170,9 +187,27 @@ void soft_conn_remove(struct soft_conn *conn);
 struct soft_conn *soft_conn_create(struct soft_adapter *adapter);
 void soft_conn_set_phase(struct soft_conn *conn, enum soft_phase phase, const char *why);
 
-/* ---- convert.c: ticks and units ---- */
-/* The path MTU can be kept on this wire. */
+/* ---- limits.c: what is refused, and why ---- */
+void soft_limits_read(struct soft_adapter *adapter);
+void soft_table_init(struct soft_table *table);
+/* One more user of value, which is at most SOFT_USE_BYTES long; full: what to say when the table
+ * is. */
+NDIS_STATUS soft_use_get(struct soft_table *table, const void *value, size_t len, NDIS_STATUS full,
+                         struct soft_use **out);
+/* NULL: nothing. */
+void soft_use_put(struct soft_use *use);
+/* The object has its constant and cached state; what it then uses is in it, also when it is
+ * refused, and goes with it. */
+NDIS_STATUS soft_limits_neighbor(struct soft_adapter *adapter, struct soft_neighbor *neighbor);
+NDIS_STATUS soft_limits_path(struct soft_adapter *adapter, struct soft_path *path);
+NDIS_STATUS soft_limits_tcp(const struct soft_adapter *adapter, const NET_BUFFER_LIST *sends,
+                            const TCP_OFFLOAD_STATE_CONST *constant,
+                            const TCP_OFFLOAD_STATE_CACHED *cached,
+                            const TCP_OFFLOAD_STATE_DELEGATED *delegated);
+/* The path MTU can be kept. */
 bool soft_mtu_fits(const struct soft_adapter *adapter, bool ipv6, ULONG mtu);
+
+/* ---- convert.c: ticks and units ---- */
 void soft_import_config(const struct soft_adapter *adapter, const struct soft_conn *conn,
                         const struct soft_path *path, ULONG ts_time, uint64_t now_us,
                         struct tcp_config *out);
@@ -249,6 +284,20 @@ void soft_event_run(struct soft_conn *conn);
 void soft_retrieve(struct soft_conn *conn, ULONG reason);
 /* A FIN was consumed, backlog changed: tells the host stack. */
 void soft_event_indicate(struct soft_conn *conn);
+
+/* ---- neighbor.c ---- */
+/* The host stack says how long ago it knew of the neighbor. */
+void soft_neighbor_heard(struct soft_neighbor *neighbor, ULONG host_delta);
+/* Ticks since a sign of life. */
+ULONG soft_neighbor_age(const struct soft_neighbor *neighbor);
+/* Something is about to be sent: asks the host stack if nobody has heard of the neighbor lately. */
+void soft_neighbor_check(struct soft_conn *conn);
+
+/* ---- watch.c ---- */
+/* Tells the host stack if the connection had better be its own. */
+void soft_watch_run(struct soft_conn *conn);
+/* When it wants to be called although nothing happened. */
+uint64_t soft_watch_deadline_us(const struct soft_conn *conn);
 
 /* ---- stats.c ---- */
 /* A datagram, or a superframe of several, has come from the wire; discarded: for want of memory. */

@@ -20,12 +20,6 @@ _Static_assert(TCP_CLOSED == (int)TcpConnectionClosed &&
                    TCP_TIME_WAIT == (int)TcpConnectionTimeWait,
                "both enumerations are in the order of RFC 9293");
 
-bool
-soft_mtu_fits(const struct soft_adapter *adapter, bool ipv6, ULONG mtu)
-{
-    return mtu <= wire_mtu(adapter->wire) && mtu >= (ipv6 ? 1280u : 128u);
-}
-
 uint64_t
 soft_ticks_us(const struct soft_adapter *adapter, ULONG ticks)
 {

@@ -31,6 +31,7 @@ static void
 consume(struct soft_conn *conn, struct soft_frame *frame, uint32_t bytes)
 {
     conn->last_push = frame->chunk.push && bytes == frame->chunk.len;
+    conn->watch.delivered_bytes += bytes;
     conn->buffered_bytes -= bytes;
     frame->chunk.seq += bytes;
     frame->chunk.offset += bytes;
@@ -77,6 +78,7 @@ refuse(struct soft_conn *conn, struct soft_frame *frame, uint32_t consumed)
     conn->object.adapter->lent--;
     conn->lent_bytes -= len;
     conn->buffered_bytes += len;
+    conn->watch.delivered_bytes -= len;
     list_del(&frame->link);
     list_add_head(&conn->buffered, &frame->link);
     frame->conn = NULL;
@@ -105,6 +107,8 @@ indicate(struct soft_conn *conn)
     frame->conn = conn;
     conn->buffered_bytes -= len;
     conn->lent_bytes += len;
+    conn->watch.unposted_bytes += len;
+    conn->watch.delivered_bytes += len;
     adapter->lent++;
     NDIS_STATUS status = adapter->up.NdisTcpOffloadReceiveHandler(conn->object.handle, frame->nbl,
                                                                   NDIS_STATUS_SUCCESS, &consumed);

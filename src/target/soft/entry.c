@@ -2,10 +2,6 @@
  * The driver: DriverEntry, the one table of the miniport and the two of the chimney, and the life
  * of an adapter: initialize -> Paused -> restart -> Running -> pause -> Paused -> halt. The
  * adapter's NIC is the wire that comes as MiniportAddDeviceContext; it stays its giver's.
- *
- * Keywords read at initialisation: *TCPConnectionOffloadIPv4, *TCPConnectionOffloadIPv6 ("0": off),
- * and ours: ConnectionCapacity, PathCapacity, NeighborCapacity, MaxReceiveWindow, VlanId (the only
- * id, beside 0, that a neighbor may have; 0: any).
  */
 #include "base/log.h"
 #include "base/machine.h"
@@ -16,9 +12,7 @@
 /* As chimney/house.h declares it; that header is the house's, not a driver's. */
 NDIS_STATUS soft_target_entry(DRIVER_OBJECT *DriverObject, UNICODE_STRING *RegistryPath);
 
-#define CONNECTIONS_DEFAULT 4096u
 #define BUCKETS_MAX 65536u
-#define WINDOW_DEFAULT (256u << 20) /* largest InitialRcvWnd */
 #define BOUNCE_BYTES WIRE_MAX_FRAME
 #define IP_ID_FIRST 0x8000u
 #define LINK_SPEED 10000000000u /* the wire does not tell */
@@ -57,50 +51,6 @@ soft_adapter_set_state(struct soft_adapter *adapter, enum soft_adapter_state sta
     log_debug("soft %s: %s -> %s, %s", wire_name(adapter->wire), state_names[adapter->state],
               state_names[state], why);
     adapter->state = state;
-}
-
-/* ---- configuration ---- */
-
-static ULONG
-read_keyword(NDIS_HANDLE configuration, PCWSTR keyword, ULONG otherwise)
-{
-    NDIS_CONFIGURATION_PARAMETER *value = NULL;
-    NDIS_STATUS status = NDIS_STATUS_FAILURE;
-    NDIS_STRING name;
-
-    NdisInitUnicodeString(&name, keyword);
-    NdisReadConfiguration(&status, &value, configuration, &name, NdisParameterInteger);
-    return status == NDIS_STATUS_SUCCESS && value ? value->ParameterData.IntegerData : otherwise;
-}
-
-static void
-read_configuration(struct soft_adapter *adapter)
-{
-    struct soft_limits *limits = &adapter->limits;
-    NDIS_CONFIGURATION_OBJECT object = {
-        .Header = {.Type = NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT,
-                   .Revision = NDIS_CONFIGURATION_OBJECT_REVISION_1,
-                   .Size = sizeof object},
-        .NdisHandle = adapter->handle,
-    };
-    NDIS_HANDLE configuration;
-
-    *limits = (struct soft_limits){.neighbors = CONNECTIONS_DEFAULT,
-                                   .paths = CONNECTIONS_DEFAULT,
-                                   .connections = CONNECTIONS_DEFAULT,
-                                   .window_bytes = WINDOW_DEFAULT,
-                                   .ipv4 = true,
-                                   .ipv6 = true};
-    if (NdisOpenConfigurationEx(&object, &configuration) != NDIS_STATUS_SUCCESS)
-        return;
-    limits->ipv4 = read_keyword(configuration, u"*TCPConnectionOffloadIPv4", 1);
-    limits->ipv6 = read_keyword(configuration, u"*TCPConnectionOffloadIPv6", 1);
-    limits->connections = read_keyword(configuration, u"ConnectionCapacity", limits->connections);
-    limits->paths = read_keyword(configuration, u"PathCapacity", limits->paths);
-    limits->neighbors = read_keyword(configuration, u"NeighborCapacity", limits->neighbors);
-    limits->window_bytes = read_keyword(configuration, u"MaxReceiveWindow", WINDOW_DEFAULT);
-    limits->vlan = read_keyword(configuration, u"VlanId", 0);
-    NdisCloseConfiguration(configuration);
 }
 
 /* ---- attributes ---- */
@@ -336,6 +286,9 @@ create_adapter(NDIS_HANDLE handle, struct wire *wire)
     list_init(&adapter->blocked);
     list_init(&adapter->sending);
     list_init(&adapter->spare);
+    soft_table_init(&adapter->hw_addresses);
+    soft_table_init(&adapter->ip_addresses);
+    soft_table_init(&adapter->vlans);
     sys_task_init(&adapter->operate, operate, adapter);
     sys_task_init(&adapter->service, service, adapter);
     return adapter;
@@ -351,7 +304,7 @@ SoftInitialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext
 
     if (!adapter)
         return wire ? NDIS_STATUS_RESOURCES : NDIS_STATUS_FAILURE;
-    read_configuration(adapter);
+    soft_limits_read(adapter);
     status = allocate(adapter) ? set_registration(adapter) : NDIS_STATUS_RESOURCES;
     if (status == NDIS_STATUS_SUCCESS)
         status = set_general(adapter);

@@ -60,7 +60,7 @@ soft_event_run(struct soft_conn *conn)
         conn->events = events;
         return;
     }
-    if (events & TCP_EV_PROGRESS)
+    if (events & (TCP_EV_PROGRESS | TCP_EV_READY))
         soft_path_neighbor(soft_conn_path(conn))->progress_us = soft_now_us(conn->object.adapter);
     if (events & TCP_EV_FIN)
         conn->fin_received = true;
@@ -110,4 +110,5 @@ soft_event_indicate(struct soft_conn *conn)
     }
     if (!conn->finished)
         indicate_backlog(conn);
+    soft_watch_run(conn);
 }

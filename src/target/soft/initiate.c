@@ -43,18 +43,19 @@ adopt_neighbor(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *b
 
     if (block->Header.Type != NeighborOffloadState)
         return NDIS_STATUS_FAILURE;
-    if (adapter->neighbors >= adapter->limits.neighbors)
-        return NDIS_STATUS_OFFLOAD_NEIGHBOR_ENTRIES;
-    if (constant->VlanId && adapter->limits.vlan && constant->VlanId != adapter->limits.vlan)
-        return NDIS_STATUS_OFFLOAD_VLAN_MISMATCH;
     struct soft_neighbor *neighbor = calloc(1, sizeof *neighbor);
     if (!neighbor)
         return NDIS_STATUS_RESOURCES;
     neighbor->constant = *constant;
     neighbor->cached = *cached;
-    neighbor->progress_us = soft_now_us(adapter) -
-                            soft_ticks_us(adapter, cached->HostReachabilityDelta);
+    NDIS_STATUS status = soft_limits_neighbor(adapter, neighbor);
+    if (status != NDIS_STATUS_SUCCESS) {
+        soft_neighbor_free(neighbor);
+        return status;
+    }
     soft_object_init(&neighbor->object, SOFT_NEIGHBOR, adapter, NULL, block->NdisOffloadHandle);
+    soft_neighbor_heard(neighbor, cached->HostReachabilityDelta);
+    neighbor->progress_us = neighbor->asked_us = neighbor->host_us;
     *out = &neighbor->object;
     return NDIS_STATUS_SUCCESS;
 }
@@ -69,14 +70,8 @@ adopt_path(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block
 
     if (!ipv6 && block->Header.Type != Ip4OffloadState)
         return NDIS_STATUS_FAILURE;
-    if (!(ipv6 ? adapter->limits.ipv6 : adapter->limits.ipv4))
-        return NDIS_STATUS_OFFLOAD_CONNECTION_REJECTED;
     if (!constant->SourceAddress || !constant->DestinationAddress)
         return NDIS_STATUS_FAILURE;
-    if (adapter->paths >= adapter->limits.paths)
-        return NDIS_STATUS_OFFLOAD_PATH_ENTRIES;
-    if (!soft_mtu_fits(adapter, ipv6, cached->PathMtu))
-        return NDIS_STATUS_OFFLOAD_PATH_MTU;
     struct soft_path *path = calloc(1, sizeof *path);
     if (!path)
         return NDIS_STATUS_RESOURCES;
@@ -84,6 +79,11 @@ adopt_path(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block
     memcpy(path->source, constant->SourceAddress, ipv6 ? 16 : 4);
     memcpy(path->destination, constant->DestinationAddress, ipv6 ? 16 : 4);
     path->cached = *cached;
+    NDIS_STATUS status = soft_limits_path(adapter, path);
+    if (status != NDIS_STATUS_SUCCESS) {
+        soft_path_free(path);
+        return status;
+    }
     soft_object_init(&path->object, SOFT_PATH, adapter, parent, block->NdisOffloadHandle);
     *out = &path->object;
     return NDIS_STATUS_SUCCESS;
@@ -120,17 +120,17 @@ measure_chain(const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
 static NDIS_STATUS
 check_tcp(struct soft_adapter *adapter, const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
           const struct soft_object *parent, const TCP_OFFLOAD_STATE_CONST *constant,
-          const TCP_OFFLOAD_STATE_CACHED *cached)
+          const TCP_OFFLOAD_STATE_CACHED *cached, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
 {
     const struct soft_path *path = container_of(parent, struct soft_path, object);
     struct soft_key key = {.ipv6 = false};
+    NDIS_STATUS status;
 
     if (block->Header.Type != TcpOffloadState)
         return NDIS_STATUS_FAILURE;
-    if (adapter->connections >= adapter->limits.connections)
-        return NDIS_STATUS_OFFLOAD_TCP_ENTRIES;
-    if (cached->InitialRcvWnd > adapter->limits.window_bytes)
-        return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
+    status = soft_limits_tcp(adapter, block->NetBufferListChain, constant, cached, delegated);
+    if (status != NDIS_STATUS_SUCCESS)
+        return status;
     fill_key(&key, path, constant);
     return soft_conn_find(adapter, &key, soft_path_neighbor(path)->constant.VlanId)
                ? NDIS_STATUS_FAILURE
@@ -167,7 +167,7 @@ adopt_tcp(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
     const TCP_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(block);
     const TCP_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
     const TCP_OFFLOAD_STATE_DELEGATED *delegated = NDIS_OFFLOAD_STATE_NEXT(cached);
-    NDIS_STATUS status = check_tcp(adapter, block, parent, constant, cached);
+    NDIS_STATUS status = check_tcp(adapter, block, parent, constant, cached, delegated);
     uint32_t send_bytes;
 
     if (status != NDIS_STATUS_SUCCESS)

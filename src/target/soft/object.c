@@ -84,15 +84,30 @@ soft_object_relink(struct soft_object *object, struct soft_object *parent)
         soft_object_free(former);
 }
 
+void
+soft_neighbor_free(struct soft_neighbor *neighbor)
+{
+    soft_use_put(neighbor->source);
+    soft_use_put(neighbor->vlan);
+    free(neighbor);
+}
+
+void
+soft_path_free(struct soft_path *path)
+{
+    soft_use_put(path->address);
+    free(path);
+}
+
 static void
 free_memory(struct soft_object *object)
 {
     switch (object->kind) {
     case SOFT_NEIGHBOR:
-        free(container_of(object, struct soft_neighbor, object));
+        soft_neighbor_free(container_of(object, struct soft_neighbor, object));
         break;
     case SOFT_PATH:
-        free(container_of(object, struct soft_path, object));
+        soft_path_free(container_of(object, struct soft_path, object));
         break;
     case SOFT_TCP:
         soft_stats_collect(soft_conn_of(object));

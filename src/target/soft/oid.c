@@ -61,6 +61,7 @@ set_parameters(struct soft_adapter *adapter, NDIS_OID_REQUEST *request)
     params->delayed_ack_us = ticks_or(in->TcpDelayedAckTicks, params->tick_us,
                                       DELAYED_ACK_DEFAULT_US);
     params->sws_us = ticks_or(in->TcpSwsPreventionTicks, params->tick_us, SWS_DEFAULT_US);
+    params->stale_us = (uint64_t)in->NceStaleTicks * params->tick_us;
     params->push_us = ticks_or(in->TcpPushTicks, params->tick_us, PUSH_DEFAULT_US);
     request->DATA.SET_INFORMATION.BytesRead = sizeof *in;
     log_debug("soft %s: %u ticks per second", wire_name(adapter->wire),

@@ -19,15 +19,13 @@ query_neighbor(struct soft_object *object, NEIGHBOR_OFFLOAD_STATE_CONST *constan
                NEIGHBOR_OFFLOAD_STATE_CACHED *cached, NEIGHBOR_OFFLOAD_STATE_DELEGATED *delegated)
 {
     const struct soft_neighbor *neighbor = container_of(object, struct soft_neighbor, object);
-    const struct soft_adapter *adapter = object->adapter;
 
     if (constant)
         COPY_STATE(constant, &neighbor->constant);
     if (cached)
         COPY_STATE(cached, &neighbor->cached);
     if (delegated)
-        delegated->NicReachabilityDelta = soft_us_ticks(adapter, soft_now_us(adapter) -
-                                                                     neighbor->progress_us);
+        delegated->NicReachabilityDelta = soft_neighbor_age(neighbor);
 }
 
 static void

@@ -177,6 +177,26 @@ soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_of
     return events & (TCP_EV_URGENT | TCP_EV_SYN) ? hold(conn, buf) : SOFT_DELIVERED;
 }
 
+/* A first fragment of a datagram for a connection, which the host stack reassembles: watch.c wants
+ * to know. Untagged IPv4 only, the usual case: the count is a hint. */
+static void
+note_fragment(struct soft_adapter *adapter, const struct wire_buf *buf)
+{
+    const uint8_t *ip = buf->data + ETHERNET_HEADER;
+    const struct place place = {.ip = ETHERNET_HEADER, .tcp = ETHERNET_HEADER + 20};
+    struct soft_key key;
+
+    if (buf->len < ETHERNET_HEADER + 40 || bytes_load_be16(ip - 2) != ETHERTYPE_IPV4 ||
+        ip[0] != 0x45 || (bytes_load_be16(ip + 6) & 0x3fff) != 0x2000 || ip[9] != PROTOCOL_TCP)
+        return;
+    read_key(buf, &place, &key);
+    struct soft_conn *conn = soft_conn_find(adapter, &key, 0);
+    if (!conn)
+        return;
+    conn->watch.fragments++;
+    soft_dirty(conn);
+}
+
 /* True: it was a segment of a connection that is ours. */
 static bool
 input(struct soft_adapter *adapter, struct wire_buf *buf)
@@ -185,8 +205,13 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
     struct soft_key key;
     struct tcp_segment segment;
 
-    if (!adapter->connections || !find_tcp(buf, &place))
+    if (!adapter->connections)
         return false;
+    if (!find_tcp(buf, &place)) {
+        if (adapter->thresholds.fragments)
+            note_fragment(adapter, buf);
+        return false;
+    }
     read_key(buf, &place, &key);
     struct soft_conn *conn = soft_conn_find(adapter, &key, place.vlan);
     if (!conn && place.vlan)

@@ -250,6 +250,7 @@ soft_output(struct soft_conn *conn)
     if (!send_stalled(conn))
         return;
     while (tcp_next(&conn->tcp, soft_now_us(adapter), TCP_MAX_BURST, &out)) {
+        soft_neighbor_check(conn);
         if (!send_out(conn, &out))
             return;
     }

@@ -52,9 +52,11 @@ SoftTcpOffloadSend(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadCont
         }
         soft_nbl_enqueue(&conn->sends, nbl);
         bytes += soft_nbl_length(nbl);
+        conn->watch.sends++;
     }
     if (bytes)
         tcp_queue(&conn->tcp, bytes);
+    conn->watch.send_bytes += bytes;
     soft_dirty(conn);
     return NDIS_STATUS_PENDING;
 }

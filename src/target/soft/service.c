@@ -68,9 +68,11 @@ arm_timer(struct soft_conn *conn)
     uint64_t deadline_us = conn->push_deadline_us;
 
     if (conn->phase == SOFT_OPEN) {
-        uint64_t engine_us = tcp_deadline_us(&conn->tcp);
+        uint64_t engine_us = tcp_deadline_us(&conn->tcp), watch_us = soft_watch_deadline_us(conn);
         if (engine_us < deadline_us)
             deadline_us = engine_us;
+        if (watch_us < deadline_us)
+            deadline_us = watch_us;
     }
     sys_timer_set(&conn->timer, deadline_us);
 }

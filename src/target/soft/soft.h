@@ -110,14 +110,45 @@ struct soft_params {
     uint32_t tick_us;
     uint8_t ack_frequency, max_retransmissions, duplicate_acks;
     uint32_t delayed_ack_us, sws_us, push_us;
+    uint64_t stale_us; /* a neighbor nobody has heard of for longer is asked for; 0: never */
 };
 
-/* How much the target takes on. */
+#define SOFT_UNLIMITED UINT32_MAX
+
+/* How much the target takes on; the keywords are in limits.c. */
 struct soft_limits {
     unsigned neighbors, paths, connections;
-    uint32_t window_bytes; /* largest InitialRcvWnd */
-    unsigned vlan;         /* the one id that is configured; 0: any */
+    unsigned hw_addresses;               /* source addresses beside the adapter's own */
+    unsigned ip_addresses;               /* source addresses of paths */
+    unsigned vlans;                      /* different ids, beside 0 */
+    unsigned vlan;                       /* the one id that is configured; 0: any */
+    unsigned mtu;                        /* largest PathMtu; the wire's may be less */
+    unsigned window_bytes;               /* largest InitialRcvWnd */
+    unsigned send_bytes, buffered_bytes; /* largest chains handed over */
+    unsigned least_mss;                  /* a connection with a smaller RemoteMss is not worth it */
     bool ipv4, ipv6;
+};
+
+/* When a connection had better be the host stack's; 0: off. The keywords are in watch.c. */
+struct soft_thresholds {
+    bool any;
+    unsigned window;                               /* segments that are judged together */
+    unsigned drops, fragments, disorder, unposted; /* per cent */
+    unsigned small_bytes;
+    uint64_t idle_us;
+};
+
+/* Things of one sort that objects use, each counted once; value is padded with zeros. */
+#define SOFT_USE_BYTES 17
+struct soft_table {
+    struct list uses; /* soft_use */
+    unsigned count, capacity;
+};
+struct soft_use {
+    struct list link;
+    struct soft_table *table;
+    unsigned count;
+    uint8_t value[SOFT_USE_BYTES];
 };
 
 /* Of offloaded connections only; one for each IP version. */
@@ -141,13 +172,15 @@ struct soft_adapter {
     enum soft_adapter_state state;
     struct soft_params params;
     struct soft_limits limits;
+    struct soft_thresholds thresholds;
 
     struct soft_conn **buckets; /* by 4-tuple */
     uint32_t bucket_mask;
     uint64_t hash_seed;
     struct list objects; /* every neighbor, path and connection, by soft_object.all */
     unsigned neighbors, paths, connections;
-    struct soft_stats stats[2]; /* by soft_key.ipv6 */
+    struct soft_table hw_addresses, ip_addresses, vlans; /* in use */
+    struct soft_stats stats[2];                          /* by soft_key.ipv6 */
 
     struct list graves;     /* terminated, freed behind the completion */
     struct list leftover;   /* frames that go up the regular path behind the completion */

@@ -181,9 +181,8 @@ terminate_block(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *
     block->NetBufferListChain = NULL;
     NEIGHBOR_OFFLOAD_STATE_DELEGATED *delegated = soft_block_state(block, SOFT_DELEGATED);
     if (object->kind == SOFT_NEIGHBOR && delegated)
-        delegated->NicReachabilityDelta = soft_us_ticks(
-            adapter,
-            soft_now_us(adapter) - container_of(object, struct soft_neighbor, object)->progress_us);
+        delegated->NicReachabilityDelta = soft_neighbor_age(
+            container_of(object, struct soft_neighbor, object));
     list_for_each(child, &object->children, struct soft_object, sibling) {
         if (!child->terminated)
             status = NDIS_STATUS_FAILURE; /* V-063: something still stands on it */

@@ -63,6 +63,16 @@ static VOID
 on_offload_event(NDIS_HANDLE ProtocolBindingContext,
                  NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *OffloadBlockList, ULONG IndicationCode)
 {
+    struct rig *rig = ProtocolBindingContext;
+    NEIGHBOR_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(OffloadBlockList);
+    NEIGHBOR_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
+    const NEIGHBOR_OFFLOAD_STATE_DELEGATED *delegated = NDIS_OFFLOAD_STATE_NEXT(cached);
+
+    assert_int_equal(IndicationCode, NeighborReachabilityQuery);
+    assert_int_equal(KeGetCurrentIrql(), DISPATCH_LEVEL);
+    hear(rig, "neighbor:%u:%u", cached->DlDestinationAddress[5],
+         (unsigned)delegated->NicReachabilityDelta);
+    cached->HostReachabilityDelta = rig->reachability;
 }
 
 static void
@@ -350,6 +360,19 @@ forget_out(struct rig *rig)
 
 /* ---- opening and closing ---- */
 
+void
+rig_set_parameters(struct rig *rig)
+{
+    rig->request = (NDIS_OID_REQUEST){
+        .Header = {NDIS_OBJECT_TYPE_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, sizeof rig->request},
+        .RequestType = NdisRequestSetInformation,
+        .DATA.SET_INFORMATION = {.Oid = OID_TCP_CONNECTION_OFFLOAD_PARAMETERS,
+                                 .InformationBuffer = &rig->parameters,
+                                 .InformationBufferLength = sizeof rig->parameters},
+    };
+    assert_int_equal(NdisOidRequest(rig->binding, &rig->request), NDIS_STATUS_SUCCESS);
+}
+
 static void
 set_parameters(struct rig *rig)
 {
@@ -361,14 +384,7 @@ set_parameters(struct rig *rig)
         .TcpDelayedAckTicks = 40,
         .TcpPushTicks = 500,
     };
-    rig->request = (NDIS_OID_REQUEST){
-        .Header = {NDIS_OBJECT_TYPE_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, sizeof rig->request},
-        .RequestType = NdisRequestSetInformation,
-        .DATA.SET_INFORMATION = {.Oid = OID_TCP_CONNECTION_OFFLOAD_PARAMETERS,
-                                 .InformationBuffer = &rig->parameters,
-                                 .InformationBufferLength = sizeof rig->parameters},
-    };
-    assert_int_equal(NdisOidRequest(rig->binding, &rig->request), NDIS_STATUS_SUCCESS);
+    rig_set_parameters(rig);
 }
 
 static void

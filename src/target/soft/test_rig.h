@@ -57,11 +57,14 @@ struct rig {
     uint8_t frame[2048]; /* the newest regular frame */
     uint32_t frame_len;
     ULONG backlog;
+    ULONG reachability;                   /* the answer to a question about a neighbor */
     void (*on_indicate)(struct rig *rig); /* called inside an indication; may be NULL */
 };
 
 #define RIG_ALL UINT32_MAX
 
+/* Sends rig->parameters to the target. */
+void rig_set_parameters(struct rig *rig);
 void rig_open(struct rig *rig, const struct house_option *options);
 void rig_close(struct rig *rig);
 /* Turns until nothing is due now. */

@@ -14,8 +14,12 @@
 static NDIS_STATUS
 update_neighbor(struct soft_object *object, const NEIGHBOR_OFFLOAD_STATE_CACHED *cached)
 {
-    if (cached)
-        container_of(object, struct soft_neighbor, object)->cached = *cached;
+    struct soft_neighbor *neighbor = container_of(object, struct soft_neighbor, object);
+
+    if (cached) {
+        neighbor->cached = *cached;
+        soft_neighbor_heard(neighbor, cached->HostReachabilityDelta);
+    }
     return NDIS_STATUS_SUCCESS;
 }
 

@@ -1,0 +1,243 @@
+/*
+ * The optional reasons to go up: each is told once, at its threshold and not below, the connection
+ * works on, and nothing is told where it must not be (V-134, V-135).
+ */
+#include "target/soft/test_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+static struct rig_conn conn;
+static uint32_t sent, arrived;
+
+static void
+start(const char *keyword, const char *value)
+{
+    const struct house_option options[] = {{keyword, value}, {"UploadWindow", "20"}, {NULL, NULL}};
+
+    rig_open(&rig, options);
+    rig_conn_init(&conn, false, TCP_FLAG_SACK_ENABLED);
+    rig_conn_start(&rig, &conn);
+    rig_forget(&rig);
+    sent = arrived = 0;
+}
+
+static void
+finish(void)
+{
+    rig.heard[0] = 0;
+    rig_conn_end(&rig, &conn);
+    rig_turn(&rig);
+    assert_int_equal(strncmp(rig.heard, "terminated", 10), 0);
+    rig_close(&rig);
+}
+
+static bool
+told(unsigned reason)
+{
+    char word[32];
+
+    snprintf(word, sizeof word, "event:retrieve:%u", reason);
+    return strstr(rig.heard, word) != NULL;
+}
+
+/* In order, and the target answers. */
+static void
+arrive(uint32_t len)
+{
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent, .len = len});
+    arrived += len;
+    rig_turn(&rig);
+    while (rig.kept_count)
+        rig_return(&rig, --rig.kept_count);
+    rig.got_count = 0;
+    rig_turn(&rig);
+}
+
+static void
+send_bytes(uint32_t len)
+{
+    NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, len, 0, 0));
+    sent += len;
+    rig_turn(&rig);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent});
+    rig_turn(&rig);
+}
+
+static void
+forget(void)
+{
+    rig.heard[0] = 0;
+    rig_forget(&rig);
+}
+
+/* Works in both directions. */
+static void
+assert_works_on(void)
+{
+    forget();
+    arrive(10);
+    assert_non_null(strstr(rig.heard, "indicate:10"));
+    send_bytes(10);
+    assert_non_null(strstr(rig.heard, "sent:ok:10"));
+    forget();
+}
+
+static void
+idle(void **state)
+{
+    start("LowActivity", "5000");
+    rig_pass(&rig, 4000000);
+    arrive(10);
+    rig_pass(&rig, 4900000);
+    assert_false(told(LowActivity));
+    rig_pass(&rig, 200000);
+    assert_true(told(LowActivity));
+    assert_works_on();
+    rig_pass(&rig, 20000000);
+    assert_false(told(LowActivity)); /* once */
+    finish();
+}
+
+static void
+off_by_default(void **state)
+{
+    start("MinSegment", "0");
+    rig_pass(&rig, 3600000000u);
+    for (int i = 0; i < 400; i++)
+        arrive(1);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + arrived + 10, .ack = RIG_SND, .len = 1});
+    rig_turn(&rig);
+    assert_null(strstr(rig.heard, "retrieve"));
+    finish();
+}
+
+static void
+disorder(void **state)
+{
+    start("HighOutofOrderPackets", "50");
+    for (int i = 0; i < 30; i++) {
+        if (i % 4 == 0)
+            rig_peer(&rig,
+                     (struct rig_in){.seq = RIG_RCV + arrived + 5000, .ack = RIG_SND, .len = 10});
+        arrive(10);
+    }
+    assert_false(told(HighOutofOrderPackets));
+    forget();
+    for (uint32_t i = 0; i < 40; i++) {
+        rig_peer(&rig, (struct rig_in){
+                           .seq = RIG_RCV + arrived + 6000 + 20 * i, .ack = RIG_SND, .len = 10});
+        rig_turn(&rig);
+    }
+    assert_true(told(HighOutofOrderPackets));
+    assert_works_on();
+    finish();
+}
+
+static void
+drops(void **state)
+{
+    start("HighDropRate", "30");
+    for (int i = 0; i < 20; i++)
+        send_bytes(100);
+    assert_false(told(HighDropRate));
+    forget();
+    for (int i = 0; i < 12; i++) {
+        NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, 100, 0, 0));
+        sent += 100;
+        rig_pass(&rig, 1000000); /* tail probe and retransmission */
+        rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND + sent});
+        rig_turn(&rig);
+    }
+    assert_true(told(HighDropRate));
+    assert_works_on();
+    finish();
+}
+
+static void
+small_io(void **state)
+{
+    start("SmallIO", "64");
+    for (int i = 0; i < 20; i++)
+        send_bytes(65);
+    assert_false(told(SmallIO));
+    for (int i = 0; i < 40; i++)
+        send_bytes(3);
+    assert_true(told(SmallIO));
+    assert_works_on();
+    finish();
+}
+
+static void
+nothing_posted(void **state)
+{
+    start("NoBufferProposting", "80");
+    for (int i = 0; i < 30; i++) {
+        NdisOffloadTcpReceive(&conn.tcp.handle, rig_nbl(&rig, 10, 0, 0));
+        arrive(20); /* half of it finds a request */
+    }
+    assert_false(told(NoBufferProposting));
+    forget();
+    for (int i = 0; i < 40; i++)
+        arrive(20);
+    assert_true(told(NoBufferProposting));
+    assert_works_on();
+    finish();
+}
+
+static void
+fragments(void **state)
+{
+    start("HighFragmentation", "50");
+    for (int i = 0; i < 30; i++)
+        arrive(10);
+    assert_false(told(HighFragmentation));
+    forget();
+    for (int i = 0; i < 60; i++) {
+        rig_peer(&rig, (struct rig_in){
+                           .seq = RIG_RCV + arrived, .ack = RIG_SND, .len = 10, .fragment = true});
+        rig_peer(&rig, (struct rig_in){
+                           .seq = RIG_RCV, .ack = RIG_SND, .len = 10, .port = 1, .fragment = true});
+        if (i % 2)
+            arrive(10);
+        rig_turn(&rig);
+        if (told(HighFragmentation))
+            break;
+        forget();
+    }
+    assert_true(told(HighFragmentation));
+    forget();
+    rig.heard[0] = 0;
+    assert_works_on();
+    finish();
+}
+
+/* One of the ends has finished: whatever the figures say, nothing is told. */
+static void
+not_when_finished(void **state)
+{
+    start("LowActivity", "1000");
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .flags = TCP_FIN});
+    rig_expect(&rig, "event:disconnect");
+    rig_pass(&rig, 60000000);
+    rig_expect(&rig, "");
+    finish();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(idle),      cmocka_unit_test(off_by_default),
+        cmocka_unit_test(disorder),  cmocka_unit_test(drops),
+        cmocka_unit_test(small_io),  cmocka_unit_test(nothing_posted),
+        cmocka_unit_test(fragments), cmocka_unit_test(not_when_finished),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
