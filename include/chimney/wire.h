@@ -147,7 +147,8 @@ void wire_close(struct wire *wire);
 /*
  * AF_PACKET on interface ifname with PACKET_VNET_HDR. filter_fd: a BPF socket filter that selects
  * the frames to receive (stays the caller's; -1: all incoming). mark: SO_MARK of what is sent (0:
- * none). 0 or a negative errno; on failure *out is untouched.
+ * none). 0 or a negative errno; on failure *out is untouched. A TUN has a packet wire as well,
+ * unfiltered: it carries the IP packets alone, between two made-up stations.
  */
 int wire_packet_open(struct sys_loop *loop, const char *ifname, int filter_fd, uint32_t mark,
                      struct wire **out);

@@ -407,12 +407,14 @@ on_events(void *arg, int events)
 static void
 on_link(void *arg, const struct link_info *info)
 {
+    static const uint8_t no_mac[6];
     struct channel *channel = arg;
 
     wire_enter(&channel->wire);
     if (!info->gone) {
         channel->wire.mtu = info->mtu;
-        memcpy(channel->wire.mac, info->mac, sizeof(info->mac));
+        if (memcmp(info->mac, no_mac, sizeof(no_mac)) != 0) /* a TUN has none */
+            memcpy(channel->wire.mac, info->mac, sizeof(info->mac));
     }
     /* Once the descriptor is dead no news can bring the wire up again. */
     wire_set_link(&channel->wire, info->up && channel->watch.impl != NULL);

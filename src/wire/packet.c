@@ -6,9 +6,11 @@
  * protocol it would hear nothing once a program at the interface's ingress drops the frames for
  * the kernel. Frames are sent through the queueing discipline and marked, so that shaping and
  * tcpdump see them and the steering program knows them.
+ *
+ * On a TUN, which has no link header, the wire makes one up (bare.c).
  */
 #include "base/bytes.h"
-#include "wire/channel.h"
+#include "wire/bare.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -77,6 +79,12 @@ static const struct channel_ops packet_ops = {
     .read_tag = packet_read_tag,
 };
 
+static const struct channel_ops bare_ops = {
+    .transmit = bare_transmit,
+    .receive = bare_receive,
+    .read_stats = packet_read_stats,
+};
+
 static bool
 set(int fd, int level, int option, int value)
 {
@@ -121,17 +129,21 @@ wire_packet_open(struct sys_loop *loop, const char *ifname, int filter_fd, uint3
     struct channel *channel;
     struct link_info info;
     int fd, error = link_query(ifname, &info);
+    bool bare;
 
     if (error != 0)
         return error;
-    if (info.type != ARPHRD_ETHER && info.type != ARPHRD_LOOPBACK)
-        return -EPROTONOSUPPORT; /* no Ethernet header there */
+    bare = info.type == ARPHRD_NONE;
+    if (bare)
+        memcpy(info.mac, bare_own_mac, sizeof(info.mac));
+    else if (info.type != ARPHRD_ETHER && info.type != ARPHRD_LOOPBACK)
+        return -EPROTONOSUPPORT; /* another header there */
     fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     error = packet_set_up(fd, info.ifindex, filter_fd, mark);
     if (error == 0)
-        error = channel_open(loop, ifname, fd, &packet_ops, &info, &channel);
+        error = channel_open(loop, ifname, fd, bare ? &bare_ops : &packet_ops, &info, &channel);
     if (error != 0) {
         close(fd);
         return error;
