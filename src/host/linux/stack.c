@@ -316,7 +316,8 @@ attach(struct live_port *port, const char **why)
     if (!port->own)
         return steer_attach(steer, port->ifindex, wire_ifindex(port->tap), why);
     for (unsigned i = 0; !error && i < port->wire_count; i++)
-        error = steer_wall(steer, wire_ifindex(port->wires[i]), why);
+        if (wire_ifindex(port->wires[i])) /* otherwise no interface, or none of this namespace */
+            error = steer_wall(steer, wire_ifindex(port->wires[i]), why);
     if (error)
         detach(port);
     return error;
