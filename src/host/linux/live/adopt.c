@@ -80,6 +80,8 @@ live_adopt(struct live_conn *conn)
                                         .out_max = snap.snd_nxt,
                                         .out_forwarded = snap.snd_nxt,
                                         .out_ack = snap.rcv_wup,
+                                        .out_edge = snap.rcv_nxt + live_shown_window(&snap),
+                                        .out_scale = snap.rcv_wscale & 15,
                                         .in_max = snap.rcv_nxt,
                                         .in_ack = snap.snd_una};
     conn->spoken = false;
@@ -111,19 +113,40 @@ agree(const struct live_conn *conn, const struct steer_snapshot *snap)
            live_copies_cover(conn, snap->snd_una, snap->snd_nxt);
 }
 
-/* What the kernel still owed, acknowledgement or window: the target starts without a debt. */
+/* An acknowledgement or a window that the peer has not been told. What is held was not. */
+static bool
+owes_ack(const struct live_conn *conn)
+{
+    const struct live_bridge *bridge = &conn->bridge;
+    uint32_t edge = conn->snap.rcv_nxt + live_shown_window(&conn->snap);
+
+    return !list_empty(&conn->held) || seq_after(conn->snap.rcv_nxt, bridge->out_ack) ||
+           seq_after(edge, bridge->out_edge);
+}
+
+/* Somebody but the kernel, with its clock. */
+static void
+has_spoken(struct live_conn *conn)
+{
+    conn->spoken = true;
+    conn->peer_tsval = conn->snap.ts_recent;
+}
+
+/* What the kernel still owed is paid, so that the target starts without a debt. Without one the
+ * peer sees nothing of the move. */
 static void
 settle_ack(struct live_conn *conn)
 {
     const struct steer_snapshot *snap = &conn->snap;
 
+    if (!owes_ack(conn))
+        return;
     struct tcp_out out = {.seq = snap->snd_nxt, .ack = snap->rcv_nxt, .flags = TCP_ACK};
     out.window = (uint16_t)(live_shown_window(snap) >> snap->rcv_wscale);
     if (snap->has_timestamps)
         live_out_timestamp(&out, live_clock(conn), snap->ts_recent);
     live_send_bare(conn, &out, false);
-    conn->spoken = true;
-    conn->peer_tsval = snap->ts_recent;
+    has_spoken(conn);
 }
 
 static USHORT
@@ -352,6 +375,7 @@ live_on_initiated(struct host_conn *down, const struct host_initiate_result *res
         return;
     }
     live_set_phase(conn, LIVE_OFFLOADED, "initiated");
+    has_spoken(conn); /* the target may, from now on */
     conn->offloaded_since_us = conn->timestamp_since_us = now_us;
     conn->moves_down++;
     forward_held(conn);

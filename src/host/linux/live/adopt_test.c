@@ -252,6 +252,29 @@ only_the_window_is_new(void **state)
     assert_int_equal((uint32_t)frame.tcp.window << RIG_SCALE, 32768);
 }
 
+/* Everything received was acknowledged, by the bridge or before it: the peer sees nothing of the
+ * move. */
+static void
+nothing_is_owed(void **state)
+{
+    rig_until_initiate();
+    rig_expect_silence();
+}
+
+/* Received and taken, the acknowledgement delayed: the peer gets it from us. */
+static void
+an_acknowledgement_is_owed(void **state)
+{
+    struct rig_frame frame;
+
+    rig.socket.rcv_nxt += SEGMENT;
+    rig.socket.copied_seq += SEGMENT;
+    rig_until_initiate();
+    assert_true(rig_to_peer(&frame));
+    assert_int_equal(frame.tcp.ack, RIG_RCV + SEGMENT);
+    rig_expect_silence();
+}
+
 /* … and while the target is asked: the target is told as soon as it has the connection. */
 static void
 a_window_update_while_the_target_is_asked(void **state)
@@ -367,6 +390,8 @@ main(void)
         ADOPT_TEST(a_damaged_acknowledgement_in_the_bridge),
         ADOPT_TEST(a_window_update_falls_into_the_hold),
         ADOPT_TEST(only_the_window_is_new),
+        ADOPT_TEST(nothing_is_owed),
+        ADOPT_TEST(an_acknowledgement_is_owed),
         ADOPT_TEST(a_window_update_while_the_target_is_asked),
         ADOPT_TEST(no_memory_for_a_copy),
         ADOPT_TEST(shutting_down_in_the_bridge),

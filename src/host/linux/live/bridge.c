@@ -254,8 +254,11 @@ live_bridge_out(struct live_conn *conn, struct live_frame *frame)
         return;
     see_out(conn, frame);
     bridge->out_forwarded = seq_max(bridge->out_forwarded, live_segment_end(segment));
-    if (segment->flags & TCP_ACK)
+    if (segment->flags & TCP_ACK) {
+        uint32_t edge = segment->ack + ((uint32_t)segment->window << bridge->out_scale);
         bridge->out_ack = seq_max(bridge->out_ack, segment->ack);
+        bridge->out_edge = seq_max(bridge->out_edge, edge);
+    }
     live_late_out(conn, frame);
     if (segment->flags & TCP_RST && conn->phase == LIVE_BRIDGE)
         live_back_out(conn, HOSTSTACK_DIED_DURING_MOVE);

@@ -112,9 +112,11 @@ struct live_bridge {
     uint32_t out_max;       /* highest sequence end the kernel sent through the TAP */
     uint32_t out_forwarded; /* … that went on to the wire */
     uint32_t out_ack;       /* highest acknowledgement that went to the peer */
+    uint32_t out_edge;      /* highest right edge that the peer was told */
     uint32_t in_max;        /* highest sequence end from the peer that went to the kernel */
     uint32_t in_ack;        /* highest acknowledgement that went to the kernel */
     uint32_t out_tsval;     /* last timestamp of the kernel seen */
+    uint8_t out_scale;      /* of the windows the kernel shows */
     bool out_seen, in_seen; /* anything yet */
     bool out_tsval_seen;
 };
