@@ -15,6 +15,7 @@
 
 struct house;
 struct hoststack;
+struct _TCP_OFFLOAD_STATE_DELEGATED; /* <ndischimney.h> */
 struct sys_loop;
 struct wire;
 
@@ -226,6 +227,18 @@ int hoststack_offload(struct hoststack *stack, const struct hoststack_selector *
                       const struct hoststack_request *request);
 int hoststack_upload(struct hoststack *stack, const struct hoststack_selector *selector,
                      const struct hoststack_request *request);
+
+/*
+ * What the target knows of an offloaded connection at this moment, of which the kernel socket hears
+ * nothing. error: 0, or -EIO: the target did not say. Owner: state (NULL on failure) is borrowed
+ * for the call.
+ */
+typedef void (*hoststack_state_fn)(void *arg, int error,
+                                   const struct _TCP_OFFLOAD_STATE_DELEGATED *state);
+/* fn: once, at a later turn; arg lives until then. -ENOENT: it is not with a target; -EBUSY: a
+ * question like that is under way; -ENOMEM. */
+int hoststack_query(struct hoststack *stack, const struct hoststack_endpoint *local,
+                    const struct hoststack_endpoint *peer, hoststack_state_fn fn, void *arg);
 
 /* Every move, asked for or not (peer finished, missed beat …); for logs. */
 void hoststack_on_move(struct hoststack *stack,

@@ -121,6 +121,11 @@ struct live_bridge {
     bool out_tsval_seen;
 };
 
+struct live_question {
+    hoststack_state_fn fn;
+    void *arg;
+};
+
 struct live_conn {
     struct host_conn down; /* the NDIS edge; must be first: container_of by address */
     struct list link;      /* of the stack */
@@ -176,6 +181,7 @@ struct live_conn {
     uint32_t final_cwnd, final_ssthresh; /* bytes, of the wire at its end */
     enum hoststack_reason end_reason;    /* why it goes up */
     ULONG ndis_status;
+    struct live_question question; /* somebody wants to know what the target knows; fn NULL: no */
 
     /* figures */
     uint32_t moves_down, moves_up, held_us;
@@ -296,12 +302,16 @@ void live_fill_options(const struct steer_snapshot *snap, TCP_OFFLOAD_STATE_CACH
 void live_update_options(struct live_conn *conn, const struct steer_snapshot *snap);
 void live_on_updated(struct host_conn *down, NDIS_STATUS status);
 
+/* ---- query.c: what the target knows ---- */
+void live_on_queried(struct host_conn *down, NDIS_STATUS status,
+                     const TCP_OFFLOAD_STATE_DELEGATED *delegated);
+
 /* ---- release.c: up ---- */
 void live_upload(struct live_conn *conn, enum hoststack_reason reason);
 void live_drain_step(struct live_conn *conn);
+/* The answer of a query that a drain waits for; NULL: none came, and none will. */
+void live_drain_queried(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated);
 void live_terminate(struct live_conn *conn);
-void live_on_queried(struct host_conn *down, NDIS_STATUS status,
-                     const TCP_OFFLOAD_STATE_DELEGATED *delegated);
 void live_pass_unsent(struct live_conn *conn, uint32_t wire_nxt);
 int live_insert_key(struct live_conn *conn);
 void live_remove_key(struct live_conn *conn);

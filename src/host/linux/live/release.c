@@ -91,23 +91,11 @@ live_drain_step(struct live_conn *conn)
 }
 
 void
-live_on_queried(struct host_conn *down, NDIS_STATUS status,
-                const TCP_OFFLOAD_STATE_DELEGATED *delegated)
+live_drain_queried(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
 {
-    struct live_conn *conn = container_of(down, struct live_conn, down);
-
-    if (conn->phase == LIVE_DEAD) {
-        live_terminate(conn);
-        return;
-    }
-    if (conn->phase == LIVE_OFFLOADED && status == NDIS_STATUS_SUCCESS)
-        conn->local.config.ts_offset = delegated->TsRecent; /* watch.c asked */
-    else if (status != NDIS_STATUS_SUCCESS)
-        live_upload(conn, HOSTSTACK_TARGET_ASKED); /* V-069; offloaded or nothing happens */
-    if (conn->phase != LIVE_DRAIN)
-        return;
     uint32_t kernel_nxt = conn->local.rcv_nxt - (conn->fin_from_kernel && !conn->fin_posted);
-    conn->drained = status != NDIS_STATUS_SUCCESS || seq_after_eq(delegated->SndNxt, kernel_nxt);
+
+    conn->drained = !delegated || seq_after_eq(delegated->SndNxt, kernel_nxt);
     if (conn->drained)
         live_drain_step(conn);
     else
