@@ -7,10 +7,16 @@
 
 #define SECOND_US 1000000u
 
+static bool
+has_tag(const uint8_t *bytes)
+{
+    return bytes[12] == 0x81 && bytes[13] == 0;
+}
+
 static uint8_t *
 ip_of(uint8_t *bytes)
 {
-    return bytes + 14;
+    return bytes + (has_tag(bytes) ? 18 : 14);
 }
 
 static uint8_t *
@@ -113,10 +119,15 @@ other_source(struct verifier_frame *frame, uint8_t *bytes)
     bytes[11] ^= 1;
 }
 
+/* In a VLAN it is the priority that nobody asked for: a second tag would be the frame of a host
+ * stack in a VLAN over this one. */
 static void
 tagged(struct verifier_frame *frame, uint8_t *bytes)
 {
-    insert_tag(frame, bytes, 0x0005);
+    if (has_tag(bytes))
+        bytes[14] ^= 0x20;
+    else
+        insert_tag(frame, bytes, 0x0005);
 }
 
 /* Not of those from the left: the acknowledgements that reach it. */

@@ -1,8 +1,8 @@
 /*
  * The stage of every house test: one house in virtual time, a mem wire, and on each end a soft
- * target under a script host; 0 to 2 passthru floors on the left.
+ * target under a script host; floors on the left, passthru where a test does not care.
  *
- *   left  ── passthru × n ── soft a0 ── wire ── soft b0 ── right
+ *   left  ── floors ── soft a0 ── wire ── soft b0 ── floors ── right
  *
  * Connections are pairs of actors. An actor sends a stream that both sides can compute, and
  * compares every byte that it receives. The verifier watches. Closing the stage asserts that
@@ -10,9 +10,11 @@
  *
  * HOUSE_TARGET and HOUSE_FLOOR in the environment are paths of drivers that stand in for soft at a0
  * and for passthru, under these names: every test is then one of a driver from outside the tree.
- * HOUSE_FLOORS is a stack, as users write it from the top down, that takes the place of the
- * passthru floors wherever a test has some; HOUSE_FAR_FLOORS then stands on the right: every test
- * is one of those drivers.
+ *
+ * HOUSE_FLOORS is a stack, as users write it from the top down, that stands on the left of every
+ * test that is not about floors of its own, and HOUSE_FAR_FLOORS one on the right: every test is
+ * then one of those drivers. HOUSE_SEED draws both (stage_draw.h), and says what it drew. The
+ * program tests/house/stacks runs the suite over many seeds.
  */
 #ifndef TESTS_HOUSE_STAGE_H
 #define TESTS_HOUSE_STAGE_H
@@ -29,14 +31,15 @@
 
 #include <cmocka.h>
 
-#define STAGE_FLOORS_MAX 8
+#define STAGE_FLOORS_MAX 9 /* eight, and a deaf one */
 
 enum stage_side { LEFT, RIGHT };
 
 struct stage_options {
-    unsigned passthru;
-    const char *floors, *far_floors; /* instead of passthru; on the right. NULL: none */
-    bool deaf;                       /* the topmost passthru registers no chimney handlers */
+    unsigned passthru;               /* on the left, when the environment names no floors */
+    const char *floors, *far_floors; /* these and no others, on the left and the right */
+    bool bare;                       /* none but what the test builds itself */
+    bool deaf;                       /* the topmost one registers no chimney handlers */
     unsigned mtu;                    /* (1500) */
     bool impaired;
     struct wire_mem_impair impair[2];
@@ -62,11 +65,12 @@ struct stage {
     struct script *hosts[2];            /* NULL: a driver from a file */
     char loaded[STAGE_FLOORS_MAX][256]; /* drivers in between */
     unsigned loaded_count;
-    char floors[2][STAGE_FLOORS_MAX][16]; /* virtual adapters, from below */
+    char floors[2][STAGE_FLOORS_MAX][16];  /* virtual adapters, from below */
+    char drivers[2][STAGE_FLOORS_MAX][16]; /* and whose they are */
     unsigned floor_count[2];
     const char *top; /* adapter that the left host is bound to */
     unsigned pairs;
-    bool corrupt;
+    bool corrupt, drawn; /* drawn: with floors from the environment */
     /* Changes what the verifier is told of a frame; reports are then not complaints: the first
      * rule is in breach. NULL: the truth. */
     void (*tamper)(struct verifier_frame *frame, uint8_t *bytes);
@@ -84,6 +88,8 @@ void stage_open(struct stage *stage, const struct stage_options *options);
 /* Part of it: the verifier watches house and ends, what it finds are complaints. */
 void stage_watch(struct stage *stage);
 void stage_close(struct stage *stage);
+/* The driver on the left so many floors down: 0 is the host, behind the last one is the target. */
+const char *stage_driver(const struct stage *stage, unsigned down);
 /* The second half of it: what is left when the house is gone. */
 void stage_close_wires(struct stage *stage);
 /* Turns the loop until done(arg) or limit_us of virtual time have passed; true: done. */

@@ -1,5 +1,6 @@
 /* The floors between a host and its target (stage_floors.h). */
 #include "stage_floors.h"
+#include "stage_draw.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,8 @@ stage_build_floor(struct stage *stage, enum stage_side side, const char *below, 
     assert_in_range(stage->floor_count[side], 0, STAGE_FLOORS_MAX - 1);
     assert_int_equal(house_read_floor(text, &words, &why), 0);
     need_driver(stage, words.name);
+    snprintf(stage->drivers[side][stage->floor_count[side]], sizeof stage->drivers[0][0], "%.15s",
+             words.name);
     snprintf(above, sizeof stage->floors[0][0], "%c%u", side == LEFT ? 'p' : 'q',
              ++stage->floor_count[side]);
     assert_int_equal(house_set_options(stage->house, above, words.options), 0);
@@ -60,13 +63,38 @@ stage_build_floor(struct stage *stage, enum stage_side side, const char *below, 
 const char *
 stage_build_floors(struct stage *stage, enum stage_side side, const char *below, const char *list)
 {
-    char text[1024];
+    char text[STAGE_LIST_SIZE];
     char *comma;
 
-    snprintf(text, sizeof text, "%s", list);
+    assert_in_range(snprintf(text, sizeof text, "%s", list), 0, sizeof text - 1);
     while ((comma = strrchr(text, ',')) != NULL) {
         below = stage_build_floor(stage, side, below, comma + 1);
         *comma = '\0';
     }
     return *text ? stage_build_floor(stage, side, below, text) : below;
+}
+
+/* The same all the time a program runs, and said once. */
+static const char *
+drawn(enum stage_side side)
+{
+    static struct stage_stacks stacks;
+    const char *text = getenv("HOUSE_SEED");
+
+    if (!*stacks.floors[LEFT] && text) {
+        stage_draw(strtoull(text, NULL, 10), getenv("HOUSE_FAULTS") != NULL, &stacks);
+        printf("# HOUSE_SEED=%s: HOUSE_FLOORS='%s' HOUSE_FAR_FLOORS='%s'\n", text,
+               stacks.floors[LEFT], stacks.floors[RIGHT]);
+    }
+    return text ? stacks.floors[side] : NULL;
+}
+
+const char *
+stage_environment(const struct stage_options *options, enum stage_side side)
+{
+    const char *list = drawn(side);
+
+    if (options->bare || options->floors || options->far_floors)
+        return NULL;
+    return list ? list : getenv(side == LEFT ? "HOUSE_FLOORS" : "HOUSE_FAR_FLOORS");
 }

@@ -281,7 +281,7 @@ open_with(struct stage *stage, const char *text)
     const char *why;
 
     said_lines = 0;
-    stage_open(stage, &(struct stage_options){.passthru = 0});
+    stage_open(stage, &(struct stage_options){.bare = true});
     log_set_sink(on_line, NULL);
     assert_int_equal(house_unbind(stage->house, "left", "a0"), 0);
     assert_int_equal(house_load(stage->house, "trace", trace_entry, NULL), 0);

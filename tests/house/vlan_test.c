@@ -151,7 +151,7 @@ as_the_page_says(void **state)
 static void
 without_there_is_none(void **state)
 {
-    every_frame(&(struct stage_options){.passthru = 1}, false, 0, 0);
+    every_frame(&(struct stage_options){.floors = "passthru"}, false, 0, 0);
 }
 
 /* A wire that cuts superframes, loses and reorders: the tags are on every segment. */

@@ -68,7 +68,7 @@ open_lanes(struct stage *ground)
 {
     memset(lanes, 0, sizeof lanes);
     stray = 0;
-    stage_open(ground, &(struct stage_options){.passthru = 0});
+    stage_open(ground, &(struct stage_options){.bare = true});
     ground->tamper = count;
     for (unsigned i = 0; i < VLANS; i++) {
         char driver[16];
@@ -219,7 +219,7 @@ options_that_make_no_sense(void **state)
 {
     struct stage stage;
 
-    stage_open(&stage, &(struct stage_options){.passthru = 0});
+    stage_open(&stage, &(struct stage_options){.bare = true});
     assert_int_equal(house_load(stage.house, "vlan", vlan_entry, NULL), 0);
     log_set_sink(hear, NULL);
     with_options(&stage, NULL, NULL, "vlan v: which VLAN? Say vlan:Id=10");
