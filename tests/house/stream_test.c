@@ -23,6 +23,14 @@ struct scenario {
     unsigned seeds;
 };
 
+/* Floors that hold and lose on purpose (stage_draw.h): every byte arrives, but when, and whether
+ * one of these short stays at the target was long enough to get a send acknowledged, is theirs. */
+static bool
+with_faults(void)
+{
+    return getenv("HOUSE_FAULTS") != NULL;
+}
+
 static void
 assert_figures(const struct scenario *scenario, const struct actor *actor)
 {
@@ -31,6 +39,8 @@ assert_figures(const struct scenario *scenario, const struct actor *actor)
     script_read_figures(actor->conn, &figures);
     assert_int_equal(figures.refused, 0);
     assert_true(figures.moves_down >= 3);
+    if (with_faults())
+        return;
     if (actor->to_send > 200000)
         assert_true(figures.target_out > 0);
     if (actor->peer->to_send > 200000)
@@ -271,6 +281,7 @@ echo_across_moves(void **state)
     struct pair pair;
     struct stage_options options = {.passthru = 1, .impaired = true, .impair = {quiet, quiet}};
     struct script_options sides[2] = {{0}};
+    uint64_t limit_us = with_faults() ? 10 * SECOND_US : 60000;
 
     stage_open(&stage, &options);
     pair_open(&stage, &pair, sides);
@@ -278,8 +289,8 @@ echo_across_moves(void **state)
     for (unsigned i = 0; i < 300; i++) {
         uint64_t before_us = sys_loop_now_us(stage.loop);
         actor_send(&pair.actors[i % 2], 1, false);
-        assert_true(stage_run(&stage, pair_done, &pair, SECOND_US));
-        assert_true(sys_loop_now_us(stage.loop) - before_us < 60000);
+        assert_true(stage_run(&stage, pair_done, &pair, 10 * SECOND_US));
+        assert_true(sys_loop_now_us(stage.loop) - before_us < limit_us);
     }
     pair_check(&pair);
     pair_close(&pair);
