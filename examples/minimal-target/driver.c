@@ -180,6 +180,7 @@ read_configuration(struct adapter *a)
     };
     const NDIS_STRING capacity = NDIS_STRING_CONST(u"ConnectionCapacity");
     const NDIS_STRING offloads = NDIS_STRING_CONST(u"*TCPConnectionOffloadIPv4");
+    const NDIS_STRING never = NDIS_STRING_CONST(u"*TCPConnectionOffloadIPv6");
     const NDIS_STRING window = NDIS_STRING_CONST(u"MaxReceiveWindow");
     NDIS_HANDLE configuration;
 
@@ -191,6 +192,7 @@ read_configuration(struct adapter *a)
     a->capacity = read_number(configuration, capacity, CAPACITY);
     a->largest_window = read_number(configuration, window, LARGEST_WINDOW);
     a->offloads = read_number(configuration, offloads, TRUE) != 0;
+    read_number(configuration, never, FALSE); /* known; whatever it says */
     NdisCloseConfiguration(configuration);
 }
 

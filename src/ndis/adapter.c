@@ -248,41 +248,6 @@ adapter_wait(struct ndis_adapter *adapter, NDIS_STATUS status, const char *what)
     return NDIS_STATUS_FAILURE;
 }
 
-static int
-adapter_initialize(struct ndis_adapter *adapter)
-{
-    NDIS_MINIPORT_INIT_PARAMETERS parameters = {
-        .Header = {.Type = NDIS_OBJECT_TYPE_MINIPORT_INIT_PARAMETERS,
-                   .Revision = NDIS_MINIPORT_INIT_PARAMETERS_REVISION_1,
-                   .Size = sizeof(parameters)},
-        .IMDeviceInstanceContext = adapter->im_context,
-        .MiniportAddDeviceContext = adapter->device,
-        .IfIndex = adapter->if_index,
-        .NetLuid = adapter->if_index,
-    };
-    struct crossing crossing = ndis_crossing_down(CROSSING_INITIALIZE, adapter);
-    NDIS_STATUS status;
-
-    ndis_adapter_set_state(adapter, NDIS_ADAPTER_INITIALIZING, "adapter added");
-    crossing.data = &parameters;
-    ndis_observe(adapter->head.house, &crossing);
-    status = adapter->miniport->handlers.InitializeHandlerEx(adapter, adapter->miniport->context,
-                                                             &parameters);
-    ndis_observe_after(adapter->head.house, &crossing, status);
-    if (status == NDIS_STATUS_SUCCESS && !adapter->has_registration) {
-        log_error("adapter %s: the driver set no registration attributes", adapter->name);
-        status = NDIS_STATUS_FAILURE;
-    }
-    if (status != NDIS_STATUS_SUCCESS) {
-        log_error("adapter %s: initialize failed with 0x%08x", adapter->name, (unsigned)status);
-        ndis_adapter_set_state(adapter, NDIS_ADAPTER_HALTED, "initialize failed");
-        return -EIO;
-    }
-    ndis_adapter_set_state(adapter, NDIS_ADAPTER_PAUSED, "initialized");
-    ndis_device_watch(adapter);
-    return 0;
-}
-
 static void
 adapter_halt(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
 {
@@ -297,6 +262,49 @@ adapter_halt(struct ndis_adapter *adapter, NDIS_HALT_ACTION action)
     adapter->miniport->handlers.HaltHandlerEx(adapter->context, action);
     ndis_observe_after(adapter->head.house, &crossing, NDIS_STATUS_SUCCESS);
     ndis_adapter_set_state(adapter, NDIS_ADAPTER_HALTED, "halted");
+}
+
+static int
+adapter_initialize(struct ndis_adapter *adapter)
+{
+    NDIS_MINIPORT_INIT_PARAMETERS parameters = {
+        .Header = {.Type = NDIS_OBJECT_TYPE_MINIPORT_INIT_PARAMETERS,
+                   .Revision = NDIS_MINIPORT_INIT_PARAMETERS_REVISION_1,
+                   .Size = sizeof(parameters)},
+        .IMDeviceInstanceContext = adapter->im_context,
+        .MiniportAddDeviceContext = adapter->device,
+        .IfIndex = adapter->if_index,
+        .NetLuid = adapter->if_index,
+    };
+    struct crossing crossing = ndis_crossing_down(CROSSING_INITIALIZE, adapter);
+    NDIS_STATUS status;
+    bool fit;
+
+    ndis_adapter_set_state(adapter, NDIS_ADAPTER_INITIALIZING, "adapter added");
+    ndis_options_begin(adapter);
+    crossing.data = &parameters;
+    ndis_observe(adapter->head.house, &crossing);
+    status = adapter->miniport->handlers.InitializeHandlerEx(adapter, adapter->miniport->context,
+                                                             &parameters);
+    ndis_observe_after(adapter->head.house, &crossing, status);
+    fit = ndis_options_fit(adapter, status);
+    if (status == NDIS_STATUS_SUCCESS && !adapter->has_registration) {
+        log_error("adapter %s: the driver set no registration attributes", adapter->name);
+        status = NDIS_STATUS_FAILURE;
+    }
+    if (status != NDIS_STATUS_SUCCESS) {
+        log_error("adapter %s: initialize failed with 0x%08x", adapter->name, (unsigned)status);
+        ndis_adapter_set_state(adapter, NDIS_ADAPTER_HALTED, "initialize failed");
+        return -EIO;
+    }
+    ndis_adapter_set_state(adapter, NDIS_ADAPTER_PAUSED, "initialized");
+    ndis_device_watch(adapter);
+    if (fit)
+        return 0;
+    log_error("adapter %s: halted, NDIS_STATUS_INVALID_PARAMETER: see its options above",
+              adapter->name);
+    adapter_halt(adapter, NdisHaltDeviceInitializationFailed);
+    return -EIO;
 }
 
 int

@@ -238,6 +238,8 @@ read_parameter(struct configuration *configuration, const char *name, NDIS_PARAM
         free(parameter);
         parameter = NULL;
     }
+    if (!error)
+        ndis_keys_read(configuration->keys, name, type, parameter != NULL);
     free(value);
     if (!parameter)
         return NULL;

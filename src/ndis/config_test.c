@@ -12,12 +12,14 @@ open_configuration(NDIS_HANDLE owner)
     return NdisOpenConfigurationEx(&object, &handle) == NDIS_STATUS_SUCCESS ? handle : NULL;
 }
 
-/* With the target and an adapter that has these options. */
+/* With the target and an adapter that has these options, which its driver need not ask for. */
 static NDIS_HANDLE
 open_with(struct stage *stage, const struct house_option *options)
 {
     assert_int_equal(house_load(stage->house, "target", fake_target_entry, &stage->target), 0);
-    assert_int_equal(house_add_adapter(stage->house, "target", "nic0", NULL, options), 0);
+    assert_int_equal(house_add_adapter(stage->house, "target", "nic0", NULL, NULL), 0);
+    assert_int_equal(
+        ndis_keys_set_all(&((struct ndis_adapter *)stage->target.adapter)->keys, options), 0);
     return open_configuration(stage->target.adapter);
 }
 

@@ -2,15 +2,23 @@
  * Keywords and values of an adapter or a driver: what elsewhere is in the registry. Values are
  * text, whatever type a driver reads or writes them as. A keyword below a sub key has the name of
  * both, "SubKey\Keyword"; case does not matter.
+ *
+ * A driver takes a keyword that it does not know for one that is not there: it cannot list them. So
+ * what a driver asks for while it is initialised is what it knows, and what the program gave and
+ * nobody asked for is a mistake of whoever wrote it (given.c).
  */
 #include "ndis/objects.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct key {
     struct list link;
     char *value;
+    bool given;               /* by the program; otherwise the driver wrote it */
+    bool asked, understood;   /* by the driver */
+    NDIS_PARAMETER_TYPE type; /* it wanted, if asked */
     char name[];
 };
 
@@ -57,6 +65,35 @@ find(const struct ndis_keys *keys, const char *name)
     return NULL;
 }
 
+/* name is one of those in list. */
+static bool
+is_listed(const char *list, const char *name)
+{
+    while (*list) {
+        size_t length = strcspn(list, ",");
+
+        if (length == strlen(name) && begins(list, name, length))
+            return true;
+        list += length;
+        list += strspn(list, ", ");
+    }
+    return false;
+}
+
+/* Somebody asks for it, whether it is there or not. */
+static void
+note_asked(struct ndis_keys *keys, const char *name)
+{
+    size_t length, more = strlen(name) + 2;
+
+    sys_lock_take(&keys->lock);
+    length = strlen(keys->asked);
+    if (keys->listening && length + more < sizeof(keys->asked) && !is_listed(keys->asked, name))
+        snprintf(keys->asked + length, sizeof(keys->asked) - length, "%s%s", length ? ", " : "",
+                 name);
+    sys_lock_give(&keys->lock);
+}
+
 /* How long the value is, with its end; 0: there is none. What fits in a copy of that size goes
  * there. */
 static size_t
@@ -83,6 +120,7 @@ ndis_keys_get(struct ndis_keys *keys, const char *name, int *error)
     char *value = NULL;
 
     *error = 0;
+    note_asked(keys, name);
     /* It may be set to something longer meanwhile. */
     while ((size = copy(keys, name, value, room)) > room) {
         free(value);
@@ -97,6 +135,40 @@ ndis_keys_get(struct ndis_keys *keys, const char *name, int *error)
         return value;
     free(value);
     return NULL;
+}
+
+void
+ndis_keys_read(struct ndis_keys *keys, const char *name, NDIS_PARAMETER_TYPE type, bool understood)
+{
+    struct key *key;
+
+    sys_lock_take(&keys->lock);
+    key = find(keys, name);
+    if (key) {
+        key->asked = true;
+        key->understood |= understood;
+        key->type = type;
+    }
+    sys_lock_give(&keys->lock);
+}
+
+bool
+ndis_keys_misfit(struct ndis_keys *keys, unsigned n, struct ndis_misfit *out)
+{
+    bool found = false;
+
+    sys_lock_take(&keys->lock);
+    list_for_each(key, &keys->list, struct key, link) {
+        if (!key->given || key->understood || found || n-- > 0)
+            continue;
+        found = true;
+        snprintf(out->name, sizeof(out->name), "%s", key->name);
+        snprintf(out->value, sizeof(out->value), "%s", key->value);
+        out->asked = key->asked;
+        out->type = key->type;
+    }
+    sys_lock_give(&keys->lock);
+    return found;
 }
 
 bool
@@ -129,13 +201,14 @@ key_new(const char *name, const char *value)
     return NULL;
 }
 
-int
-ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value)
+static int
+set(struct ndis_keys *keys, const char *name, const char *value, bool given)
 {
     struct key *key = key_new(name, value), *old;
 
     if (!key)
         return -ENOMEM;
+    key->given = given;
     sys_lock_take(&keys->lock);
     old = find(keys, name);
     if (old)
@@ -150,12 +223,18 @@ ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value)
 }
 
 int
+ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value)
+{
+    return set(keys, name, value, false);
+}
+
+int
 ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options)
 {
     int error = 0;
 
     for (; !error && options && options->name; options++)
-        error = ndis_keys_set(keys, options->name, options->value ? options->value : "");
+        error = set(keys, options->name, options->value ? options->value : "", true);
     return error;
 }
 
@@ -167,6 +246,6 @@ ndis_keys_copy(struct ndis_keys *to, struct ndis_keys *from)
 
     list_for_each(key, &from->list, struct key, link)
         if (!error)
-            error = ndis_keys_set(to, key->name, key->value);
+            error = set(to, key->name, key->value, true);
     return error;
 }

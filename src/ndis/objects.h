@@ -59,9 +59,12 @@ struct ndis_head {
 };
 
 /* Keywords and values (keys.c). */
+#define NDIS_ASKED_SIZE 512
 struct ndis_keys {
     struct sys_lock lock;
     struct list list;
+    bool listening;              /* the driver is being initialised, and should say what it knows */
+    char asked[NDIS_ASKED_SIZE]; /* it did: names with ", " between them, as many as fit */
 };
 
 /* ---- drivers ---- */
@@ -541,12 +544,27 @@ void ndis_keys_init(struct ndis_keys *keys);
 void ndis_keys_fini(struct ndis_keys *keys);
 /* NULL: there is none, or no memory (*error). Owner: the copy is the caller's, to be freed. */
 char *ndis_keys_get(struct ndis_keys *keys, const char *name, int *error);
+/* That value was read as this type; understood: it is one. */
+void ndis_keys_read(struct ndis_keys *keys, const char *name, NDIS_PARAMETER_TYPE type,
+                    bool understood);
 /* Something is below this sub key. */
 bool ndis_keys_below(struct ndis_keys *keys, const char *sub_key);
 /* Both are copied; 0 or -ENOMEM. */
 int ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value);
 int ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options);
 int ndis_keys_copy(struct ndis_keys *to, struct ndis_keys *from);
+/* What the program gave (set_all, copy) and the driver does nothing with. */
+struct ndis_misfit {
+    char name[2 * NDIS_NAME_SIZE], value[NDIS_NAME_SIZE]; /* cut */
+    bool asked;               /* it was read, and is no such type; otherwise nobody asked for it */
+    NDIS_PARAMETER_TYPE type; /* if asked */
+};
+/* Number n of them; false: there are no more. */
+bool ndis_keys_misfit(struct ndis_keys *keys, unsigned n, struct ndis_misfit *out);
+/* Before MiniportInitializeEx, and after it with its answer (given.c). false: an option that the
+ * driver does not have, or a value that is none of it; it is said. */
+void ndis_options_begin(struct ndis_adapter *adapter);
+bool ndis_options_fit(struct ndis_adapter *adapter, NDIS_STATUS status);
 /* Options that were set for an adapter of that name (plan.c). 0 or -ENOMEM. */
 int ndis_plan_apply(struct ndis_adapter *adapter);
 void ndis_plans_fini(struct house *house);

@@ -20,6 +20,23 @@ assert_option(struct stage *stage, const char *adapter, const char *name, const 
 }
 
 static void
+ask(NDIS_HANDLE adapter)
+{
+    NDIS_CONFIGURATION_OBJECT object = {
+        .Header = {NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT, 1, sizeof(object)},
+        .NdisHandle = adapter};
+    PNDIS_CONFIGURATION_PARAMETER parameter;
+    NDIS_STRING id = NDIS_STRING_CONST(u"Id"), name = NDIS_STRING_CONST(u"Name");
+    NDIS_HANDLE handle;
+    NDIS_STATUS status;
+
+    assert_int_equal(NdisOpenConfigurationEx(&object, &handle), NDIS_STATUS_SUCCESS);
+    NdisReadConfiguration(&status, &parameter, handle, &id, NdisParameterInteger);
+    NdisReadConfiguration(&status, &parameter, handle, &name, NdisParameterString);
+    NdisCloseConfiguration(handle);
+}
+
+static void
 reach_the_adapter_they_are_for(void **state)
 {
     static const struct house_option ten[] = {{"Id", "10"}, {"Name", "ten"}, {NULL, NULL}};
@@ -27,7 +44,7 @@ reach_the_adapter_they_are_for(void **state)
     static struct fake_im im;
     struct stage *stage = *state;
 
-    im = (struct fake_im){.stage = stage};
+    im = (struct fake_im){.stage = stage, .ask = ask};
     assert_int_equal(house_load(stage->house, "target", fake_target_entry, &stage->target), 0);
     assert_int_equal(house_load(stage->house, "im", fake_im_entry, &im), 0);
     assert_int_equal(house_add_adapter(stage->house, "target", "nic0", NULL, NULL), 0);

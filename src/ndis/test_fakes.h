@@ -31,6 +31,7 @@ struct fake_target {
     bool types_unset;     /* Header.Type of the tables is 0 */
     bool pend_pause, pend_restart, never_answer;
     NDIS_STATUS initialize_status, restart_status;
+    void (*ask)(NDIS_HANDLE adapter); /* for its options, while it initialises; NULL: it has none */
     bool pend_oid;
     NDIS_STATUS oid_status;
     bool no_direct; /* has no handler for direct requests */

@@ -209,6 +209,8 @@ im_initialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext,
     PNDIS_OFFLOAD_EVENT_HANDLERS handlers;
 
     stage_trace(floor->im->stage, "v-initialize");
+    if (floor->im->ask)
+        floor->im->ask(NdisMiniportHandle);
     if (floor->im->fail_initialize)
         return NDIS_STATUS_RESOURCES;
     floor->adapter = NdisMiniportHandle;

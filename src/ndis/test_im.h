@@ -11,6 +11,7 @@ struct fake_im {
     struct stage *stage;
     NDIS_HANDLE miniport, protocol;
     bool no_client, fail_initialize, leave_adapter, cancel, twice;
+    void (*ask)(NDIS_HANDLE adapter); /* for the options of a virtual one; NULL: it has none */
 };
 
 struct floor {

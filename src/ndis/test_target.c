@@ -32,6 +32,8 @@ target_initialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverCont
 
     stage_trace(target->stage, "initialize");
     target->adapter = NdisMiniportHandle;
+    if (target->ask)
+        target->ask(NdisMiniportHandle);
     if (target->initialize_status)
         return target->initialize_status;
     memset(&attributes, 0, sizeof(attributes));

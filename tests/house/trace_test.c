@@ -256,11 +256,11 @@ bad_options(void **state)
     } cases[] = {
         {"trace", "trace x: it has no option File; write trace:File=/path/of/file.pcapng"},
         {"trace:File=", "trace x: File is empty; write trace:File=/path/of/file.pcapng"},
-        {"trace:File=/x:Ring=0", "trace x: Ring is a size in MiB, from 1 to 1048576"},
-        {"trace:File=/x:Ring=1k", "trace x: Ring is a size in MiB, from 1 to 1048576"},
-        {"trace:File=/x:Ring=-1", "trace x: Ring is a size in MiB, from 1 to 1048576"},
-        {"trace:File=/x:Snap=13", "trace x: Snap is a number of bytes, from 14 to 131072"},
-        {"trace:File=/x:Snap=all", "trace x: Snap is a number of bytes, from 14 to 131072"},
+        {"trace:File=/x:Ring=0", "trace x: Ring=0: it is a number from 1 to 1048576"},
+        {"trace:File=/x:Ring=1k", "trace x: Ring=1k: it is a number from 1 to 1048576"},
+        {"trace:File=/x:Ring=-1", "trace x: Ring=-1: it is a number from 1 to 1048576"},
+        {"trace:File=/x:Snap=13", "trace x: Snap=13: it is a number from 14 to 131072"},
+        {"trace:File=/x:Snap=all", "trace x: Snap=all: it is a number from 14 to 131072"},
     };
     struct stage stage;
 

@@ -28,6 +28,21 @@ def test_interfaces_that_cannot_be_served():
         assert "chim" not in run("ip", "-n", net.near, "-br", "link").stdout
 
 
+def test_options_that_are_none():
+    """A driver that has no such option, or a value that is none: the daemon does not start, and its log says what there is."""
+    path = f"/tmp/chimney-test-{os.getpid()}.sock"
+    cases = [("eth0=passthru:Id=5", "driver passthru has no option Id, nor any other"),
+             ("eth0=vlan:Id=5:Prio=3", "driver vlan has no option Prio; it has Id, Priority"),
+             ("eth0=vlan:Id=five", "Id=five: it is a number from 0 to 4094")]
+    with Net() as net:
+        for stack, says in cases:
+            result = run(CHIMNEYD, "--socket", path, "--stack", stack, ns=net.near, check=False, timeout=30)
+            assert result.returncode == 1, (stack, result)
+            assert says in result.stderr, (stack, result.stderr)
+            assert "it refused, and has said why above" in result.stderr, result.stderr
+            assert "chim" not in run("ip", "-n", net.near, "-br", "link").stdout
+
+
 def test_second_daemon():
     """An interface or a socket that is taken: by whom, and the first daemon goes on."""
     with Net() as net:

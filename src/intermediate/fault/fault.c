@@ -61,16 +61,25 @@ read_options(struct fault *fault, NDIS_HANDLE handle)
 {
     char path[PATH_ROOM] = "", text[TEXT_ROOM] = "";
     bool file = floor_option_text(handle, u"File", path, sizeof(path));
+    bool script = floor_option_text(handle, u"Script", text, sizeof(text));
+    ULONG looked_at; /* it takes the place of the script's, which is read first */
+    bool is_seed = floor_option_number(&fault->floor, handle, u"Seed", 0, UINT32_MAX, &looked_at);
+    const char *why = NULL;
     NDIS_STATUS status;
 
-    if (floor_option_text(handle, u"Script", text, sizeof(text)) && file) {
-        log_error("fault %s: File and Script: there can be one of them", fault->floor.name);
+    if ((!file && *path) || (!script && *text))
+        why = *path ? "File is longer than 255 characters"
+                    : "Script is longer than 1023 characters; put it in a File";
+    else if (file && script)
+        why = "File and Script: there can be one of them";
+    if (why)
+        log_error("fault %s: %s", fault->floor.name, why);
+    if (why || !is_seed)
         return NDIS_STATUS_INVALID_PARAMETER;
-    }
     status = file ? read_file(fault, path) : read_text(fault, "Script", text, strlen(text));
     if (status != NDIS_STATUS_SUCCESS)
         return status;
-    floor_option_number(handle, u"Seed", &fault->script.seed);
+    floor_option_number(&fault->floor, handle, u"Seed", 0, UINT32_MAX, &fault->script.seed);
     fault_script_start(&fault->script);
     return NDIS_STATUS_SUCCESS;
 }

@@ -363,7 +363,7 @@ on_line(enum log_level level, const char *line, void *arg)
 
 /* What the virtual adapter's initialization comes to. */
 static NDIS_STATUS
-initialize(const char *file, const char *script)
+initialize_with(const char *file, const char *script, const char *seed)
 {
     NDIS_MINIPORT_INIT_PARAMETERS init = {.Flags = 0};
     NDIS_BIND_PARAMETERS parameters;
@@ -372,6 +372,7 @@ initialize(const char *file, const char *script)
     memset(&fake_more, 0, sizeof(fake_more));
     fake_more.file = file;
     fake_more.script = script;
+    fake_more.seed = seed;
     said[0] = '\0';
     log_set_sink(on_line, NULL);
     fake_load(fault_entry);
@@ -388,6 +389,12 @@ initialize(const char *file, const char *script)
         fake_unload();
     }
     return status;
+}
+
+static NDIS_STATUS
+initialize(const char *file, const char *script)
+{
+    return initialize_with(file, script, NULL);
 }
 
 static void
@@ -419,6 +426,33 @@ bad_scripts_do_not_stand(void **state)
     assert_string_equal(said, expected);
 }
 
+/* A part of a name or of a script is not what was meant. */
+static void
+bad_options_do_not_stand(void **state)
+{
+    static const char *const no_seeds[] = {"seven", "", "-1", "4294967296", "99999999999999999999"};
+    char text[2000];
+
+    for (size_t i = 0; i < sizeof(no_seeds) / sizeof(no_seeds[0]); i++) {
+        assert_int_equal(initialize_with(NULL, "frames in drop", no_seeds[i]),
+                         NDIS_STATUS_INVALID_PARAMETER);
+        assert_non_null(strstr(said, "fault virtual0: Seed="));
+        assert_non_null(strstr(said, ": it is a number from 0 to 4294967295"));
+    }
+    assert_int_equal(initialize_with(NULL, "frames in drop", "4294967295"), OK);
+    memset(text, ' ', sizeof(text) - 1);
+    text[1024] = '\0';
+    assert_int_equal(initialize(NULL, text), NDIS_STATUS_INVALID_PARAMETER);
+    assert_string_equal(said, "fault virtual0: Script is longer than 1023 characters; put it in a "
+                              "File");
+    text[1023] = '\0';
+    assert_int_equal(initialize(NULL, text), OK);
+    memset(text, 'x', 256);
+    text[256] = '\0';
+    assert_int_equal(initialize(text, NULL), NDIS_STATUS_INVALID_PARAMETER);
+    assert_string_equal(said, "fault virtual0: File is longer than 255 characters");
+}
+
 int
 main(void)
 {
@@ -433,6 +467,7 @@ main(void)
         cmocka_unit_test(frames_that_come_in),
         cmocka_unit_test(frames_without_memory),
         cmocka_unit_test(bad_scripts_do_not_stand),
+        cmocka_unit_test(bad_options_do_not_stand),
     };
 
     return cmocka_run_group_tests_name("intermediate/fault-fault", tests, NULL, NULL);

@@ -52,8 +52,10 @@ NdisReadConfiguration(PNDIS_STATUS Status, PNDIS_CONFIGURATION_PARAMETER *Parame
                       NDIS_PARAMETER_TYPE ParameterType)
 {
     static NDIS_CONFIGURATION_PARAMETER parameter;
-    static WCHAR text[1024];
-    const char *value = Keyword->Buffer[0] == 'F' ? fake_more.file : fake_more.script;
+    static WCHAR text[2048];
+    const char *value = Keyword->Buffer[0] == 'F'   ? fake_more.file
+                        : Keyword->Buffer[1] == 'e' ? fake_more.seed
+                                                    : fake_more.script;
     size_t length;
 
     *Status = NDIS_STATUS_FAILURE;

@@ -8,7 +8,7 @@
 #include "intermediate/floor/ndis_fake.h"
 
 struct fake_more {
-    const char *file, *script; /* options; NULL: not there */
+    const char *file, *script, *seed; /* options; NULL: not there */
     uint64_t now_ms;
     bool timer_there, timer_set;
     PNDIS_TIMER_FUNCTION turn;

@@ -270,9 +270,12 @@ INDICATE_OFFLOAD_EVENT_HANDLER_FN FloorIndicateOffloadEvent;
 
 /* ---- options.c: those of the virtual adapter, while it is being initialised ---- */
 
-/* false: there is none, or it does not fit (or is no number). */
+/* false: there is none, and *to is as it was; or it does not fit, and *to has what does. */
 bool floor_option_text(NDIS_HANDLE handle, const WCHAR *name, char *to, size_t room);
-bool floor_option_number(NDIS_HANDLE handle, const WCHAR *name, ULONG *to);
+/* Decimal, from min to max. *to is as it was if there is none. false: it is no such number; said.
+ */
+bool floor_option_number(struct floor_adapter *adapter, NDIS_HANDLE handle, const WCHAR *name,
+                         ULONG min, ULONG max, ULONG *to);
 
 /* ---- entry.c ---- */
 

@@ -16,41 +16,18 @@
 #include "base/log.h"
 #include "intermediate/drivers.h"
 
-#include <stdlib.h>
-
 #define NOT_SET 0xffffffffu
-
-/* Leaves *to alone if the option is not there. false: it makes no sense, which is said. */
-static bool
-read_option(struct floor_adapter *adapter, NDIS_HANDLE handle, const WCHAR *name, const char *shown,
-            ULONG max, ULONG *to)
-{
-    char text[16] = "";
-    char *end = text;
-    bool whole = floor_option_text(handle, name, text, sizeof(text));
-    unsigned long number = 0;
-
-    if (!whole && !*text)
-        return true;
-    if (*text >= '0' && *text <= '9')
-        number = strtoul(text, &end, 10);
-    if (!whole || end == text || *end || number > max) {
-        log_error("vlan %s: %s=%s%s: it is a number from 0 to %u", adapter->name, shown, text,
-                  whole ? "" : "…", (unsigned)max);
-        return false;
-    }
-    *to = (ULONG)number;
-    return true;
-}
 
 static NDIS_STATUS
 read_options(struct vlan_adapter *vlan, NDIS_HANDLE handle)
 {
     const char *name = vlan->floor.name;
     ULONG id = NOT_SET, priority = 0;
+    bool is_id = floor_option_number(&vlan->floor, handle, u"Id", 0, VLAN_ID_MAX, &id);
+    bool is_priority = floor_option_number(&vlan->floor, handle, u"Priority", 0, VLAN_PRIORITY_MAX,
+                                           &priority);
 
-    if (!read_option(&vlan->floor, handle, u"Id", "Id", VLAN_ID_MAX, &id) ||
-        !read_option(&vlan->floor, handle, u"Priority", "Priority", VLAN_PRIORITY_MAX, &priority))
+    if (!is_id || !is_priority)
         return NDIS_STATUS_INVALID_PARAMETER;
     if (id == NOT_SET) {
         log_error("vlan %s: which VLAN? Say vlan:Id=10, or vlan:Id=0:Priority=3 for a priority "
