@@ -143,30 +143,53 @@ is_duplicate(const struct tcp_conn *conn, const struct tcp_segment *segment)
            (uint32_t)segment->window << conn->config.snd_wscale == conn->snd_wnd;
 }
 
+/* Before anything changes: what was known, and what the cumulative part delivers. */
+static struct tcp_ack_news
+open_news(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us)
+{
+    struct tcp_ack_news news = {
+        .flight = conn->snd_max - conn->snd_una,
+        .delivered_seq = tcp_delivered_seq(conn),
+        .advanced = seq_after(segment->ack, conn->snd_una) ? segment->ack - conn->snd_una : 0,
+    };
+
+    if (!conn->config.sack)
+        news.duplicate = !news.advanced && is_duplicate(conn, segment);
+    else
+        news.repeated = segment->ack == conn->snd_una && !segment->payload_len &&
+                        !segment->sack_count;
+    if (conn->sack_count || segment->sack_count ||
+        conn->flags & (TCP_CONN_RECOVERY | TCP_CONN_LOSS)) {
+        conn->fack_seq = conn->sack_count ? conn->sacked[conn->sack_count - 1].end : conn->snd_una;
+        tcp_rack_on_delivered(conn, conn->snd_una, segment->ack, now_us);
+    }
+    return news;
+}
+
 unsigned
 tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us)
 {
-    uint32_t advanced = seq_after(segment->ack, conn->snd_una) ? segment->ack - conn->snd_una : 0;
-    uint32_t flight = conn->snd_max - conn->snd_una;
-    bool duplicate = !advanced && !conn->config.sack && is_duplicate(conn, segment), news = false;
+    struct tcp_ack_news news = open_news(conn, segment, now_us);
     bool echo = conn->config.ecn && segment->flags & TCP_ECE;
     unsigned events = 0;
 
-    if (advanced)
+    if (news.advanced)
         events |= advance(conn, segment->ack, echo, now_us);
     if (conn->state == TCP_CLOSED)
         return events;
     if (echo && segment->ack == conn->snd_una)
-        events |= tcp_ecn_on_echo(conn, flight);
-    events |= update_window(conn, segment, advanced, now_us);
-    if (conn->config.sack && segment->sack_count)
-        news = tcp_sack_input(conn, segment);
-    if (conn->config.sack && tcp_has_dsack(segment))
+        events |= tcp_ecn_on_echo(conn, news.flight);
+    events |= update_window(conn, segment, news.advanced, now_us);
+    if (conn->config.sack && segment->sack_count) {
+        news.sacked = tcp_sack_input(conn, segment, now_us);
+        news.dsack = tcp_has_dsack(segment);
+    }
+    if (news.dsack)
         events |= tcp_recovery_on_dsack(conn, segment->sack[0]);
-    if (!advanced && !duplicate && !news)
+    if (!news.advanced && !news.duplicate && !news.sacked && !(conn->flags & TCP_CONN_TAIL_OPEN))
         return events;
-    events |= tcp_recovery_on_ack(conn, advanced, duplicate || news, news);
-    if (advanced || news)
+    events |= tcp_recovery_on_ack(conn, &news, now_us);
+    if (news.advanced || news.sacked)
         tcp_start_tail(conn, now_us);
     return events;
 }

@@ -62,9 +62,9 @@ tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint64_t n
 static void
 reduce(struct tcp_conn *conn, uint32_t flight)
 {
-    uint32_t window = tcp_min(flight, conn->cwnd);
+    uint32_t window = tcp_min(flight, tcp_congestion_window(conn));
 
-    conn->prior_cwnd = conn->cwnd;
+    conn->prior_cwnd = tcp_congestion_window(conn);
     conn->prior_ssthresh = conn->ssthresh;
     conn->prior_cubic = conn->cubic;
     window = conn->config.congestion == TCP_CC_CUBIC ? tcp_cubic_on_congestion(conn, window)
@@ -108,6 +108,12 @@ tcp_cc_room(const struct tcp_conn *conn)
         return TCP_MAX_CWND;
     pipe = tcp_pipe(conn);
     return conn->cwnd > pipe ? conn->cwnd - pipe : 0;
+}
+
+uint32_t
+tcp_congestion_window(const struct tcp_conn *conn)
+{
+    return conn->flags & TCP_CONN_RECOVERY ? conn->ssthresh : conn->cwnd;
 }
 
 uint32_t

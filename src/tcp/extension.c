@@ -25,6 +25,7 @@ tcp_capture_extension(const struct tcp_conn *conn, uint64_t now_us, struct tcp_e
         .recovering = conn->flags & TCP_CONN_RECOVERY,
         .ecn_echo = conn->flags & TCP_CONN_ECHO_CE,
         .ecn_cwr = conn->flags & TCP_CONN_CWR_DUE,
+        .reordering = conn->flags & TCP_CONN_REORDERING,
         .ecn_reacted = conn->flags & TCP_CONN_ECN_REACTED,
         .recover_seq = conn->recover_seq,
         .ecn_seq = conn->ecn_seq,
@@ -77,6 +78,7 @@ tcp_restore_extension(struct tcp_conn *conn, const struct tcp_extension *in, uin
     if (in->recovering)
         tcp_recovery_resume(conn, in->recover_seq);
     conn->flags &= ~(TCP_CONN_ECHO_CE | TCP_CONN_CWR_DUE | TCP_CONN_ECN_REACTED);
+    conn->flags |= in->reordering ? TCP_CONN_REORDERING : 0;
     conn->flags |= in->ecn_echo ? TCP_CONN_ECHO_CE : 0;
     conn->flags |= in->ecn_cwr ? TCP_CONN_CWR_DUE : 0;
     conn->flags |= in->ecn_reacted ? TCP_CONN_ECN_REACTED : 0;

@@ -160,6 +160,9 @@ send_piece(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     tcp_ecn_output(conn, out);
     conn->counters.segments_out += segments;
     conn->flags &= ~TCP_CONN_SWS_OVERRIDE;
+    tcp_rack_on_sent(conn, piece->seq, piece->seq + piece->len + piece->fin, out->retransmission,
+                     now_us);
+    tcp_prr_on_sent(conn, piece->len);
     if (out->retransmission) {
         conn->counters.retransmitted_segments += segments;
         conn->counters.retransmitted_bytes += piece->len;
@@ -207,19 +210,24 @@ old_piece(const struct tcp_conn *conn, const struct shape *shape, uint32_t seq, 
     piece->fin = seq + len == conn->snd_end && seq_after(end, conn->snd_end);
 }
 
+/* The first hole that is lost and has not gone again. */
+static bool
+find_lost(struct tcp_conn *conn, uint32_t *seq, uint32_t *end)
+{
+    if (conn->config.sack)
+        return tcp_rack_next_lost(conn, seq, end);
+    *seq = seq_max(conn->rtx_seq, conn->snd_una);
+    *end = seq_min(conn->lost_seq, conn->snd_max);
+    return conn->flags & TCP_CONN_RECOVERY && seq_before(*seq, *end);
+}
+
 static bool
 choose_lost(struct tcp_conn *conn, const struct shape *shape, struct piece *piece)
 {
-    uint32_t limit = seq_min(conn->lost_seq, conn->snd_max), end, budget;
-    uint32_t seq = seq_max(conn->rtx_seq, conn->snd_una);
+    uint32_t seq, end, budget;
 
-    if (seq_after_eq(seq, limit))
+    if (!find_lost(conn, &seq, &end))
         return false;
-    seq = tcp_next_hole(conn, seq, limit, &end);
-    if (seq_after_eq(seq, end)) {
-        conn->rtx_seq = limit;
-        return false;
-    }
     budget = resend_budget(conn, shape);
     if (!budget)
         return false;
@@ -245,17 +253,29 @@ choose_resend(struct tcp_conn *conn, const struct shape *shape, struct piece *pi
     return true;
 }
 
-/* With SACK the last segment: its answer shows every hole. Without, the first. */
+/* With SACK new data, whatever the congestion window says, or the last segment: the answer shows
+ * every hole. Without, the first. */
 static bool
 choose_tail(struct tcp_conn *conn, const struct shape *shape, struct piece *piece)
 {
-    uint32_t end = conn->snd_nxt, seq = conn->snd_una;
+    uint32_t end = conn->snd_nxt, seq = conn->snd_una, room;
 
     conn->flags &= ~TCP_CONN_TAIL_DUE;
+    conn->tail_seq = end;
     if (seq_after_eq(seq, end))
         return false;
-    if (conn->config.sack)
-        seq = seq_max(seq, seq_min(end, conn->snd_end) - shape->segment);
+    if (!conn->config.sack) {
+        old_piece(conn, shape, seq, end, shape->segment, piece);
+        return true;
+    }
+    room = seq_after(window_end(conn), end) ? window_end(conn) - end : 0;
+    room = tcp_min(room, shape->segment);
+    if (end == conn->snd_max && seq_before(end, conn->snd_end) && room) {
+        *piece = (struct piece){end, tcp_min(room, conn->snd_end - end), .fin = false};
+        return true;
+    }
+    conn->flags |= TCP_CONN_TAIL_OPEN;
+    seq = seq_max(seq, seq_min(end, conn->snd_end) - shape->segment);
     old_piece(conn, shape, seq, end, shape->segment, piece);
     return true;
 }
@@ -330,7 +350,7 @@ choose(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape, struct
     }
     if (conn->flags & TCP_CONN_TAIL_DUE && choose_tail(conn, shape, piece))
         return true;
-    if (conn->flags & TCP_CONN_RECOVERY && choose_lost(conn, shape, piece))
+    if (choose_lost(conn, shape, piece))
         return true;
     if (conn->snd_nxt != conn->snd_max) {
         if (choose_resend(conn, shape, piece))
@@ -407,7 +427,8 @@ tcp_set_mtu(struct tcp_conn *conn, uint32_t path_mtu)
     if (conn->mss >= old || !tcp_outstanding(conn))
         return;
     /* what is outstanding was too big: again, without blaming congestion (RFC 1191, section 6.5) */
+    tcp_recovery_stop(conn);
+    tcp_rack_forgive(conn);
     conn->snd_nxt = conn->snd_una;
-    conn->flags &= ~TCP_CONN_RECOVERY;
     conn->flags |= TCP_CONN_RTX_DUE;
 }

@@ -37,6 +37,11 @@ enum {
     TCP_CONN_ECHO_CE = 1u << 23,     /* ECE goes with every ACK until a CWR comes */
     TCP_CONN_CWR_DUE = 1u << 24,     /* with the next new data */
     TCP_CONN_ECN_REACTED = 1u << 25, /* until snd_una is above ecn_seq */
+    /* loss by time */
+    TCP_CONN_LOST = 1u << 26,        /* some mark may be lost and not resent */
+    TCP_CONN_REORDERING = 1u << 27,  /* the network was seen to reorder */
+    TCP_CONN_DSACK_ROUND = 1u << 28, /* a D-SACK counted: the next does above dsack_round_seq */
+    TCP_CONN_TAIL_OPEN = 1u << 29,   /* which copy of the probe arrived is not known yet */
 };
 
 #define TCP_MAX_CWND 0x3fffffffu
@@ -126,7 +131,7 @@ unsigned tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment,
 
 /* ---- scoreboard.c ---- */
 /* Adds the SACK blocks of a segment; true if they tell anything new. */
-bool tcp_sack_input(struct tcp_conn *conn, const struct tcp_segment *segment);
+bool tcp_sack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us);
 /* The first block tells of a duplicate (RFC 2883, section 4). */
 bool tcp_has_dsack(const struct tcp_segment *segment);
 /* Forgets what snd_una has passed. */
@@ -136,13 +141,29 @@ uint32_t tcp_unsacked(const struct tcp_conn *conn, uint32_t start, uint32_t end)
 /* First number at or after seq that is not SACKed; *end: where the next SACKed range starts, at
  * most limit. */
 uint32_t tcp_next_hole(const struct tcp_conn *conn, uint32_t seq, uint32_t limit, uint32_t *end);
-/* What is not SACKed below this has been overtaken by enough to be lost (RFC 6675, IsLost). */
-uint32_t tcp_sack_lost_below(const struct tcp_conn *conn);
+/* As many segments are SACKed as duplicate ACKs would have to be (RFC 6675). */
+bool tcp_sack_many(const struct tcp_conn *conn);
 
 /* ---- recovery.c ---- */
-/* After an ACK was processed: begins, feeds and ends recovery. advanced: snd_una moved by this;
- * news: new SACKs. */
-unsigned tcp_recovery_on_ack(struct tcp_conn *conn, uint32_t advanced, bool duplicate, bool news);
+/* What an ACK has told. */
+struct tcp_ack_news {
+    uint32_t flight;        /* before it */
+    uint32_t delivered_seq; /* tcp_delivered_seq before it */
+    uint32_t advanced;      /* snd_una moved by this */
+    bool sacked;            /* new SACKs */
+    bool duplicate;         /* without SACK */
+    bool repeated;          /* nothing at all */
+    bool dsack;
+};
+/* After an ACK was processed: begins, feeds and ends recovery. */
+unsigned tcp_recovery_on_ack(struct tcp_conn *conn, const struct tcp_ack_news *news,
+                             uint64_t now_us);
+/* What was sent earlier has been missing for long enough. */
+unsigned tcp_recovery_on_reordering(struct tcp_conn *conn, uint64_t now_us);
+/* Over, for whatever reason. */
+void tcp_recovery_stop(struct tcp_conn *conn);
+/* snd_una, and as far again as the peer has more: moves by what is delivered. */
+uint32_t tcp_delivered_seq(const struct tcp_conn *conn);
 /* The peer got this range twice. */
 unsigned tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range);
 /* A recovery that the former owner began goes on. */
@@ -151,6 +172,32 @@ void tcp_recovery_resume(struct tcp_conn *conn, uint32_t recover_seq);
 uint32_t tcp_pipe(const struct tcp_conn *conn);
 void tcp_recovery_on_timeout(struct tcp_conn *conn);
 void tcp_recovery_on_tail(struct tcp_conn *conn);
+
+/* ---- rack.c: all but adopt do nothing without SACK ---- */
+void tcp_rack_adopt(struct tcp_conn *conn, uint64_t now_us);
+/* [start, end) goes out; snd_max is as before. */
+void tcp_rack_on_sent(struct tcp_conn *conn, uint32_t start, uint32_t end, bool resent,
+                      uint64_t now_us);
+/* What of [start, end) is not SACKed has arrived; before snd_una and the scoreboard know. */
+void tcp_rack_on_delivered(struct tcp_conn *conn, uint32_t start, uint32_t end, uint64_t now_us);
+void tcp_rack_on_dsack(struct tcp_conn *conn);
+/* A recovery has ended. */
+void tcp_rack_on_recovered(struct tcp_conn *conn);
+/* Marks what is lost by now, and sets reo_deadline_us for what will be. */
+void tcp_rack_detect(struct tcp_conn *conn, uint64_t now_us);
+/* What is missing below end is lost. */
+void tcp_rack_lose(struct tcp_conn *conn, uint32_t end);
+/* Nothing is. */
+void tcp_rack_forgive(struct tcp_conn *conn);
+/* The first hole that is lost; false: none. */
+bool tcp_rack_next_lost(struct tcp_conn *conn, uint32_t *start, uint32_t *end);
+/* Missing bytes below snd_nxt that are lost and not resent. */
+uint32_t tcp_rack_lost_bytes(const struct tcp_conn *conn);
+
+/* ---- prr.c ---- */
+void tcp_prr_start(struct tcp_conn *conn, uint32_t flight);
+void tcp_prr_on_ack(struct tcp_conn *conn, uint32_t delivered);
+void tcp_prr_on_sent(struct tcp_conn *conn, uint32_t bytes);
 
 /* ---- congestion.c ---- */
 void tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh);

@@ -25,12 +25,13 @@ test_sack_recovery(void **state)
     struct fixture fx;
 
     open_sending(&fx, true, 20);
+    fx.now_us += 50000;
     feed_sack(&fx, 1000, 2000,
               4000); /* [1000, 2000) is missing; two segments above are not enough */
     assert_silent(&fx);
     assert_true(feed_sack(&fx, 1000, 2000, 5000) & TCP_EV_WINDOW);
     assert_int_equal(fx.conn.counters.fast_recoveries, 1);
-    assert_int_equal(fx.conn.cwnd, 19 * MSS / 2);
+    assert_int_equal(tcp_congestion_window(&fx.conn), 19 * MSS / 2);
     assert_data(&fx, 1000, 1000);
     assert_true(fx.out.retransmission);
     assert_silent(&fx);
@@ -88,7 +89,7 @@ test_limited_transmit(void **state)
     assert_int_equal(fx.conn.counters.fast_recoveries, 0);
 }
 
-/* The retransmission was lost too: data sent after it is SACKed. */
+/* The retransmission was lost too: data sent after it is SACKed, though with it in one go. */
 static void
 test_lost_retransmission(void **state)
 {
@@ -99,10 +100,12 @@ test_lost_retransmission(void **state)
     tcp_queue(&fx.conn, 4000);
     assert_data(&fx, 0, 1000);
     assert_data(&fx, 20000, 4000);
-    feed_sack(&fx, 0, 1000, 22000);
     assert_silent(&fx);
-    feed_sack(&fx, 0, 1000, 24000);
+    fx.now_us += 50000;
+    feed_sack(&fx, 0, 1000, 21000);
     assert_data(&fx, 0, 1000);
+    fx.now_us += 25000;
+    feed_sack(&fx, 0, 1000, 24000); /* sent before it: says nothing of the third copy */
     assert_silent(&fx);
 }
 
@@ -131,7 +134,7 @@ test_needless_recovery_is_undone(void **state)
     open_sending(&fx, true, 20);
     feed_sack(&fx, 0, 1000, 5000); /* reordered, not lost */
     assert_data(&fx, 0, 1000);
-    assert_int_equal(fx.conn.cwnd, 10 * MSS);
+    assert_int_equal(tcp_congestion_window(&fx.conn), 10 * MSS);
     feed_ack(&fx, 10000);
     assert_true(feed_sack(&fx, 10000, 0, 1000) & TCP_EV_WINDOW); /* it came twice */
     assert_true(fx.conn.cwnd >= 40 * MSS);
@@ -258,6 +261,22 @@ test_second_timeout_forgets_sacks(void **state)
     assert_int_equal(fx.conn.sack_count, 0);
 }
 
+static void
+test_timeout_in_recovery_reduces_once(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 5000);
+    assert_int_equal(fx.conn.ssthresh, 10 * MSS);
+    while (!fx.conn.counters.timeouts) {
+        drain_out(&fx);
+        expire(&fx);
+    }
+    assert_int_equal(fx.conn.ssthresh, 10 * MSS);
+    assert_int_equal(fx.conn.cwnd, MSS);
+}
+
 /* ---- tail probe ---- */
 
 static void
@@ -273,6 +292,7 @@ test_tail_loss(void **state)
     assert_int_equal(fx.now_us, START_US + 150000); /* two round trips */
     assert_data(&fx, 9000, 1000);
     assert_silent(&fx);
+    fx.now_us += 50000;
     feed_sack(&fx, 5000, 9000, 10000); /* one SACK is enough now */
     assert_data(&fx, 5000, 2000);      /* half of five */
     assert_silent(&fx);
@@ -304,8 +324,13 @@ test_a_few_sacks_and_silence(void **state)
     open_sending(&fx, true, 3);
     feed_sack(&fx, 0, 2000, 3000);
     assert_silent(&fx);
-    expire(&fx); /* the end has arrived: what is below was overtaken long ago */
-    assert_data(&fx, 0, 2000);
+    expire(
+        &fx); /* the end has arrived: a quarter of a round trip later it has overtaken the rest */
+    assert_int_equal(fx.now_us, START_US + 12500);
+    assert_data(&fx, 0, 1000);
+    assert_silent(&fx);
+    feed_sack(&fx, 1000, 2000, 3000);
+    assert_data(&fx, 1000, 1000);
     assert_int_equal(fx.conn.counters.timeouts, 0);
 }
 
@@ -321,6 +346,90 @@ test_one_probe_per_silence(void **state)
     expire(&fx);
     assert_int_equal(fx.conn.counters.tail_probes, 1);
     assert_int_equal(fx.conn.counters.timeouts, 1);
+}
+
+/* A probe may be new data, which no congestion window holds back. */
+static void
+test_tail_probe_with_new_data(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.cwnd = 5 * MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 7 * MSS);
+    assert_data(&fx, 0, 5000);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_data(&fx, 5000, MSS);
+    assert_false(fx.out.retransmission);
+    assert_silent(&fx);
+    fx.now_us += 50000;
+    feed_sack(&fx, 0, 5000, 6000); /* all five were lost */
+    drain_out(&fx);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+/* No new data fits: the last segment. */
+static void
+test_tail_probe_into_a_full_window(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_wnd = 5 * MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 7 * MSS);
+    assert_data(&fx, 0, 5000);
+    expire(&fx);
+    assert_data(&fx, 4000, MSS);
+    assert_true(fx.out.retransmission);
+}
+
+/* Sends five segments, all but the last of which arrive, and the probe. */
+static void
+open_probed(struct fixture *fx)
+{
+    open_sending(fx, true, 5);
+    expire(fx);
+    assert_data(fx, 4000, MSS);
+    fx->now_us += 50000;
+}
+
+static void
+test_the_probe_repaired_a_loss(void **state)
+{
+    struct fixture fx;
+
+    open_probed(&fx);
+    feed_ack(&fx, 5000);
+    uint32_t cwnd = fx.conn.cwnd;
+    send_segments(&fx, 10);
+    assert_true(feed_ack(&fx, 6000) & TCP_EV_WINDOW); /* and nobody has got the last one twice */
+    assert_true(fx.conn.cwnd < cwnd);
+    cwnd = fx.conn.cwnd;
+    feed_ack(&fx, 7000);
+    assert_true(fx.conn.cwnd >= cwnd); /* once */
+    assert_int_equal(fx.conn.counters.fast_recoveries, 0);
+}
+
+static void
+test_the_probe_was_needless(void **state)
+{
+    struct fixture fx;
+
+    for (int dsack = 0; dsack < 2; dsack++) {
+        open_probed(&fx);
+        feed_ack(&fx, 5000);
+        uint32_t cwnd = fx.conn.cwnd;
+        if (dsack)
+            add_sack(&fx, 4000, 5000);
+        feed_ack(&fx, 5000); /* the answer to the second copy */
+        send_segments(&fx, 10);
+        feed_ack(&fx, 6000);
+        assert_true(fx.conn.cwnd >= cwnd);
+    }
 }
 
 static void
@@ -355,8 +464,9 @@ test_recovery_of_a_fin(void **state)
     assert_true(feed_ack(&fx, 3001) & TCP_EV_FIN_ACKED);
 }
 
+/* Of two holes that went again together one is filled, and what followed them has arrived. */
 static void
-test_the_next_hole_was_resent_later(void **state)
+test_the_next_hole_was_lost_again(void **state)
 {
     struct fixture fx;
 
@@ -365,7 +475,9 @@ test_the_next_hole_was_resent_later(void **state)
     tcp_queue(&fx.conn, 4000);
     assert_data(&fx, 0, 2000);
     assert_data(&fx, 20000, 4000);
-    feed_sack(&fx, 1000, 2000, 24000); /* its retransmission may still be under way */
+    fx.now_us += 50000;
+    feed_sack(&fx, 1000, 2000, 24000);
+    assert_data(&fx, 1000, 1000);
     assert_silent(&fx);
 }
 
@@ -378,7 +490,7 @@ main(void)
         cmocka_unit_test(test_new_data_while_recovering),
         cmocka_unit_test(test_limited_transmit),
         cmocka_unit_test(test_lost_retransmission),
-        cmocka_unit_test(test_the_next_hole_was_resent_later),
+        cmocka_unit_test(test_the_next_hole_was_lost_again),
         cmocka_unit_test(test_partial_ack_with_sack),
         cmocka_unit_test(test_needless_recovery_is_undone),
         cmocka_unit_test(test_an_old_dsack_undoes_nothing),
@@ -391,6 +503,11 @@ main(void)
         cmocka_unit_test(test_tail_probe_of_the_first_without_sack),
         cmocka_unit_test(test_a_few_sacks_and_silence),
         cmocka_unit_test(test_one_probe_per_silence),
+        cmocka_unit_test(test_tail_probe_with_new_data),
+        cmocka_unit_test(test_tail_probe_into_a_full_window),
+        cmocka_unit_test(test_the_probe_repaired_a_loss),
+        cmocka_unit_test(test_the_probe_was_needless),
+        cmocka_unit_test(test_timeout_in_recovery_reduces_once),
         cmocka_unit_test(test_recovery_that_stalls),
         cmocka_unit_test(test_recovery_of_a_fin),
     };

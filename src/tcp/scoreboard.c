@@ -74,7 +74,7 @@ tcp_has_dsack(const struct tcp_segment *segment)
 }
 
 bool
-tcp_sack_input(struct tcp_conn *conn, const struct tcp_segment *segment)
+tcp_sack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us)
 {
     bool news = false;
 
@@ -83,6 +83,7 @@ tcp_sack_input(struct tcp_conn *conn, const struct tcp_segment *segment)
         if (seq_after_eq(range.start, range.end) || seq_before_eq(range.start, conn->snd_una) ||
             seq_after(range.end, conn->snd_max))
             continue;
+        tcp_rack_on_delivered(conn, range.start, range.end, now_us);
         news |= add(conn, range);
     }
     return news;
@@ -133,16 +134,13 @@ tcp_next_hole(const struct tcp_conn *conn, uint32_t seq, uint32_t limit, uint32_
     return seq;
 }
 
-uint32_t
-tcp_sack_lost_below(const struct tcp_conn *conn)
+bool
+tcp_sack_many(const struct tcp_conn *conn)
 {
-    uint32_t threshold = conn->dup_threshold, bytes = 0, ranges = 0;
+    uint32_t bytes = 0;
 
-    for (unsigned i = conn->sack_count; i-- > 0;) {
+    for (unsigned i = 0; i < conn->sack_count; i++)
         bytes += length(&conn->sacked[i]);
-        ranges++;
-        if (ranges >= threshold || bytes > (threshold - 1) * conn->mss)
-            return conn->sacked[i].start;
-    }
-    return conn->snd_una;
+    return conn->sack_count >= conn->dup_threshold ||
+           bytes > (conn->dup_threshold - 1u) * conn->mss;
 }

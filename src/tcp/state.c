@@ -71,7 +71,7 @@ tcp_set_state(struct tcp_conn *conn, enum tcp_conn_state state, const char *why)
 static void
 stop_timers(struct tcp_conn *conn)
 {
-    conn->rtx_deadline_us = conn->tail_deadline_us = TCP_NEVER;
+    conn->rtx_deadline_us = conn->tail_deadline_us = conn->reo_deadline_us = TCP_NEVER;
     conn->delack_deadline_us = conn->keepalive_deadline_us = TCP_NEVER;
     conn->fin_wait_2_deadline_us = conn->sws_deadline_us = TCP_NEVER;
 }
@@ -281,6 +281,7 @@ tcp_restore(struct tcp_conn *conn, const struct tcp_config *config, const struct
     restore_receiver(conn, state, now_us);
     restore_sender(conn, state);
     restore_timers(conn, state, now_us);
+    tcp_rack_adopt(conn, now_us);
     log_debug("tcp %p: restored %s, una %u nxt %u max %u end %u, rcv %u wnd %u", (void *)conn,
               tcp_state_name(conn->state), conn->snd_una, conn->snd_nxt, conn->snd_max,
               conn->snd_end, conn->rcv_nxt, state->rcv_wnd);
@@ -347,7 +348,7 @@ tcp_capture(const struct tcp_conn *conn, uint64_t now_us, struct tcp_state *out)
         .snd_wnd = conn->snd_wnd,
         .max_snd_wnd = conn->max_snd_wnd,
         .snd_wl1 = conn->snd_wl1,
-        .cwnd = conn->cwnd,
+        .cwnd = tcp_congestion_window(conn),
         .ssthresh = conn->ssthresh,
         .ts_recent = conn->ts_recent,
         .ts_recent_age_us = now_us - conn->ts_recent_us,

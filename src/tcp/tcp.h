@@ -182,6 +182,14 @@ struct tcp_state {
 };
 
 #define TCP_SACK_RANGES 64
+#define TCP_MARKS 32
+
+/* When what lies between the end of the mark before and end_seq was sent. */
+struct tcp_mark {
+    uint64_t first_us, sent_us; /* its first and its last part */
+    uint32_t end_seq;
+    bool resent, lost;
+};
 
 /*
  * What may be handed over besides, if both owners agree: nothing of it is documented, and nothing
@@ -196,6 +204,7 @@ struct tcp_extension {
     bool ecn_echo;          /* ECE goes with every ACK until a CWR comes */
     bool ecn_cwr;           /* CWR goes with the next new data */
     bool ecn_reacted;       /* the window was reduced for what was sent before ecn_seq */
+    bool reordering;        /* the network was seen to reorder */
     uint32_t recover_seq;   /* if recovering */
     uint32_t ecn_seq;       /* if ecn_reacted */
     uint64_t min_rtt_us;    /* the shortest round trip of the last minutes; 0: unknown */
@@ -240,7 +249,8 @@ struct tcp_conn {
     struct tcp_chunk *dropped;                 /* superseded; the caller frees them */
     uint64_t rtx_deadline_us,
         tail_deadline_us; /* deadlines: microseconds of the caller's clock; TCP_NEVER */
-    uint64_t delack_deadline_us, keepalive_deadline_us, fin_wait_2_deadline_us, sws_deadline_us;
+    uint64_t reo_deadline_us, delack_deadline_us, keepalive_deadline_us, fin_wait_2_deadline_us,
+        sws_deadline_us;
     /* per acknowledgement */
     uint64_t srtt_us, rttvar_us, rto_us;
     uint64_t min_rtt_us, next_min_rtt_us, min_rtt_since_us; /* 0: none */
@@ -251,11 +261,11 @@ struct tcp_conn {
     uint32_t fin_seq, fin_rcv_seq;
     uint32_t dup_ack_count;
     /* loss */
-    uint32_t recover_seq; /* recovery ends here */
-    uint32_t rtx_seq;     /* resent up to here */
-    uint32_t lost_seq;    /* what is not SACKed below is taken for lost */
-    uint32_t rtx_mark;    /* snd_max when the first hole was resent */
-    uint32_t tail_seq;    /* snd_max when the tail probe went out */
+    uint32_t recover_seq;                        /* recovery ends here */
+    uint32_t rtx_seq;                            /* without SACK: resent up to here */
+    uint32_t lost_seq;                           /* without SACK: what is below is taken for lost */
+    uint32_t tail_seq;                           /* snd_max when the tail probe went out */
+    uint32_t prr_flight, prr_delivered, prr_out; /* when recovery began; since then */
     uint32_t undo_seq,
         undo_bytes; /* where recovery began; resent since and not reported needless */
     uint32_t prior_cwnd, prior_ssthresh; /* to return to if all of it was */
@@ -264,12 +274,17 @@ struct tcp_conn {
     struct tcp_range last_dsack;
     uint32_t dsack_start, dsack_end;
     uint32_t ooo_count;
-    uint8_t dup_threshold; /* grows when the network turns out to reorder */
+    uint8_t dup_threshold;
+    uint64_t rack_sent_us, rack_rtt_us; /* of what was sent last of what was delivered; TCP_NEVER */
+    uint32_t rack_end_seq, fack_seq, dsack_round_seq;
+    uint8_t reo_multiplier, reo_persist; /* quarters of the shortest round trip; recoveries left */
+    uint8_t mark_count;
     uint64_t total_rt_us, last_rtx_us;
     uint64_t challenge_us, stray_us; /* when a SYN, a stray segment, was answered last; TCP_NEVER */
     uint8_t retransmit_count, snd_wnd_probe_count, keepalive_probe_count;
     struct tcp_range rcv_sack[4];             /* what is out of order, most recent first */
     struct tcp_range sacked[TCP_SACK_RANGES]; /* scoreboard, ascending, disjoint */
+    struct tcp_mark marks[TCP_MARKS];         /* of what is outstanding, ascending */
     struct tcp_config config;
     struct tcp_counters counters;
 };
@@ -367,6 +382,8 @@ bool tcp_ack_pending(const struct tcp_conn *conn);
 
 /* Our timestamp at now_us. */
 uint32_t tcp_timestamp(const struct tcp_conn *conn, uint64_t now_us);
+/* The congestion window, in a recovery the one that it will end with. */
+uint32_t tcp_congestion_window(const struct tcp_conn *conn);
 /* Bytes the peer would let us have outstanding now: min(cwnd, snd_wnd). */
 uint32_t tcp_send_allowance(const struct tcp_conn *conn);
 /* True while chunks wait for a hole to be filled. */

@@ -311,6 +311,8 @@ tcp_on_timer(struct tcp_conn *conn, uint64_t now_us)
         expire_sws(conn);
     if (now_us >= conn->rtx_deadline_us)
         events |= expire_rtx(conn, now_us);
+    if (now_us >= conn->reo_deadline_us)
+        events |= tcp_recovery_on_reordering(conn, now_us);
     if (now_us >= conn->tail_deadline_us)
         expire_tail(conn, now_us);
     if (now_us >= conn->keepalive_deadline_us)
@@ -325,6 +327,7 @@ tcp_deadline_us(const struct tcp_conn *conn)
 {
     uint64_t first = tcp_min_us(conn->rtx_deadline_us, conn->tail_deadline_us);
 
+    first = tcp_min_us(first, conn->reo_deadline_us);
     first = tcp_min_us(first, tcp_min_us(conn->delack_deadline_us, conn->sws_deadline_us));
     return tcp_min_us(first, tcp_min_us(conn->keepalive_deadline_us, conn->fin_wait_2_deadline_us));
 }

@@ -258,7 +258,8 @@ soft_send_copy(struct soft_conn *conn, uint32_t seq, uint32_t len, uint8_t *out)
 uint32_t
 soft_send_backlog(const struct soft_conn *conn)
 {
-    uint64_t bytes = (uint64_t)conn->tcp.cwnd + conn->tcp.cwnd / 4 + BACKLOG_MARGIN;
+    uint64_t window = tcp_congestion_window(&conn->tcp);
+    uint64_t bytes = window + window / 4 + BACKLOG_MARGIN;
 
     return bytes < conn->tcp.snd_wnd ? (uint32_t)bytes : conn->tcp.snd_wnd;
 }

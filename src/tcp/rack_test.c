@@ -1,0 +1,319 @@
+#include "base/random.h"
+#include "tcp/test_conn.h"
+
+#define RTT_US 40000u
+
+/* Twenty segments went out a round trip ago; the shortest one is known. */
+static void
+open_sent(struct fixture *fx)
+{
+    prepare(fx);
+    fx->state.cwnd = 40 * MSS;
+    fx->state.srtt_us = RTT_US;
+    reopen(fx);
+    tcp_note_min_rtt(&fx->conn, RTT_US, fx->now_us);
+    send_segments(fx, 20);
+    fx->now_us += RTT_US;
+}
+
+static unsigned
+feed_sack(struct fixture *fx, uint32_t ack, uint32_t start, uint32_t end)
+{
+    add_sack(fx, start, end);
+    return feed_ack(fx, ack);
+}
+
+/* ---- when ---- */
+
+static void
+test_one_sack_and_a_quarter_of_a_round_trip(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    feed_sack(&fx, 0, 1000, 2000);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), fx.now_us + RTT_US / 4);
+    assert_int_equal(pass(&fx, RTT_US / 4 - 1), 0);
+    assert_silent(&fx);
+    assert_true(pass(&fx, 1) & TCP_EV_WINDOW);
+    assert_data(&fx, 0, 1000);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+}
+
+static void
+test_what_arrives_in_time_is_not_lost(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    feed_sack(&fx, 0, 1000, 2000);
+    fx.now_us += RTT_US / 8;
+    feed_ack(&fx, 2000);
+    assert_silent(&fx);
+    pass(&fx, RTT_US / 4);
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 0);
+    assert_true(fx.conn.flags & TCP_CONN_REORDERING);
+}
+
+/* Once the network has reordered no number of SACKs is enough: only time is. */
+static void
+test_after_reordering_only_time_counts(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    feed_sack(&fx, 0, 1000, 2000);
+    feed_ack(&fx, 2000);
+    feed_sack(&fx, 2000, 3000, 10000);
+    assert_silent(&fx);
+    pass(&fx, RTT_US / 4);
+    assert_data(&fx, 2000, 1000);
+}
+
+static void
+test_blocks_of_one_ack_are_no_reordering(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    add_sack(&fx, 6000, 7000); /* the newest first, as they come */
+    add_sack(&fx, 3000, 4000);
+    add_sack(&fx, 1000, 2000);
+    feed_ack(&fx, 0);
+    assert_false(fx.conn.flags & TCP_CONN_REORDERING);
+}
+
+/* ---- how long ---- */
+
+static void
+test_dsacks_widen_the_window_for_a_while(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    feed_ack(&fx, 2000);
+    feed_sack(&fx, 2000, 0, 500);
+    assert_int_equal(fx.conn.reo_multiplier, 2);
+    feed_sack(&fx, 2000, 500, 1000); /* within the same round trip */
+    assert_int_equal(fx.conn.reo_multiplier, 2);
+    feed_sack(&fx, 2000, 3000, 4000);
+    assert_int_equal(tcp_deadline_us(&fx.conn), fx.now_us + RTT_US / 2);
+    feed_ack(&fx, 20000);
+    send_segments(&fx, 2);
+    feed_sack(&fx, 20000, 1000, 1500);
+    assert_int_equal(fx.conn.reo_multiplier, 3);
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(fx.conn.reo_multiplier, 3);
+        tcp_rack_on_recovered(&fx.conn);
+    }
+    assert_int_equal(fx.conn.reo_multiplier, 1);
+}
+
+static void
+test_never_more_than_a_round_trip(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    fx.conn.reo_multiplier = 200;
+    feed_sack(&fx, 0, 1000, 2000);
+    assert_int_equal(fx.conn.reo_deadline_us, fx.now_us + RTT_US);
+}
+
+/* ---- which copy ---- */
+
+/* An answer sooner than any round trip is one to the first copy. It says nothing about what was
+ * sent together with the second. */
+static void
+test_the_first_copy_arrived(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    feed_sack(&fx, 0, 4000, 20000);
+    tcp_queue(&fx.conn, 0);
+    drain_out(&fx);
+    uint64_t sent_us = fx.conn.rack_sent_us;
+    fx.now_us += RTT_US / 2;
+    feed_sack(&fx, 1000, 4000, 20000);
+    assert_int_equal(fx.conn.rack_sent_us, sent_us);
+    fx.now_us += RTT_US / 2;
+    feed_sack(&fx, 2000, 4000, 20000);
+    assert_true(fx.conn.rack_sent_us > sent_us);
+}
+
+/* Nobody knows when the former owner sent it: three SACKs are still enough. */
+static void
+test_adopted_with_losses(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_nxt = fx.state.snd_max = fx.state.snd_end = SEND + 20000;
+    reopen(&fx);
+    feed_sack(&fx, 0, 1000, 4000);
+    assert_data(&fx, 0, 1000);
+}
+
+/* What goes again anyway is not marked as well. */
+static void
+test_not_above_snd_nxt(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    while (!fx.conn.counters.timeouts) {
+        expire(&fx);
+        if (!fx.conn.counters.timeouts)
+            drain_out(&fx);
+    }
+    assert_data(&fx, 0, 1000);
+    fx.now_us += RTT_US;
+    feed_sack(&fx, 1000, 10000, 12000);
+    assert_data(&fx, 1000, 2000);
+    uint64_t resent = fx.conn.counters.retransmitted_bytes;
+    while (fx.conn.snd_una != fx.conn.snd_max) {
+        fx.now_us += RTT_US;
+        drain_out(&fx);
+        feed_ack(&fx, fx.conn.snd_nxt - SEND);
+    }
+    assert_true(fx.conn.counters.retransmitted_bytes - resent <= 17000);
+}
+
+/* ---- marks ---- */
+
+static void
+test_what_goes_out_together_shares_a_mark(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.srtt_us = 32000; /* a mark spans a millisecond */
+    fx.state.cwnd = 1000 * MSS;
+    reopen(&fx);
+    for (int i = 0; i < 20; i++) {
+        send_segments(&fx, 1);
+        fx.now_us += 250;
+    }
+    assert_int_equal(fx.conn.mark_count, 4);
+    assert_int_equal(fx.conn.marks[0].end_seq, SEND + 5000);
+    assert_int_equal(fx.conn.marks[0].first_us, START_US);
+    assert_int_equal(fx.conn.marks[0].sent_us, START_US + 1000);
+    feed_ack(&fx, 5000);
+    send_segments(&fx, 1);
+    assert_int_equal(fx.conn.marks[0].end_seq, SEND + 10000);
+}
+
+#define SEGMENTS 2000u
+
+/* The marks of a connection beside a record of every segment. */
+struct records {
+    struct fixture fx;
+    struct random random;
+    uint64_t sent_us[SEGMENTS];
+    bool sacked[SEGMENTS];
+    uint32_t first, next;
+};
+
+static void
+check_marks(struct records *r)
+{
+    struct tcp_conn *conn = &r->fx.conn;
+    uint32_t at = r->first;
+
+    assert_true(conn->mark_count <= TCP_MARKS);
+    assert_int_equal(conn->marks[conn->mark_count - 1].end_seq, conn->snd_max);
+    for (unsigned i = 0; i < conn->mark_count; i++) {
+        const struct tcp_mark *mark = &conn->marks[i];
+
+        assert_true(mark->first_us <= mark->sent_us && mark->sent_us <= r->fx.now_us);
+        assert_true(!i || seq_after(mark->end_seq, conn->marks[i - 1].end_seq));
+        for (; at < r->next && seq_before(SEND + at * MSS, mark->end_seq); at++)
+            assert_true(r->sacked[at] || mark->sent_us >= r->sent_us[at]);
+    }
+    assert_int_equal(at, r->next);
+}
+
+/* Something random happens to a random run of segments. */
+static void
+step(struct records *r)
+{
+    struct tcp_conn *conn = &r->fx.conn;
+    uint32_t out = r->next - r->first, from, count;
+
+    r->fx.now_us += random_below(&r->random, 3000);
+    if (out < 60 || random_below(&r->random, 4) == 0) {
+        r->sent_us[r->next++] = r->fx.now_us;
+        tcp_rack_on_sent(conn, conn->snd_max, conn->snd_max + MSS, false, r->fx.now_us);
+        conn->snd_nxt = conn->snd_max += MSS;
+        return;
+    }
+    from = r->first + 1 + random_below(&r->random, out - 1);
+    count = 1 + random_below(&r->random, tcp_min(6, r->next - from));
+    if (from + count > r->next)
+        count = r->next - from;
+    switch (random_below(&r->random, 5)) {
+    case 0:
+        conn->snd_una = SEND + from * MSS;
+        tcp_sack_advance(conn);
+        r->first = from;
+        break;
+    case 1:
+    case 2: {
+        struct tcp_segment segment = {.sack_count = 1, .ack = conn->snd_una};
+        segment.sack[0] = (struct tcp_range){SEND + from * MSS, SEND + (from + count) * MSS};
+        if (conn->sack_count < TCP_SACK_RANGES - 1)
+            tcp_sack_input(conn, &segment, r->fx.now_us);
+        for (uint32_t i = 0; i < count && conn->sack_count < TCP_SACK_RANGES - 1; i++)
+            r->sacked[from + i] = true;
+        break;
+    }
+    case 3:
+        tcp_rack_detect(conn, r->fx.now_us);
+        break;
+    default:
+        for (uint32_t i = 0; i < count; i++)
+            r->sent_us[from + i] = r->fx.now_us;
+        tcp_rack_on_sent(conn, SEND + from * MSS, SEND + (from + count) * MSS, true, r->fx.now_us);
+        break;
+    }
+}
+
+/* However much goes wrong there are few marks, they cover everything, and none is too early. */
+static void
+test_few_marks_and_never_too_early(void **state)
+{
+    static struct records r;
+
+    for (unsigned seed = 0; seed < 50; seed++) {
+        memset(&r, 0, sizeof(r));
+        open_conn(&r.fx);
+        random_init(&r.random, seed);
+        while (r.next < SEGMENTS) {
+            step(&r);
+            check_marks(&r);
+        }
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_sack_and_a_quarter_of_a_round_trip),
+        cmocka_unit_test(test_what_arrives_in_time_is_not_lost),
+        cmocka_unit_test(test_after_reordering_only_time_counts),
+        cmocka_unit_test(test_blocks_of_one_ack_are_no_reordering),
+        cmocka_unit_test(test_dsacks_widen_the_window_for_a_while),
+        cmocka_unit_test(test_never_more_than_a_round_trip),
+        cmocka_unit_test(test_the_first_copy_arrived),
+        cmocka_unit_test(test_adopted_with_losses),
+        cmocka_unit_test(test_not_above_snd_nxt),
+        cmocka_unit_test(test_what_goes_out_together_shares_a_mark),
+        cmocka_unit_test(test_few_marks_and_never_too_early),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
