@@ -100,6 +100,13 @@ typedef enum _INDICATE_OFFLOAD_EVENT {
  * capability bit NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED.
  */
 #define TCP_FLAG_ACK_RETURNED 0x8000
+/*
+ * OURS: the delegated state is followed by a TCP_OFFLOAD_STATE_EXTENSION, at the initiate and at the
+ * terminate. Needs its version in NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION.
+ */
+#define TCP_FLAG_STATE_EXTENDED 0x4000
+/* OURS: RFC 3168 was negotiated. Only with TCP_FLAG_STATE_EXTENDED. */
+#define TCP_FLAG_ECN_ENABLED 0x2000
 
 /* TCP_OFFLOAD_STATE_CACHED.Flags */
 #define TCP_FLAG_KEEP_ALIVE_ENABLED 0x0001
@@ -290,6 +297,46 @@ typedef struct _TCP_OFFLOAD_STATE_DELEGATED {
     };
     ULONG DWnd; /* not described anywhere: kept as it is */
 } TCP_OFFLOAD_STATE_DELEGATED, *PTCP_OFFLOAD_STATE_DELEGATED;
+
+#define TCP_OFFLOAD_EXTENSION_VERSION 1
+#define TCP_OFFLOAD_EXTENSION_RANGES 64
+
+/* Flags of an extension. */
+#define TCP_EXTENSION_RECOVERING 0x0001  /* the window was reduced for losses below RecoverSeq */
+#define TCP_EXTENSION_ECN_ECHO 0x0002    /* ECE goes with every ACK until a CWR comes */
+#define TCP_EXTENSION_ECN_CWR 0x0004     /* CWR goes with the next new data */
+#define TCP_EXTENSION_ECN_REACTED 0x0008 /* the window was reduced for what is before EcnSeq */
+
+/*
+ * OURS: what a connection knows beyond the documented state, delegated like that, behind it, for two
+ * owners that agree (TCP_FLAG_STATE_EXTENDED). Whoever does not know the Version, or finds that the
+ * contents do not fit the rest, works with the documented state alone. At a terminate the host stack
+ * gives the room (Length), and a Version of zero on return says that nothing was written. Data that
+ * arrived out of order is not here: it is forwarded after an initiate, and takes the regular path
+ * after a terminate. Sequence numbers and bytes; times in microseconds.
+ */
+typedef struct _TCP_OFFLOAD_STATE_EXTENSION {
+    OFFLOAD_STATE_HEADER Header;
+    USHORT Version;
+    USHORT Flags;
+    ULONG RecoverSeq;
+    ULONG EcnSeq;
+    ULONG MinRtt; /* the shortest round trip of the last minutes; 0: unknown */
+    struct {      /* RFC 9438; the window at the last event, the one before it, the curve */
+        ULONG WMax;
+        ULONG Prior;
+        ULONG Origin; /* 0: the curve starts at the next increase */
+        ULONG K;      /* milliseconds */
+        ULONG WEst;
+        ULONG Rest;
+        ULONGLONG T; /* since the start of the curve */
+    } Cubic;
+    ULONG SackedCount;
+    struct { /* what the peer holds out of order: ascending, above SndUna, a gap before each */
+        ULONG Start;
+        ULONG End;
+    } Sacked[TCP_OFFLOAD_EXTENSION_RANGES];
+} TCP_OFFLOAD_STATE_EXTENSION, *PTCP_OFFLOAD_STATE_EXTENSION;
 
 /* ---- what a protocol driver implements; the _FN types are for prototypes ---- */
 

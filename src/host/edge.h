@@ -112,7 +112,7 @@ void host_neighbor_sweep(struct host_neighbor *neighbor);
 /* ---- block lists ---- */
 
 /* Three nodes and everything an initiate carries. */
-#define HOST_OPERATION_BYTES 1024
+#define HOST_OPERATION_BYTES (1024 + sizeof(TCP_OFFLOAD_STATE_EXTENSION))
 
 /* One block list and all its memory. Owner: NDIS from the call to the completion; before and after,
  * ours. */

@@ -90,6 +90,7 @@ struct host_terminate_result {
     TCP_OFFLOAD_STATE_DELEGATED delegated; /* valid on SUCCESS */
     NET_BUFFER_LIST *sends;    /* returned sends, posting order; the host stack's again */
     NET_BUFFER_LIST *buffered; /* received, not delivered; give back with host_receive_return */
+    TCP_OFFLOAD_STATE_EXTENSION extension; /* Version 0: none */
 };
 
 /* What a connection's owner wants to hear. No member may be NULL (host_ignore_… and
@@ -144,6 +145,7 @@ struct host_conn {
     const struct host_conn_ops *ops;
     struct list link;
     unsigned updates, queries; /* in flight */
+    bool extended;             /* handed down with TCP_FLAG_STATE_EXTENDED */
     void *operation;           /* the block list in flight */
 };
 
@@ -157,6 +159,7 @@ struct host_initiate {
     TCP_OFFLOAD_STATE_CACHED cached;
     TCP_OFFLOAD_STATE_DELEGATED delegated; /* SendDataHead/Tail and BufferedData included */
     NET_BUFFER_LIST *sends;                /* NetBufferListChain */
+    TCP_OFFLOAD_STATE_EXTENSION extension; /* with TCP_FLAG_STATE_EXTENDED in the const Flags */
 };
 
 /*

@@ -68,6 +68,11 @@ add_tcp(struct host_operation *operation, struct host_conn *conn, const struct h
     COPY_STATE(constant, &what->constant);
     COPY_STATE(cached, &what->cached);
     COPY_STATE(delegated, &what->delegated);
+    conn->extended = what->constant.Flags & TCP_FLAG_STATE_EXTENDED;
+    if (conn->extended) {
+        TCP_OFFLOAD_STATE_EXTENSION *extension = host_state_add(operation, sizeof *extension);
+        COPY_STATE(extension, &what->extension);
+    }
     host_nbl_claim(conn, what->sends);
 }
 

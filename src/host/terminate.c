@@ -76,6 +76,8 @@ host_terminate(struct host_conn *conn)
     add_path(operation, path, conn->path->ipv6);
     operation->tcp_block = host_block_add(operation, TcpOffloadDelegatedState, &conn->handle);
     host_state_add(operation, sizeof(TCP_OFFLOAD_STATE_DELEGATED));
+    if (conn->extended)
+        host_state_add(operation, sizeof(TCP_OFFLOAD_STATE_EXTENSION));
     host_conn_set_state(conn, HOST_CONN_TERMINATING, "terminate asked");
     launch(operation);
     return 0;
@@ -105,13 +107,15 @@ conn_terminated(struct host_operation *operation)
     struct host_conn *conn = operation->conn;
     struct host_path *path = conn->path;
     NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *block = operation->tcp_block;
-    const TCP_OFFLOAD_STATE_DELEGATED *delegated = NDIS_OFFLOAD_STATE_FIRST(block);
+    TCP_OFFLOAD_STATE_DELEGATED *delegated = NDIS_OFFLOAD_STATE_FIRST(block);
     struct host_terminate_result result = {.status = block->Status};
 
     if (result.status == NDIS_STATUS_SUCCESS) {
         result.delegated = *delegated;
         result.sends = block->NetBufferListChain;
         result.buffered = delegated->BufferedData;
+        if (conn->extended)
+            result.extension = *(TCP_OFFLOAD_STATE_EXTENSION *)NDIS_OFFLOAD_STATE_NEXT(delegated);
     }
     list_del(&conn->link);
     conn->binding->conn_count--;

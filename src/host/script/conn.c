@@ -31,6 +31,7 @@ fill_config(const struct script_options *options, struct tcp_config *config)
     tcp_config_defaults(config);
     config->timestamps = !options->no_timestamps;
     config->sack = !options->no_sack;
+    config->ecn = options->ecn;
     config->window_scaling = !options->no_scaling;
     if (config->window_scaling) {
         config->snd_wscale = options->snd_wscale;

@@ -4,6 +4,7 @@
  * order; while the target has it they are forwarded. Invariant: what the engine has taken is
  * acknowledged at once and lies in `received` or with the application.
  */
+#include "base/bytes.h"
 #include "base/log.h"
 #include "host/script/private.h"
 
@@ -25,6 +26,38 @@ script_drop_chunks(struct script_conn *conn)
         free(frame_of(chunk));
         chunk = next;
     }
+}
+
+/* The next owner must not take it for old: since it came, ts_recent may have passed its stamp. */
+static void
+refresh_stamp(struct script_frame *frame, uint32_t ts_recent)
+{
+    uint8_t *option = frame->tcp + 20, *end = frame->payload;
+
+    if (!frame->segment.has_timestamp || seq_after_eq(frame->segment.tsval, ts_recent))
+        return;
+    while (option + 10 <= end && *option != 8)
+        option += *option == 1 ? 1 : option[1];
+    if (option + 10 <= end)
+        bytes_store_be32(option + 2, ts_recent);
+}
+
+unsigned
+script_keep_chunks(struct script_conn *conn)
+{
+    struct tcp_chunk *chunk = tcp_close(&conn->tcp);
+    struct list *before = &conn->waiting; /* the first goes first */
+    unsigned count = 0;
+
+    for (struct tcp_chunk *next; chunk; chunk = next) {
+        struct script_frame *frame = frame_of(chunk);
+        next = chunk->next;
+        refresh_stamp(frame, conn->tcp.ts_recent);
+        list_add_head(before, &frame->link);
+        before = &frame->link;
+        count++;
+    }
+    return count;
 }
 
 static void

@@ -25,6 +25,7 @@ struct packet {
     const uint8_t *source, *dest, *tcp;
     uint32_t tcp_len;
     bool ipv6;
+    uint8_t ecn;
 };
 
 static bool
@@ -35,7 +36,7 @@ find_ipv4(const uint8_t *ip, uint32_t len, struct packet *out)
     uint32_t header = (ip[0] & 15u) * 4, total = bytes_load_be16(ip + 2);
     if (header < IPV4_LEN || total < header || total > len || (bytes_load_be16(ip + 6) & 0x3fff))
         return false;
-    *out = (struct packet){ip + 12, ip + 16, ip + header, total - header, false};
+    *out = (struct packet){ip + 12, ip + 16, ip + header, total - header, false, ip[1] & 3};
     return true;
 }
 
@@ -47,7 +48,7 @@ find_ipv6(const uint8_t *ip, uint32_t len, struct packet *out)
     uint32_t payload = bytes_load_be16(ip + 4);
     if (payload > len - IPV6_LEN)
         return false;
-    *out = (struct packet){ip + 8, ip + 24, ip + IPV6_LEN, payload, true};
+    *out = (struct packet){ip + 8, ip + 24, ip + IPV6_LEN, payload, true, ip[1] >> 4 & 3};
     return true;
 }
 
@@ -117,6 +118,7 @@ copy_segment(NET_BUFFER_LIST *nbl, const struct packet *packet, const struct tcp
     list_init(&frame->link);
     frame->segment = *segment;
     frame->segment.payload_len = packet->tcp_len - segment->header_len;
+    frame->segment.ecn = packet->ecn;
     frame->segment.segment_size = (uint16_t)info.LsoV2Transmit.MSS;
     frame->tcp_len = packet->tcp_len;
     memcpy(frame->tcp, packet->tcp, packet->tcp_len);
@@ -156,7 +158,7 @@ out:
 /* ---- out ---- */
 
 static uint32_t
-write_ip(const struct script_conn *conn, uint8_t *ip, uint32_t tcp_len)
+write_ip(const struct script_conn *conn, uint8_t *ip, uint32_t tcp_len, uint8_t ecn)
 {
     const struct script_options *options = &conn->options;
     struct checksum sum = {0};
@@ -164,6 +166,7 @@ write_ip(const struct script_conn *conn, uint8_t *ip, uint32_t tcp_len)
     if (options->ipv6) {
         memset(ip, 0, IPV6_LEN);
         ip[0] = 0x60;
+        ip[1] = (uint8_t)(ecn << 4);
         bytes_store_be16(ip + 4, (uint16_t)tcp_len);
         ip[6] = PROTOCOL_TCP;
         ip[7] = 64;
@@ -173,6 +176,7 @@ write_ip(const struct script_conn *conn, uint8_t *ip, uint32_t tcp_len)
     }
     memset(ip, 0, IPV4_LEN);
     ip[0] = 0x45;
+    ip[1] = ecn;
     bytes_store_be16(ip + 2, (uint16_t)(IPV4_LEN + tcp_len));
     bytes_store_be16(ip + 4, (uint16_t)(conn->script->stats.frames_out & 0x7fff)); /* our half */
     bytes_store_be16(ip + 6, 0x4000);
@@ -209,8 +213,8 @@ finish_checksum(const struct script_conn *conn, uint8_t *ip, uint8_t *tcp, uint3
                 bool partial)
 {
     const uint8_t *source = ip + (conn->options.ipv6 ? 8 : 12);
-    struct packet packet = {source, source + (conn->options.ipv6 ? 16 : 4), tcp, tcp_len,
-                            conn->options.ipv6};
+    struct packet packet = {
+        source, source + (conn->options.ipv6 ? 16 : 4), tcp, tcp_len, conn->options.ipv6, 0};
     struct checksum sum = {0};
 
     add_pseudo(&sum, &packet);
@@ -261,7 +265,7 @@ script_frame_send(struct script_conn *conn, const struct tcp_out *out)
     memcpy(frame, options->peer_mac, 6);
     memcpy(frame + 6, options->local_mac, 6);
     bytes_store_be16(frame + 12, options->ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
-    write_ip(conn, frame + ETHERNET_LEN, tcp_len);
+    write_ip(conn, frame + ETHERNET_LEN, tcp_len, out->ecn);
     uint8_t *tcp = frame + ETHERNET_LEN + ip_len;
     memcpy(tcp, header, header_len);
     copy_payload(conn, out->seq, out->len, tcp + header_len);

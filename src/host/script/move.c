@@ -106,6 +106,8 @@ script_offload(struct script_conn *conn)
     error = check_state(conn);
     if (error)
         return error;
+    if (conn->config.ecn && !script_extends(conn))
+        return -EOPNOTSUPP;
     tcp_capture(&conn->tcp, script_now(conn), &state);
     script_export(conn, &state, &what);
     what.sends = chain_sends(conn, &what);
@@ -182,6 +184,10 @@ on_initiated(struct host_conn *down, const struct host_initiate_result *result)
 
     if (result->tcp == NDIS_STATUS_SUCCESS) {
         forget_received(conn);
+        if (down->extended) {
+            conn->figures.extended_down++;
+            conn->figures.disorder_down += script_keep_chunks(conn);
+        }
         script_drop_chunks(conn);
         conn->live = conn->blocked = false;
         conn->figures.moves_down++;
@@ -296,8 +302,23 @@ compare(struct script_conn *conn, const struct tcp_state *state)
 
 /* TIME_WAIT cannot be adopted: as FIN_WAIT_2 in front of the peer's FIN it still answers that, if
  * it comes again. */
+/* Directly after tcp_restore. */
 static void
-restart(struct script_conn *conn, struct tcp_state *state)
+restart_extended(struct script_conn *conn, const TCP_OFFLOAD_STATE_EXTENSION *in)
+{
+    struct tcp_extension extension;
+
+    if (in->Version != TCP_OFFLOAD_EXTENSION_VERSION)
+        return;
+    conn->figures.extended_up++;
+    script_import_extension(in, &extension);
+    if (tcp_restore_extension(&conn->tcp, &extension, script_now(conn)))
+        script_breach(conn, "an extension that fits", 0, in->SackedCount);
+}
+
+static void
+restart(struct script_conn *conn, struct tcp_state *state,
+        const TCP_OFFLOAD_STATE_EXTENSION *extension)
 {
     if (state->state == TCP_TIME_WAIT) {
         state->state = TCP_FIN_WAIT_2;
@@ -311,6 +332,7 @@ restart(struct script_conn *conn, struct tcp_state *state)
         script_end_conn(conn, SCRIPT_LOST);
         return;
     }
+    restart_extended(conn, extension);
     tcp_set_right_edge(&conn->tcp, conn->delivered_seq + conn->options.receive_buffer);
     conn->live = true;
     conn->fin_below = state->fin_queued;
@@ -338,7 +360,7 @@ come_home(struct script_conn *conn, const struct host_terminate_result *result)
     if (state.state == TCP_CLOSED)
         script_end_conn(conn, conn->fin_below && conn->fin_known ? SCRIPT_CLOSED : SCRIPT_TIMEOUT);
     else
-        restart(conn, &state);
+        restart(conn, &state, &result->extension);
 }
 
 static void

@@ -136,6 +136,8 @@ bool script_fin_unwatched(const struct script_conn *conn);
 void script_watch_fin(struct script_conn *conn);
 /* The engine's lists, freed. */
 void script_drop_chunks(struct script_conn *conn);
+/* … put in front of what waits: the target has not had them. Returns how many. */
+unsigned script_keep_chunks(struct script_conn *conn);
 
 /* ---- conn.c ---- */
 /* Bytes in order, from wherever: to the application, or kept. */
@@ -153,6 +155,12 @@ void script_export(struct script_conn *conn, const struct tcp_state *state,
                    struct host_initiate *what);
 void script_import(struct script_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated,
                    struct tcp_state *state);
+
+/* ---- extension.c ---- */
+/* The target can be asked for it. */
+bool script_extends(const struct script_conn *conn);
+void script_import_extension(const TCP_OFFLOAD_STATE_EXTENSION *in, struct tcp_extension *out);
+void script_export_extension(const struct tcp_extension *in, TCP_OFFLOAD_STATE_EXTENSION *out);
 
 /* ---- move.c ---- */
 extern const struct host_conn_ops script_conn_ops;

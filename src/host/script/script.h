@@ -87,6 +87,8 @@ struct script_options {
     uint32_t ts_offset;
     bool superframes;  /* on the regular path */
     bool ack_returned; /* ask the target for it, with SCRIPT_HOLD */
+    bool extended;     /* move with the extension of the state, if the target knows its version */
+    bool ecn;          /* negotiated; moves with the extension only (-EOPNOTSUPP) */
     enum script_receive receive;
     uint32_t hold_us; /* (1000) */
 };
@@ -109,8 +111,8 @@ void script_abort(struct script_conn *conn);
 
 /* ---- moving ---- */
 
-/* 0: on_move follows. -EBUSY: moving or ended; -ENETDOWN: no binding; and those of host_initiate.
- */
+/* 0: on_move follows. -EBUSY: moving or ended; -ENETDOWN: no binding; -EOPNOTSUPP: ECN, and the
+ * target cannot carry it on; and those of host_initiate. */
 int script_offload(struct script_conn *conn);
 /* 0: on_move follows. -EBUSY: not with the target, or a query is in flight. */
 int script_upload(struct script_conn *conn);
@@ -129,6 +131,8 @@ struct script_figures {
     uint32_t moves_down, moves_up, refused;
     uint32_t buffered_down, buffered_up; /* moves that carried received data */
     uint32_t sends_returned;             /* NBLs that came home unfinished */
+    uint32_t extended_down, extended_up; /* moves with the extension */
+    uint32_t disorder_down;              /* segments out of order that went along */
 };
 void script_read_figures(const struct script_conn *conn, struct script_figures *out);
 /* The engine while the host stack owns it; for the curious. */

@@ -56,6 +56,7 @@ export_fixed(const struct script_conn *conn, struct host_initiate *what)
     flags |= config->sack ? TCP_FLAG_SACK_ENABLED : 0;
     flags |= config->window_scaling ? TCP_FLAG_WINDOW_SCALING_ENABLED : 0;
     flags |= options->ack_returned ? TCP_FLAG_ACK_RETURNED : 0;
+    flags |= config->ecn ? TCP_FLAG_ECN_ENABLED : 0;
     what->constant = (TCP_OFFLOAD_STATE_CONST){
         .Flags = flags,
         .RemotePort = htons(options->peer_port),
@@ -104,6 +105,7 @@ void
 script_export(struct script_conn *conn, const struct tcp_state *state, struct host_initiate *what)
 {
     const struct script_options *options = &conn->options;
+    struct tcp_extension extension;
 
     memset(what, 0, sizeof *what);
     what->route.ipv6 = options->ipv6;
@@ -113,6 +115,11 @@ script_export(struct script_conn *conn, const struct tcp_state *state, struct ho
     what->route.path_mtu = options->mtu;
     export_fixed(conn, what);
     export_delegated(conn, state, &what->delegated);
+    if (script_extends(conn)) {
+        tcp_capture_extension(&conn->tcp, script_now(conn), &extension);
+        script_export_extension(&extension, &what->extension);
+        what->constant.Flags |= TCP_FLAG_STATE_EXTENDED;
+    }
 }
 
 static bool

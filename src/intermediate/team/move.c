@@ -60,6 +60,9 @@ intersect(NDIS_TCP_CONNECTION_OFFLOAD *can, const NDIS_TCP_CONNECTION_OFFLOAD *o
         can->CongestionAlgorithm = 0;
     if (can->TcpConnectionOffloadCapacity > other->TcpConnectionOffloadCapacity)
         can->TcpConnectionOffloadCapacity = other->TcpConnectionOffloadCapacity;
+    if (NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION(can->Flags) !=
+        NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION(other->Flags)) /* a number, not bits */
+        can->Flags &= ~NDIS_TCP_CONNECTION_OFFLOAD_FLAG_EXTENSION(0xff);
     can->Flags &= other->Flags;
 }
 

@@ -103,7 +103,8 @@ struct soft_conn {
     struct sys_timer timer;
     TCP_OFFLOAD_STATE_CONST constant;
     TCP_OFFLOAD_STATE_CACHED cached;
-    ULONG dwnd; /* DWnd, handed through */
+    ULONG dwnd;    /* DWnd, handed through */
+    bool extended; /* goes back with the extension it came with */
 
     /* sending */
     struct list sends; /* NBLs in posting order; the last may be the disconnect's */
@@ -221,6 +222,14 @@ void soft_export_state(const struct soft_conn *conn, uint64_t now_us,
 uint64_t soft_ticks_us(const struct soft_adapter *adapter, ULONG ticks);
 ULONG soft_us_ticks(const struct soft_adapter *adapter, uint64_t us);
 
+/* ---- extension.c ---- */
+/* Directly after tcp_restore: what follows the delegated state, if it is as we know it. */
+void soft_extension_restore(struct soft_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated,
+                            uint64_t now_us);
+/* Into the room behind the delegated state, if the connection came with one. */
+void soft_extension_capture(const struct soft_conn *conn, TCP_OFFLOAD_STATE_DELEGATED *delegated,
+                            uint64_t now_us);
+
 /* ---- service.c ---- */
 /* The connection is looked after at the end of the batch. */
 void soft_dirty(struct soft_conn *conn);
@@ -325,6 +334,6 @@ void soft_output(struct soft_conn *conn);
 /* Ethernet header, tag if there is to be one, and IP header in front of a TCP segment of tcp_len
  * bytes; from_peer: as if it had been received. Returns their length. */
 size_t soft_write_headers(const struct soft_conn *conn, uint32_t tcp_len, unsigned segments,
-                          bool from_peer, uint8_t *bytes);
+                          bool from_peer, uint8_t ecn, uint8_t *bytes);
 
 #endif

@@ -83,6 +83,7 @@ soft_import_config(const struct soft_adapter *adapter, const struct soft_conn *c
     tcp_config_defaults(out);
     out->timestamps = constant->Flags & TCP_FLAG_TIMESTAMP_ENABLED;
     out->sack = constant->Flags & TCP_FLAG_SACK_ENABLED;
+    out->ecn = constant->Flags & TCP_FLAG_ECN_ENABLED;
     out->window_scaling = constant->Flags & TCP_FLAG_WINDOW_SCALING_ENABLED;
     if (out->window_scaling) {
         out->snd_wscale = constant->SndWindScale;

@@ -111,7 +111,8 @@ set_offload(struct soft_adapter *adapter)
         .SupportIPv6 = limits->ipv6 ? NDIS_OFFLOAD_SUPPORTED : NDIS_OFFLOAD_NOT_SUPPORTED,
         .SupportSack = NDIS_OFFLOAD_SUPPORTED,
         .TcpConnectionOffloadCapacity = limits->connections,
-        .Flags = NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED,
+        .Flags = NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED |
+                 NDIS_TCP_CONNECTION_OFFLOAD_FLAG_EXTENSION(limits->extension & 0xff),
     };
     NDIS_MINIPORT_ADAPTER_ATTRIBUTES attributes = {
         .OffloadAttributes = {

@@ -150,6 +150,7 @@ restore(struct soft_conn *conn, const struct soft_object *parent,
     if (!soft_import_state(adapter, delegated, send_bytes, &state) ||
         tcp_restore(&conn->tcp, &config, &state, now_us))
         return NDIS_STATUS_FAILURE;
+    soft_extension_restore(conn, delegated, now_us);
     if (!soft_receive_adopt(conn, delegated->BufferedData, delegated->RcvNxt))
         return NDIS_STATUS_RESOURCES;
     conn->dwnd = delegated->DWnd;

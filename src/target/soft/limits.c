@@ -41,6 +41,7 @@ static const struct soft_limits defaults = {
     .mtu = SOFT_UNLIMITED,
     .send_bytes = SOFT_UNLIMITED,
     .buffered_bytes = SOFT_UNLIMITED,
+    .extension = TCP_OFFLOAD_EXTENSION_VERSION,
     .ipv4 = true,
     .ipv6 = true,
 };
@@ -67,6 +68,7 @@ read_all(struct soft_adapter *adapter, NDIS_HANDLE configuration)
         {u"MaxSendData", &limits->send_bytes},
         {u"MaxBufferedData", &limits->buffered_bytes},
         {u"MinSegment", &limits->least_mss},
+        {u"StateExtension", &limits->extension},
         {u"UploadWindow", &thresholds->window},
         {u"HighDropRate", &thresholds->drops},
         {u"HighFragmentation", &thresholds->fragments},

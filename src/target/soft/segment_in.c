@@ -134,6 +134,7 @@ parse_tcp(const struct wire_buf *buf, const struct place *place, struct tcp_segm
     if (tcp_parse(buf->data + place->tcp, len, segment) || segment->header_len > len)
         return false;
     segment->payload_len = len - segment->header_len;
+    segment->ecn = place->ipv6 ? buf->data[place->ip + 1] >> 4 & 3 : buf->data[place->ip + 1] & 3;
     segment->segment_size = buf->meta.gso_type != WIRE_GSO_NONE ? buf->meta.gso_size : 0;
     return true;
 }

@@ -77,14 +77,24 @@ take_ip_ids(struct soft_adapter *adapter, unsigned segments)
     return first;
 }
 
+/* The field's last two bits are the engine's where ECN was negotiated, the host stack's otherwise.
+ */
+static uint8_t
+traffic_class(const struct soft_conn *conn, uint8_t ecn)
+{
+    uint8_t tos = conn->cached.TosOrTrafficClass;
+
+    return conn->tcp.config.ecn ? (uint8_t)((tos & ~3u) | ecn) : tos;
+}
+
 static size_t
 write_ipv4(const struct soft_conn *conn, uint32_t tcp_len, unsigned segments, bool from_peer,
-           uint8_t *ip)
+           uint8_t ecn, uint8_t *ip)
 {
     const TCP_OFFLOAD_STATE_CACHED *cached = &conn->cached;
 
     ip[0] = 0x45;
-    ip[1] = cached->TosOrTrafficClass;
+    ip[1] = traffic_class(conn, ecn);
     bytes_store_be16(ip + 2, (uint16_t)(20 + tcp_len));
     bytes_store_be16(ip + 4, take_ip_ids(conn->object.adapter, segments));
     bytes_store_be16(ip + 6, 0x4000);
@@ -98,11 +108,11 @@ write_ipv4(const struct soft_conn *conn, uint32_t tcp_len, unsigned segments, bo
 }
 
 static size_t
-write_ipv6(const struct soft_conn *conn, uint32_t tcp_len, bool from_peer, uint8_t *ip)
+write_ipv6(const struct soft_conn *conn, uint32_t tcp_len, bool from_peer, uint8_t ecn, uint8_t *ip)
 {
     const TCP_OFFLOAD_STATE_CACHED *cached = &conn->cached;
 
-    bytes_store_be32(ip, 6u << 28 | (uint32_t)cached->TosOrTrafficClass << 20 | cached->FlowLabel);
+    bytes_store_be32(ip, 6u << 28 | (uint32_t)traffic_class(conn, ecn) << 20 | cached->FlowLabel);
     bytes_store_be16(ip + 4, (uint16_t)tcp_len);
     ip[6] = PROTOCOL_TCP;
     ip[7] = cached->TtlOrHopLimit ? cached->TtlOrHopLimit : DEFAULT_TTL;
@@ -113,13 +123,13 @@ write_ipv6(const struct soft_conn *conn, uint32_t tcp_len, bool from_peer, uint8
 
 size_t
 soft_write_headers(const struct soft_conn *conn, uint32_t tcp_len, unsigned segments,
-                   bool from_peer, uint8_t *bytes)
+                   bool from_peer, uint8_t ecn, uint8_t *bytes)
 {
     size_t len = write_ethernet(conn, from_peer, bytes);
 
     if (conn->key.ipv6)
-        return len + write_ipv6(conn, tcp_len, from_peer, bytes + len);
-    return len + write_ipv4(conn, tcp_len, segments, from_peer, bytes + len);
+        return len + write_ipv6(conn, tcp_len, from_peer, ecn, bytes + len);
+    return len + write_ipv4(conn, tcp_len, segments, from_peer, ecn, bytes + len);
 }
 
 static uint16_t
@@ -142,7 +152,7 @@ write_segment(const struct soft_conn *conn, const struct tcp_out *out, uint8_t *
     unsigned segments = large ? (out->len + out->segment_size - 1) / out->segment_size : 1;
     size_t tcp_header = 20u + out->option_len;
     uint32_t tcp_len = (uint32_t)tcp_header + out->len;
-    size_t tcp = soft_write_headers(conn, tcp_len, segments, false, bytes);
+    size_t tcp = soft_write_headers(conn, tcp_len, segments, false, out->ecn, bytes);
 
     tcp_write_header(out, bytes_load_be16(&conn->key.local_port),
                      bytes_load_be16(&conn->key.peer_port), bytes + tcp);

@@ -126,6 +126,7 @@ struct soft_limits {
     unsigned window_bytes;               /* largest InitialRcvWnd */
     unsigned send_bytes, buffered_bytes; /* largest chains handed over */
     unsigned least_mss;                  /* a connection with a smaller RemoteMss is not worth it */
+    unsigned extension;                  /* the version that it says it has; only one is known */
     bool ipv4, ipv6;
 };
 

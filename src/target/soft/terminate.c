@@ -147,6 +147,8 @@ terminate_tcp(struct soft_conn *conn, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
     if (!delegated)
         delegated = &unwanted;
     soft_export_state(conn, soft_now_us(adapter), delegated);
+    if (delegated != &unwanted)
+        soft_extension_capture(conn, delegated, soft_now_us(adapter));
     block->NetBufferListChain = soft_send_take(conn, &tail);
     soft_receive_fail(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
     soft_wire_flush(adapter);

@@ -60,6 +60,10 @@ rig_tcp_init(struct rig_tcp *tcp, unsigned local_port, unsigned const_flags)
     bytes_store_be16(&tcp->constant.LocalPort, (uint16_t)local_port);
     bytes_store_be16(&tcp->constant.RemotePort, 80);
     tcp->constant.RemoteMss = 1460;
+    if (const_flags & TCP_FLAG_STATE_EXTENDED) {
+        tcp->extension.Header.Length = sizeof tcp->extension;
+        tcp->extension.Version = TCP_OFFLOAD_EXTENSION_VERSION;
+    }
     tcp->cached.Header.Length = sizeof tcp->cached;
     tcp->cached.InitialRcvWnd = 65535;
     tcp->delegated = (TCP_OFFLOAD_STATE_DELEGATED){
@@ -123,6 +127,8 @@ rig_conn_end(struct rig *rig, struct rig_conn *conn)
     conn->ends[0].state.neighbor_delegated.Header.Length = sizeof(NEIGHBOR_OFFLOAD_STATE_DELEGATED);
     conn->ends[1].state.path.Header.Length = sizeof(PATH_OFFLOAD_STATE_DELEGATED);
     conn->ends[2].state.delegated.Header.Length = sizeof(TCP_OFFLOAD_STATE_DELEGATED);
+    if (conn->tcp.constant.Flags & TCP_FLAG_STATE_EXTENDED)
+        conn->ends[2].state.extended.extension.Header.Length = sizeof(TCP_OFFLOAD_STATE_EXTENSION);
     conn->ends[0].block.DependentBlockList = &conn->ends[1].block;
     conn->ends[1].block.DependentBlockList = &conn->ends[2].block;
     NdisTerminateOffload(rig->binding, &conn->ends[0].block);
@@ -184,7 +190,7 @@ build_ip(uint8_t *ip, const struct rig_in *in, uint32_t tcp_len, struct checksum
 
     if (in->ipv6) {
         memset(ip, 0, 40);
-        ip[0] = 0x60;
+        bytes_store_be16(ip, (uint16_t)(0x6000 | in->tos << 4));
         bytes_store_be16(ip + 4, (uint16_t)tcp_len);
         ip[6] = protocol;
         ip[7] = 64;
@@ -197,6 +203,7 @@ build_ip(uint8_t *ip, const struct rig_in *in, uint32_t tcp_len, struct checksum
     uint32_t header = in->options ? 24 : 20;
     memset(ip, 0, header);
     ip[0] = (uint8_t)(0x40 | header / 4);
+    ip[1] = in->tos;
     bytes_store_be16(ip + 2, (uint16_t)(header + tcp_len));
     if (in->fragment)
         ip[6] = 0x20;

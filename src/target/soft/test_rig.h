@@ -100,6 +100,7 @@ struct rig_tcp {
     TCP_OFFLOAD_STATE_CONST constant __attribute__((aligned(8)));
     TCP_OFFLOAD_STATE_CACHED cached __attribute__((aligned(8)));
     TCP_OFFLOAD_STATE_DELEGATED delegated __attribute__((aligned(8)));
+    TCP_OFFLOAD_STATE_EXTENSION extension __attribute__((aligned(8))); /* if the flags say so */
     NDIS_OFFLOAD_HANDLE handle;
 };
 
@@ -109,6 +110,10 @@ struct rig_node {
     union {
         TCP_OFFLOAD_STATE_CACHED cached;
         TCP_OFFLOAD_STATE_DELEGATED delegated;
+        struct {
+            TCP_OFFLOAD_STATE_DELEGATED delegated;
+            TCP_OFFLOAD_STATE_EXTENSION extension __attribute__((aligned(8)));
+        } extended;
         PATH_OFFLOAD_STATE_CACHED path;
         NEIGHBOR_OFFLOAD_STATE_CACHED neighbor;
         NEIGHBOR_OFFLOAD_STATE_DELEGATED neighbor_delegated;
@@ -158,6 +163,7 @@ struct rig_in {
     uint16_t window, port; /* 0: 65535, 4000 */
     uint16_t urgent, gso_size;
     uint16_t tag;         /* with tagged */
+    uint8_t tos;          /* or traffic class */
     uint8_t flags, first; /* TCP_ACK is implied; payload counts up from first */
     bool ipv6, options, fragment, bad_checksum, bad_ip_checksum, not_tcp, tagged;
 };
