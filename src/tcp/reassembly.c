@@ -100,18 +100,17 @@ tcp_note_duplicate(struct tcp_conn *conn, uint32_t start, uint32_t end)
     conn->flags |= TCP_CONN_DSACK;
 }
 
-/* The whole chunk is on the out-of-order list already. */
+/* All of it is on the out-of-order list already. */
 static void
-note_held(struct tcp_conn *conn, const struct tcp_chunk *chunk)
+note_held(struct tcp_conn *conn, struct tcp_range range)
 {
-    struct tcp_range range = {chunk->seq, chunk_end(chunk)};
     bool known = false;
 
     for (unsigned i = 0; i < conn->rcv_sack_count; i++)
         known |= inside(&range, &conn->rcv_sack[i]);
     show_first(conn, range);
     conn->flags |= TCP_CONN_ACK_NOW;
-    conn->counters.duplicate_bytes_in += chunk->len;
+    conn->counters.duplicate_bytes_in += range.end - range.start;
     if (!known || !conn->config.sack)
         return;
     conn->dsack_start = range.start;
@@ -225,7 +224,7 @@ insert_ooo(struct tcp_conn *conn, struct tcp_chunk *chunk)
     unsigned events = TCP_EV_KEPT;
 
     if (prev && seq_after_eq(chunk_end(prev), range.end)) {
-        note_held(conn, chunk);
+        note_held(conn, range);
         return TCP_EV_DUPLICATE;
     }
     if (prev && seq_after(chunk_end(prev), chunk->seq)) {
@@ -236,6 +235,10 @@ insert_ooo(struct tcp_conn *conn, struct tcp_chunk *chunk)
     if (*link && seq_before((*link)->seq, range.end)) {
         chunk->len = (*link)->seq - chunk->seq;
         events |= TCP_EV_DUPLICATE;
+    }
+    if (!chunk->len) { /* across the seam of two that touch */
+        note_held(conn, range);
+        return TCP_EV_DUPLICATE;
     }
     chunk->next = *link;
     *link = chunk;

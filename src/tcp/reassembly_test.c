@@ -83,6 +83,21 @@ test_overlaps_out_of_order(void **state)
     assert_int_equal(consume(&fx), 3500);
 }
 
+/* Two chunks hold it together: nothing of it is kept. */
+static void
+test_a_duplicate_across_a_seam(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    feed(&fx, 1000, 100);
+    feed(&fx, 1100, 100);
+    assert_int_equal(feed(&fx, 1050, 100), TCP_EV_DUPLICATE);
+    assert_int_equal(fx.conn.ooo_count, 2);
+    feed(&fx, 0, 1000);
+    assert_int_equal(consume(&fx), 1200);
+}
+
 static void
 test_superseded_chunks_come_back(void **state)
 {
@@ -308,6 +323,7 @@ main(void)
         cmocka_unit_test(test_old_front_is_trimmed),
         cmocka_unit_test(test_whole_duplicate_stays_with_the_caller),
         cmocka_unit_test(test_overlaps_out_of_order),
+        cmocka_unit_test(test_a_duplicate_across_a_seam),
         cmocka_unit_test(test_superseded_chunks_come_back),
         cmocka_unit_test(test_every_order),
         cmocka_unit_test(test_the_newest_chunk_may_be_gone),
