@@ -384,7 +384,8 @@ tcp_next(struct tcp_conn *conn, uint64_t now_us, uint32_t max_bytes, struct tcp_
         return send_piece(conn, now_us, &shape, &piece, out);
     if (conn->flags & TCP_CONN_ACK_NOW)
         return send_bare(conn, now_us, &shape, bare_seq(conn), out);
-    if (conn->flags & TCP_CONN_UPDATE_HELD && conn->sws_deadline_us == TCP_NEVER)
+    if (conn->state != TCP_CLOSED && conn->flags & TCP_CONN_UPDATE_HELD &&
+        conn->sws_deadline_us == TCP_NEVER)
         conn->sws_deadline_us = tcp_after_us(now_us, conn->config.sws_us);
     return false;
 }

@@ -47,6 +47,7 @@ enum {
 #define TCP_MAX_CWND 0x3fffffffu
 #define TCP_MAX_RECEIVE_WINDOW (65535u << 14)
 #define TCP_HEADER_LEN 20u
+#define TCP_KEEPALIVE_IDLE_US 7200000000u /* RFC 1122, section 4.2.3.6; in place of 0, too */
 #define TCP_TIMESTAMP_LEN 12u
 
 static inline uint32_t

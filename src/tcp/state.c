@@ -116,7 +116,7 @@ tcp_config_defaults(struct tcp_config *config)
         .min_rto_us = 200000,
         .max_rto_us = 120000000,
         .keepalive_probes = 10,
-        .keepalive_idle_us = 7200000000u,
+        .keepalive_idle_us = TCP_KEEPALIVE_IDLE_US,
         .keepalive_interval_us = 1000000,
         .fin_wait_2_us = 120000000,
     };
@@ -275,6 +275,8 @@ tcp_restore(struct tcp_conn *conn, const struct tcp_config *config, const struct
     conn->config = *config;
     if (!conn->config.duplicate_ack_threshold)
         conn->config.duplicate_ack_threshold = 3;
+    if (!conn->config.keepalive_idle_us)
+        conn->config.keepalive_idle_us = TCP_KEEPALIVE_IDLE_US;
     conn->dup_threshold = conn->config.duplicate_ack_threshold;
     conn->state = state->state;
     tcp_update_mss(conn);

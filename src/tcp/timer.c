@@ -196,15 +196,16 @@ tcp_set_keepalive(struct tcp_conn *conn, const struct tcp_config *config, bool r
     conn->config.max_rt_us = config->max_rt_us;
     conn->config.keepalive = config->keepalive;
     conn->config.keepalive_probes = config->keepalive_probes;
-    conn->config.keepalive_idle_us = config->keepalive_idle_us;
+    conn->config.keepalive_idle_us = config->keepalive_idle_us ? config->keepalive_idle_us
+                                                               : TCP_KEEPALIVE_IDLE_US;
     conn->config.keepalive_interval_us = config->keepalive_interval_us;
-    if (conn->flags & (TCP_CONN_CHALLENGED | TCP_CONN_SILENT))
+    if (conn->state == TCP_CLOSED || conn->flags & TCP_CONN_CHALLENGED)
         return;
     if (!config->keepalive) {
         conn->keepalive_deadline_us = TCP_NEVER;
     } else if (enabled || restart) {
         conn->keepalive_probe_count = 0;
-        conn->keepalive_deadline_us = tcp_after_us(now_us, config->keepalive_idle_us);
+        conn->keepalive_deadline_us = tcp_after_us(now_us, conn->config.keepalive_idle_us);
     }
 }
 

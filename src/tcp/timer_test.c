@@ -417,6 +417,41 @@ test_setting_keepalive(void **state)
     assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
 }
 
+/* Zero would be due for ever. */
+static void
+test_keepalive_without_a_time(void **state)
+{
+    struct fixture fx;
+
+    open_keepalive(&fx);
+    fx.config.keepalive_idle_us = 0;
+    reopen(&fx);
+    assert_next_deadline(&fx, TCP_KEEPALIVE_IDLE_US);
+    tcp_set_keepalive(&fx.conn, &fx.config, true, fx.now_us);
+    assert_next_deadline(&fx, TCP_KEEPALIVE_IDLE_US);
+}
+
+/* Whatever its owner still says. */
+static void
+test_nothing_is_due_in_the_end(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.state = TCP_LAST_ACK;
+    fx.state.snd_nxt = fx.state.snd_max = SEND + 1;
+    reopen(&fx);
+    tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 100); /* too little to be told */
+    feed_ack(&fx, 1);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+    assert_silent(&fx);
+    fx.config.keepalive = true;
+    tcp_set_keepalive(&fx.conn, &fx.config, true, fx.now_us);
+    tcp_set_right_edge(&fx.conn, RECV + 2 * RECV_WINDOW);
+    assert_silent(&fx);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
 /* A blind RST, and a peer that no longer answers: ten probes a second apart, starting after five
  * minutes. */
 static void
@@ -550,6 +585,8 @@ main(void)
         cmocka_unit_test(test_keepalive_answered),
         cmocka_unit_test(test_keepalive_waits_for_retransmission),
         cmocka_unit_test(test_setting_keepalive),
+        cmocka_unit_test(test_keepalive_without_a_time),
+        cmocka_unit_test(test_nothing_is_due_in_the_end),
         cmocka_unit_test(test_validation_of_a_dead_peer),
         cmocka_unit_test(test_validation_keeps_an_earlier_keepalive),
         cmocka_unit_test(test_fin_wait_2),

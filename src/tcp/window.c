@@ -87,7 +87,7 @@ tcp_set_right_edge(struct tcp_conn *conn, uint32_t edge_seq)
 {
     int32_t opening, shown = seq_diff(conn->rcv_advertised, conn->rcv_ack);
 
-    if (seq_before_eq(edge_seq, conn->rcv_edge))
+    if (conn->state == TCP_CLOSED || seq_before_eq(edge_seq, conn->rcv_edge))
         return;
     conn->rcv_edge = edge_seq;
     opening = seq_diff(edge_seq, conn->rcv_advertised);
