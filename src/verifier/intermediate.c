@@ -3,7 +3,7 @@
  * is compared with what it was asked at the other: its virtual adapter (call.adapter->is_im) is
  * above, the binding that the adapter stands on (adapter.lower_binding) below. A driver that makes
  * one adapter of several has more bindings below: those on which nothing stands may be below any of
- * its virtual adapters.
+ * its virtual adapters, and one operation above may become one at each of them.
  *
  * Which operation below belongs to which above: the one with the same root, because the memory is
  * an overlay and most reuse it; or the one whose call is around on the stack. A driver that does
@@ -123,6 +123,15 @@ add_above(void *arg, struct table_entry *entry)
         sum->above += adapter->operations[sum->call->op];
 }
 
+static bool
+passed_on_to(const struct shadow_tree *above, const struct shadow_binding *binding)
+{
+    for (unsigned i = 0; i < above->below_count; i++)
+        if (above->below[i] == binding)
+            return true;
+    return false;
+}
+
 static void
 check_one_below(struct verifier *verifier, const struct call *call)
 {
@@ -131,12 +140,11 @@ check_one_below(struct verifier *verifier, const struct call *call)
 
     if (!above)
         above = around(verifier, call);
-    if (above && above->propagated) {
-        report(call, 160, BLAME_CALLER, call->root, "it is the second below for one above");
-        return;
-    }
     if (above) {
-        above->propagated = true;
+        if (passed_on_to(above, call->binding))
+            report(call, 160, BLAME_CALLER, call->root, "it is the second below for one above");
+        else if (above->below_count < SHADOW_BELOW)
+            above->below[above->below_count++] = call->binding;
         return;
     }
     table_each(&verifier->adapters, add_above, &sum);
@@ -200,7 +208,7 @@ outstanding_below(struct verifier *verifier, const struct call *call)
 static bool
 went_down(struct verifier *verifier, const struct shadow_tree *tree)
 {
-    return tree->propagated || look_below(verifier, tree).issued > tree->number;
+    return tree->below_count || look_below(verifier, tree).issued > tree->number;
 }
 
 static bool

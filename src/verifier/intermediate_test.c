@@ -169,6 +169,31 @@ twice_below(void **state)
     stack_close(&stack, 160);
 }
 
+/* One that makes one adapter of several: once at each of those below, and no more. */
+static void
+once_at_each_adapter(void **state)
+{
+    struct kit_conn copies[2];
+    struct stack stack;
+
+    for (int again = 0; again < 2; again++) {
+        struct kit_landing other;
+
+        stack_open(&stack);
+        other = stack.kit.landing;
+        other.adapter = "other nic";
+        kit_conn_init(&copies[0]);
+        kit_conn_init(&copies[1]);
+        kit_tree(&stack.kit, &stack.kit.landing, CROSSING_INITIATE, false, &stack.conn.blocks[0]);
+        kit_tree(&stack.kit, &other, CROSSING_INITIATE, false, &copies[0].blocks[0]);
+        kit_assert_none(&stack.kit);
+        if (again)
+            kit_tree(&stack.kit, &other, CROSSING_INITIATE, false, &copies[1].blocks[0]);
+        kit_after(&stack.kit, &stack.down, NDIS_STATUS_SUCCESS);
+        stack_close(&stack, again ? 160 : 0);
+    }
+}
+
 /* A driver may copy the tree and send it later. */
 static void
 a_copy_later(void **state)
@@ -452,6 +477,7 @@ main(void)
         cmocka_unit_test(not_restored),
         cmocka_unit_test(the_handle_it_was_given),
         cmocka_unit_test(twice_below),
+        cmocka_unit_test(once_at_each_adapter),
         cmocka_unit_test(a_copy_later),
         cmocka_unit_test(completed_before_it_is_done_below),
         cmocka_unit_test(the_context_from_below),

@@ -222,6 +222,7 @@ struct shadow_node {
     UCHAR *copy[SHADOW_CLASSES];             /* as issued, behind the node */
 };
 
+#define SHADOW_BELOW 8
 struct shadow_tree {
     struct table_entry entry; /* by root */
     enum crossing_op op;      /* the request's */
@@ -236,8 +237,10 @@ struct shadow_tree {
     bool repeated;    /* a block was reached twice */
     bool shared;      /* a block is in another outstanding tree */
     bool shared_root; /* and it is the root */
-    bool propagated;  /* by the intermediate driver that has it */
-    bool truncated;   /* out of memory: what follows was not looked at */
+    /* Where the intermediate driver that has it passed it on to; full: others are not known. */
+    const struct shadow_binding *below[SHADOW_BELOW];
+    unsigned below_count;
+    bool truncated; /* out of memory: what follows was not looked at */
 };
 
 /* ---- NBLs under way ---- */
