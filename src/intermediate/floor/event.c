@@ -14,18 +14,26 @@ FloorTcpOffloadEvent(PVOID OffloadContext, ULONG EventType, ULONG EventSpecificI
                                                       EventSpecificInformation);
 }
 
+void
+floor_neighbor_event(struct floor_adapter *adapter, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block,
+                     ULONG code, NDIS_HANDLE upper)
+{
+    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST saved = *block;
+    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST above = (PVOID)block;
+
+    if (!adapter->upper)
+        return;
+    above->MiniportOffloadContext = NULL;
+    above->NdisOffloadHandle = upper;
+    NdisMOffloadEventIndicate(adapter->upper, above, code);
+    *block = saved;
+}
+
 VOID
 FloorIndicateOffloadEvent(NDIS_HANDLE ProtocolBindingContext,
                           PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList, ULONG IndicationCode)
 {
-    struct floor_adapter *adapter = ProtocolBindingContext;
-    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST saved = *OffloadBlockList;
-    PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST above = (PVOID)OffloadBlockList;
-
-    if (!saved.OffloadHandle || !adapter->upper)
-        return;
-    above->MiniportOffloadContext = NULL;
-    above->NdisOffloadHandle = floor_offload_of(saved.OffloadHandle)->upper;
-    NdisMOffloadEventIndicate(adapter->upper, above, IndicationCode);
-    *OffloadBlockList = saved;
+    if (OffloadBlockList->OffloadHandle)
+        floor_neighbor_event(ProtocolBindingContext, OffloadBlockList, IndicationCode,
+                             floor_offload_of(OffloadBlockList->OffloadHandle)->upper);
 }

@@ -51,6 +51,10 @@ struct floor_kind {
     void (*tree_down)(struct floor_adapter *adapter, struct floor_call *call);
     /* It has come up and is as it was given to us, but for what the driver below wrote. */
     void (*tree_up)(struct floor_adapter *adapter, struct floor_call *call);
+    /* Instead of floor_pass_down, for one that passes down something else: it owes a
+     * FloorOffloadComplete with this root, later, or a floor_take_back. */
+    void (*pass_down)(struct floor_adapter *adapter, struct floor_call *call,
+                      PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
     /* An offload entry was made, is about to go. */
     void (*offload_made)(struct floor_offload *entry);
     void (*offload_gone)(struct floor_offload *entry);
@@ -223,6 +227,11 @@ struct floor_call *floor_tree_down(struct floor_adapter *adapter,
  */
 void floor_fail(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                 enum floor_operation operation);
+/*
+ * What floor_tree_down has taken does not go down after all, for want of memory: the tree is as it
+ * was, and it goes on as if floor_tree_down had found none.
+ */
+void floor_take_back(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root);
 /* Restores the tree for above; afterwards nodes[].block is valid until the tree is completed. */
 struct floor_call *floor_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root);
 /* After the completion. After a terminate the objects are gone as well. */
@@ -244,6 +253,9 @@ void floor_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST
  * Scratch[0] between the two. */
 void floor_pass_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                      enum floor_operation operation);
+/* The same through another binding, lower. */
+void floor_pass_down_to(NDIS_HANDLE lower, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                        enum floor_operation operation);
 /* Upwards, through the function that belongs to the operation. */
 void floor_complete(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                     enum floor_operation operation);
@@ -267,6 +279,9 @@ W_TCP_OFFLOAD_FORWARD_HANDLER_FN FloorTcpOffloadForward;
 TCP_OFFLOAD_FORWARD_COMPLETE_HANDLER_FN FloorTcpOffloadForwardComplete;
 TCP_OFFLOAD_EVENT_HANDLER_FN FloorTcpOffloadEvent;
 INDICATE_OFFLOAD_EVENT_HANDLER_FN FloorIndicateOffloadEvent;
+/* Of a neighbor that the driver above knows as upper. */
+void floor_neighbor_event(struct floor_adapter *adapter, PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block,
+                          ULONG code, NDIS_HANDLE upper);
 
 /* ---- options.c: those of the virtual adapter, while it is being initialised ---- */
 

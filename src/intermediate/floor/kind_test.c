@@ -19,6 +19,7 @@ struct own_offload {
 
 static struct told {
     unsigned opened, closed, made, gone, sends;
+    bool take_back; /* the next tree does not go down */
     enum floor_operation down[8], up[8];
     unsigned downs, ups;
     ULONG kept;
@@ -69,6 +70,18 @@ own_up(struct floor_adapter *adapter, struct floor_call *call)
     told.kept = call->nodes[0].kept;
 }
 
+static void
+own_pass(struct floor_adapter *adapter, struct floor_call *call,
+         PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+{
+    assert_ptr_equal(call->nodes[0].block, root);
+    if (told.take_back)
+        floor_take_back(adapter, root);
+    else
+        floor_pass_down(adapter, root, call->operation);
+    told.take_back = false;
+}
+
 static NDIS_STATUS
 own_send(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadContext,
          PNET_BUFFER_LIST NetBufferList)
@@ -95,6 +108,7 @@ own_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
                                            .close = own_close,
                                            .tree_down = own_down,
                                            .tree_up = own_up,
+                                           .pass_down = own_pass,
                                            .offload_made = own_made,
                                            .offload_gone = own_gone};
 
@@ -152,6 +166,39 @@ entries_of_what_fails(void **state)
     fake_leave();
 }
 
+/* As if there had been no memory for its call entry: it fails later, and a terminate goes later. */
+static void
+what_is_taken_back(void **state)
+{
+    NDIS_MINIPORT_OFFLOAD_BLOCK_LIST b, was;
+    PVOID cell = NULL;
+
+    fake_stand_as(own_entry);
+    fake_single(&b, &cell, (PVOID)1);
+    was = b;
+    told.take_back = true;
+    fake.provider.InitiateOffloadHandler(fake.adapter_context, &b);
+    assert_null(fake.down.name);
+    assert_null(fake.up.name);
+    assert_int_equal(told.gone, 1);
+    assert_int_equal(b.Status, NDIS_STATUS_RESOURCES);
+    assert_ptr_equal(b.MiniportOffloadContext, was.MiniportOffloadContext);
+    assert_ptr_equal(b.NdisOffloadHandle, was.NdisOffloadHandle);
+    assert_ptr_equal(b.ImReserved[0], was.ImReserved[0]);
+    fake_run_work();
+    assert_string_equal(fake.up.name, "initiate");
+    assert_ptr_equal(fake.up.data, &b);
+    assert_null(cell);
+
+    fake_offload(&cell, (PVOID)1, (PVOID)2);
+    fake_forget();
+    told.take_back = true;
+    fake_terminate(&cell, (PVOID)1); /* by the work item */
+    assert_string_equal(fake.up.name, "terminate");
+    assert_int_equal(told.gone, 2);
+    fake_leave();
+}
+
 /* The virtual adapter does not stand; whoever bound takes everything down again. */
 static void
 does_not_open(void **state)
@@ -181,6 +228,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(is_told_and_asked, setup),
         cmocka_unit_test_setup(entries_of_what_fails, setup),
+        cmocka_unit_test_setup(what_is_taken_back, setup),
         cmocka_unit_test_setup(does_not_open, setup),
     };
 

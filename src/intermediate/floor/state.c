@@ -29,10 +29,17 @@ floor_complete(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST 
 }
 
 void
+floor_pass_down_to(NDIS_HANDLE lower, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+                   enum floor_operation operation)
+{
+    below[operation](lower, (PVOID)root);
+}
+
+void
 floor_pass_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                 enum floor_operation operation)
 {
-    below[operation](adapter->lower, (PVOID)root);
+    floor_pass_down_to(adapter->lower, root, operation);
 }
 
 void
@@ -46,7 +53,10 @@ floor_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root
         return;
     if (kind->tree_down)
         kind->tree_down(adapter, call);
-    floor_pass_down(adapter, root, operation);
+    if (kind->pass_down)
+        kind->pass_down(adapter, call, root);
+    else
+        floor_pass_down(adapter, root, operation);
 }
 
 static void

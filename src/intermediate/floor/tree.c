@@ -201,6 +201,17 @@ floor_fail(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root
 
 /* ---- down and up ---- */
 
+static void
+no_memory(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
+          enum floor_operation operation)
+{
+    log_warn("%s %s: out of memory for a state operation", adapter->driver->kind->name,
+             adapter->name);
+    if (operation != FLOOR_TERMINATE)
+        fail_tree(root, operation == FLOOR_INITIATE, NDIS_STATUS_RESOURCES);
+    put_off(adapter, root, operation);
+}
+
 struct floor_call *
 floor_tree_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root,
                 enum floor_operation operation)
@@ -213,11 +224,7 @@ floor_tree_down(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST
         call = NULL;
     }
     if (!call) {
-        log_warn("%s %s: out of memory for a state operation", adapter->driver->kind->name,
-                 adapter->name);
-        if (operation != FLOOR_TERMINATE)
-            fail_tree(root, operation == FLOOR_INITIATE, NDIS_STATUS_RESOURCES);
-        put_off(adapter, root, operation);
+        no_memory(adapter, root, operation);
         return NULL;
     }
     call->operation = operation;
@@ -250,6 +257,16 @@ floor_tree_up(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST root)
             above->Status = NDIS_STATUS_FAILURE;
     }
     return call;
+}
+
+void
+floor_take_back(struct floor_adapter *adapter, PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST root)
+{
+    struct floor_call *call = floor_tree_up((PVOID)root);
+    enum floor_operation operation = call->operation;
+
+    call_abandon(call);
+    no_memory(adapter, root, operation);
 }
 
 void
