@@ -11,6 +11,8 @@
  */
 #include "verifier/nbls.h"
 
+#include <string.h>
+
 /* Backlog events: steps up of at most a quarter, so many of them without a pause between. */
 #define SMALL_STEPS 8u
 #define PAUSE_US 1000u
@@ -210,6 +212,14 @@ other_capabilities(const struct shadow_adapter *adapter, const NDIS_STATUS_INDIC
            now->TcpConnectionOffloadCapacity != old->TcpConnectionOffloadCapacity;
 }
 
+/* It hears of a pause that was said before it was there when it starts (P28). */
+static bool
+not_started(const struct shadow_binding *binding)
+{
+    return binding && (!strcmp(binding->state, "Opening") || !strcmp(binding->state, "Paused") ||
+                       !strcmp(binding->state, "Restarting"));
+}
+
 static void
 status(struct verifier *verifier, struct call *call)
 {
@@ -225,6 +235,8 @@ status(struct verifier *verifier, struct call *call)
         return;
     if (call->binding && call->binding->told_pause)
         return; /* the one that the bindings before have heard already */
+    if (not_started(call->binding))
+        return;
     if (other_capabilities(adapter, indication))
         report(call, 144, BLAME_CALLER, NULL, "other capabilities, but no pause before");
     else

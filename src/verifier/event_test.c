@@ -487,6 +487,30 @@ a_resume_of_what_was_paused(void **state)
     scene_close(&scene);
 }
 
+/* What was said before a binding was there it hears when it starts: until then nobody knows. */
+static void
+a_resume_before_the_start(void **state)
+{
+    static const struct {
+        const char *state;
+        unsigned rule;
+    } cases[] = {{"Opening", 0}, {"Paused", 0}, {"Restarting", 0}, {"Running", 143}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scene scene;
+
+        scene_open(&scene);
+        indicate_status(&scene, NDIS_STATUS_OFFLOAD_PAUSE, NULL);
+        indicate_status(&scene, NDIS_STATUS_OFFLOAD_RESUME, NULL);
+        scene.kit.observer->on_state(scene.kit.observer->arg, "binding", "host@nic", "?",
+                                     cases[i].state, "");
+        indicate_status(&scene, NDIS_STATUS_OFFLOAD_RESUME, NULL);
+        if (cases[i].rule)
+            kit_assert(&scene.kit, cases[i].rule, "target");
+        scene_close(&scene);
+    }
+}
+
 static void
 capabilities_change_in_a_pause(void **state)
 {
@@ -524,6 +548,7 @@ main(void)
         cmocka_unit_test(the_form_of_a_question),
         cmocka_unit_test(a_question_without_an_answer),
         cmocka_unit_test(a_resume_of_what_was_paused),
+        cmocka_unit_test(a_resume_before_the_start),
         cmocka_unit_test(capabilities_change_in_a_pause),
     };
 
