@@ -11,15 +11,17 @@
 #include <stdbool.h>
 
 struct team_info {
-    const char *team;   /* the virtual adapter */
-    const char *member; /* an adapter under it */
-    const char *mode;
-    bool active;       /* frames go through it, and so do new offloads */
-    bool moving;       /* active, and what the last one had offloaded is still coming home */
-    bool link;         /* it has carrier */
-    bool running;      /* its binding is, and it has power */
-    bool failed;       /* team_fail said so */
-    unsigned switches; /* of the team: how often another member became the active one */
+    const char *team;     /* the virtual adapter */
+    const char *member;   /* an adapter under it */
+    const char *mode;     /* "backup", "hash" */
+    bool active;          /* frames go through it, and so do new offloads; hash: several are */
+    bool moving;          /* active, and what was offloaded before is still coming home */
+    bool link;            /* it has carrier */
+    bool running;         /* its binding is, and it has power */
+    bool failed;          /* team_fail said so */
+    unsigned switches;    /* of the team: how often another member became the active one; hash: how
+                             often others were used than before */
+    unsigned connections; /* offloaded to it */
 };
 
 /* Every member of every team, in the order in which they joined. */

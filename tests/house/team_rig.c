@@ -1,6 +1,7 @@
 /* See team_rig.h. */
 #include "team_rig.h"
 
+#include "base/bytes.h"
 #include "host/host.h"
 #include "wire/wire.h"
 
@@ -8,6 +9,40 @@
 #include <sys/uio.h>
 
 /* ---- the bridge ---- */
+
+/* Of a frame from or to the left. FLOWS: of none. */
+static unsigned
+flow_of(const struct wire_buf *buf, bool from_left)
+{
+    const uint8_t *bytes = buf->data;
+    unsigned port;
+
+    if (buf->len < 38 || bytes_load_be16(bytes + 12) != 0x0800 || bytes[23] != 6)
+        return FLOWS;
+    port = bytes_load_be16(bytes + (from_left ? 34 : 36));
+    return port >= 40000 && port < 40000 + FLOWS ? port - 40000 : FLOWS;
+}
+
+static void
+hear_flow(struct rig *rig, unsigned flow)
+{
+    if (flow == FLOWS)
+        return;
+    rig->changes += rig->heard[flow] && rig->heard[flow] != rig->from + 1;
+    rig->heard[flow] = rig->from + 1;
+}
+
+static unsigned
+cable_for(const struct rig *rig, const struct wire_buf *buf)
+{
+    unsigned flow = flow_of(buf, false), cable = rig->port;
+
+    if (rig->aggregate == NO_AGGREGATE)
+        return cable;
+    if (flow < FLOWS && rig->heard[flow])
+        cable = (rig->heard[flow] - 1) ^ (rig->aggregate == OTHER_CABLE);
+    return rig->up[cable] ? cable : !cable;
+}
 
 /* From the left. */
 static void
@@ -18,6 +53,7 @@ to_far(void *arg, struct wire_buf *buf)
     if (!rig->up[rig->from] || sys_loop_now_us(rig->stage.loop) < rig->cut_us[rig->from])
         return;
     rig->port = rig->from;
+    hear_flow(rig, flow_of(buf, true));
     rig->far.receiver->on_frame(rig->far.arg, buf);
 }
 
@@ -40,10 +76,12 @@ to_near(void *arg, struct wire_buf *buf)
     struct rig *rig = arg;
     struct iovec piece = {buf->data, buf->len};
     struct wire_tx tx = {.pieces = &piece, .piece_count = 1, .meta = buf->meta};
+    unsigned cable;
 
-    if (!rig->up[rig->port])
+    cable = cable_for(rig, buf);
+    if (!rig->up[cable])
         return;
-    if (rig->port == 0)
+    if (cable == 0)
         rig->near.receiver->on_frame(rig->near.arg, buf);
     else
         assert_int_equal(wire_send(rig->cable[1], &tx), 0);
@@ -137,11 +175,13 @@ add_second(struct rig *rig, const struct house_option *options)
 }
 
 void
-rig_open_as(struct rig *rig, const struct wire_mem_impair *impair, bool late)
+rig_open_as(struct rig *rig, const struct wire_mem_impair *impair, const char *floors, bool late)
 {
     struct stage *stage = &rig->stage;
-    struct stage_options options = {
-        .floors = "team", .impaired = impair != NULL, .observer = &rig->observer, .late = late};
+    struct stage_options options = {.floors = floors ? floors : "team",
+                                    .impaired = impair != NULL,
+                                    .observer = &rig->observer,
+                                    .late = late};
 
     memset(rig, 0, sizeof *rig);
     rig->observer = (struct observer){.on_crossing = on_crossing, .arg = rig};
@@ -162,7 +202,7 @@ rig_open_as(struct rig *rig, const struct wire_mem_impair *impair, bool late)
 void
 rig_open(struct rig *rig, const struct wire_mem_impair *impair)
 {
-    rig_open_as(rig, impair, false);
+    rig_open_as(rig, impair, NULL, false);
 }
 
 void

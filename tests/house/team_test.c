@@ -17,7 +17,7 @@ connections_survive(void **state)
 {
     struct rig rig;
 
-    rig_open_as(&rig, &five_ms, *state != NULL);
+    rig_open_as(&rig, &five_ms, NULL, *state != NULL);
     add_second(&rig, NULL);
     open_pairs(&rig, 4000000, 4000000);
     for (unsigned i = 0; i < 10; i++) {
@@ -357,18 +357,15 @@ misfits(void **state)
 static void
 unknown_modes(void **state)
 {
-    static const struct house_option hash[] = {{"Mode", "hash"}, {NULL, NULL}};
     static const struct house_option other[] = {{"Mode", "other"}, {NULL, NULL}};
     static const struct house_option backup[] = {{"Mode", "backup"}, {NULL, NULL}};
     struct rig rig;
 
     rig_open(&rig, NULL);
     assert_int_equal(house_add_adapter(rig.stage.house, "soft", "a1", rig.cable[0], NULL), 0);
-    house_set_options(rig.stage.house, "p9", hash);
-    assert_true(house_bind(rig.stage.house, "team", "a1", "p9") < 0);
     house_set_options(rig.stage.house, "p9", other);
     assert_true(house_bind(rig.stage.house, "team", "a1", "p9") < 0);
-    assert_in_range(rig.stage.complaints, 2, 8);
+    assert_in_range(rig.stage.complaints, 1, 4);
     rig.stage.complaints = 0;
     house_set_options(rig.stage.house, "p9", backup);
     assert_int_equal(house_bind(rig.stage.house, "team", "a1", "p9"), 0);

@@ -37,6 +37,15 @@ def two_ways():
         yield net
 
 
+@contextlib.contextmanager
+def one_aggregate():
+    """The far ends as an aggregate would be: nothing goes from one to the other, and answers take either."""
+    with two_ways() as net:
+        for dev in MEMBERS:
+            run("bridge", "-n", net.far, "link", "set", "dev", dev, "isolated", "on")
+        yield net
+
+
 def standing(net, drivers="team"):
     return test_port.standing(net, drivers, "+".join(MEMBERS))
 
@@ -155,26 +164,41 @@ def test_by_order():
 
 
 def examples():
-    """The lines of the examples in chimney-team(7)."""
+    """The examples in chimney-team(7): lists of commands, each of which begins with a daemon."""
     with open(os.path.join(ROOT, "packaging", "chimney-team.7.scd"), encoding="utf-8") as page:
         blocks = page.read().split("# EXAMPLE")[1].split("```")[1::2]
-    return [line.split() for block in blocks for line in block.strip().splitlines()]
+    found = []
+    for line in (line for block in blocks for line in block.strip().splitlines()):
+        if line.startswith("chimneyd "):
+            found.append([])
+        found[-1].append(line.split())
+    return found
+
+
+def follow(net, start, *others):
+    """Does what an example says; the answer of its last command, and the members then."""
+    assert start[:2] == ["chimneyd", "--port"], start
+    with Daemon(net, port=start[2]) as daemon:
+        for command in others:
+            if command[0] == "ip":
+                run("ip", "-n", net.near, *command[1:])
+                continue
+            assert command[0] == "chimneyctl", command
+            code, answer, errors = daemon.ctl(*command[1:])
+            assert code == 0, (command, errors)
+        if others[-1][1:3] == ["team", "fail"]:
+            wait_for(lambda: active(daemon) == "eth1", "eth1 to take over")
+        return answer
 
 
 def test_the_page():
     """What chimney-team(7) shows, word for word."""
+    backup, spread = examples()
     with two_ways() as net:
-        start, *others = examples()
-        assert start[:2] == ["chimneyd", "--port"], start
-        with Daemon(net, port=start[2]) as daemon:
-            for command in others:
-                if command[0] == "ip":
-                    run("ip", "-n", net.near, *command[1:])
-                    continue
-                assert command[0] == "chimneyctl", command
-                code, _, errors = daemon.ctl(*command[1:])
-                assert code == 0, (command, errors)
-            wait_for(lambda: active(daemon) == "eth1", "eth1 to take over")
+        follow(net, *backup)
+    with one_aggregate() as net:
+        assert [(member["mode"], member["active"], member["connections"])
+                for member in follow(net, *spread)] == [("hash", True, 0)] * 2
 
 
 def test_both_down():
@@ -199,6 +223,53 @@ def test_both_down():
         assert pair.far.recv(5, 0x100) == b"waits"
         assert active(daemon) in MEMBERS
         pair.close()
+        assert net.rsts() == 0
+
+
+def offload_each(daemon, pairs):
+    for pair in pairs:
+        daemon.must_move("offload", *pair.selector)
+
+
+def spread_over(daemon):
+    """How many connections each member has."""
+    return {name: member["connections"] for name, member in members(daemon).items()}
+
+
+def test_hash():
+    """Connections over both; one is lost, all are over the other; and it comes back."""
+    with one_aggregate() as net, standing(net, "team:Mode=hash") as daemon:
+        net.warm()
+        net.warm(True)
+        pairs = [Pair(net, v6=number % 2 == 1) for number in range(16)]
+        for turn in range(4):
+            gone = MEMBERS[turn % 2]
+            offload_each(daemon, pairs)
+            count = spread_over(daemon)
+            assert sum(count.values()) == len(pairs) and all(count.values()), count
+            for pair in pairs:
+                echo(pair, b"over both")
+            sender, receiver = Sender(pairs[0].near, rate=50 * MIB), Receiver(pairs[0].far)
+            receiver.start()
+            sender.start()
+            wait_for(lambda: sender.sent >= 4 * MIB, "the stream to begin")
+            set_link(net, gone, turn < 2, False)
+            wait_for(lambda: not members(daemon)[gone]["active"] and sum(spread_over(daemon).values()) == 0,
+                     "the connections to come home")
+            wait_for(lambda: not any(member["moving"] for member in members(daemon).values()), "the move to end")
+            offload_each(daemon, pairs)
+            assert spread_over(daemon)[gone] == 0
+            sender.finish()
+            same_bytes(sender, receiver)
+            for pair in pairs[1:]:
+                echo(pair, b"over one")
+            set_link(net, gone, turn < 2, True)
+            wait_for(lambda: members(daemon)[gone]["active"] and forwards(net, gone), f"the link of {gone}")
+            wait_for(lambda: not any(member["moving"] for member in members(daemon).values()), "the move to end")
+            pairs[0].close()
+            pairs[0] = Pair(net)
+        for pair in pairs:
+            pair.close()
         assert net.rsts() == 0
 
 
@@ -228,4 +299,4 @@ def test_refusals():
     with two_ways() as net:
         refused(net, "chim0=eth0+eth1", "several interfaces need a driver that joins them")
         refused(net, "chim0=eth0+eth1,team,passthru", "chim0=eth0+eth1,team")
-        refused(net, "chim0=eth0+eth1,team:Mode=hash", "Mode=hash", code=1)
+        refused(net, "chim0=eth0+eth1,team:Mode=other", "Mode=other", code=1)

@@ -13,6 +13,8 @@ fake_forget(void)
 
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
         memset(calls[i], 0, sizeof(*calls[i]));
+    memset(fake.downs, 0, sizeof(fake.downs));
+    fake.down_count = 0;
     fake.status_count = 0;
     fake.allocations = 0;
     fake.fail_at = -1;

@@ -141,14 +141,17 @@ NdisOpenAdapterEx(NDIS_HANDLE NdisProtocolHandle, NDIS_HANDLE ProtocolBindingCon
                   PNDIS_OPEN_PARAMETERS OpenParameters, NDIS_HANDLE BindContext,
                   PNDIS_HANDLE NdisBindingHandle)
 {
+    fake_check(fake.binding_count < FAKE_BINDINGS);
     fake.binding_context = ProtocolBindingContext;
-    *NdisBindingHandle = FAKE_LOWER;
+    *NdisBindingHandle = FAKE_LOWER_AT(fake.binding_count);
+    fake.bindings[fake.binding_count++] = ProtocolBindingContext;
     return fake.open_status;
 }
 
 NDIS_STATUS
 NdisCloseAdapterEx(NDIS_HANDLE NdisBindingHandle)
 {
+    fake.binding_count--;
     record(&fake.answer, "close", NdisBindingHandle, NULL, 0, fake.close_status);
     return fake.close_status;
 }
@@ -324,6 +327,8 @@ convert(PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block)
     {                                                                                              \
         convert(OffloadBlockList);                                                                 \
         record(&fake.down, kind, NdisBindingHandle, OffloadBlockList, 0, 0);                       \
+        if (fake.down_count < FAKE_DOWNS)                                                          \
+            fake.downs[fake.down_count++] = fake.down;                                             \
     }
 DOWN(NdisInitiateOffload, "initiate")
 DOWN(NdisTerminateOffload, "terminate")

@@ -10,7 +10,10 @@
 
 #include <stdlib.h>
 
-#define FAKE_LOWER ((NDIS_HANDLE)0x1000)    /* the binding below */
+#define FAKE_LOWER ((NDIS_HANDLE)0x1000)                          /* the binding below */
+#define FAKE_LOWER_AT(n) ((NDIS_HANDLE)(ULONG_PTR)(0x1000 + (n))) /* the others */
+#define FAKE_BINDINGS 4
+#define FAKE_DOWNS 8
 #define FAKE_UPPER ((NDIS_HANDLE)0x2000)    /* the virtual adapter */
 #define FAKE_MINIPORT ((NDIS_HANDLE)0x3000) /* driver handles */
 #define FAKE_PROTOCOL ((NDIS_HANDLE)0x4000)
@@ -39,11 +42,15 @@ struct fake {
     NDIS_CLIENT_CHIMNEY_OFFLOAD_GENERIC_CHARACTERISTICS client;
     NDIS_CLIENT_CHIMNEY_OFFLOAD_TCP_CHARACTERISTICS client_tcp;
     NDIS_HANDLE miniport_context, protocol_context;
+    NDIS_HANDLE bindings[FAKE_BINDINGS]; /* contexts, of those that are open */
+    ULONG binding_count;
     NDIS_HANDLE binding_context, device_context, adapter_context;
     bool associated;
     PVOID attributes_seen; /* one more bit with each, in the required order */
 
-    struct fake_call down;      /* state operation passed down; data: root */
+    struct fake_call down;              /* state operation passed down; data: root */
+    struct fake_call downs[FAKE_DOWNS]; /* the first ones since the last fake_forget */
+    ULONG down_count;
     struct fake_call up;        /* state operation completed up; data: root */
     struct fake_call io;        /* I/O down; handle: offload handle */
     struct fake_call io_up;     /* I/O completed or indicated up */

@@ -18,13 +18,14 @@ team_walk(void (*fn)(void *arg, const struct team_info *info), void *arg)
             struct team_info info = {
                 .team = team->floor.name,
                 .member = member->name,
-                .mode = "backup",
-                .active = member == team->active,
-                .moving = member == team->active && team->draining,
+                .mode = team->hash ? "hash" : "backup",
+                .active = team_carries(member),
+                .moving = team_carries(member) && team->draining,
                 .link = member->link_state.MediaConnectState != MediaConnectStateDisconnected,
                 .running = member->running && !member->asleep,
                 .failed = member->failed,
                 .switches = team->switches,
+                .connections = member->connection_count,
             };
 
             fn(arg, &info);

@@ -1,20 +1,71 @@
 /*
- * The regular path: down through the active member, up from it. What other members hear is sent
- * back: a group frame would come up twice, and what this machine says comes back to it through the
- * peer's bridge. What was sent or indicated goes home to its own member, whoever is active by then.
+ * The regular path. Mode backup: down through the active member, up from it. What other members
+ * hear is sent back: a group frame would come up twice, and what this machine says comes back to it
+ * through the peer's bridge. Mode hash: down through the member that the flow belongs to, up from
+ * all of them; that nothing comes twice is the business of the link aggregate at the other end.
+ * What was sent or indicated goes home to its own member, whoever is used by then.
  */
 #include "intermediate/team/team.h"
+
+/* Enough of a frame: two tags, IPv4 with all options, ports. */
+#define FLOW_BYTES (14u + 8u + 60u + 4u)
+
+/* All that one NBL holds is of one flow. */
+static struct team_member *
+member_for(const struct team *team, PNET_BUFFER_LIST nbl)
+{
+    PNET_BUFFER nb = NET_BUFFER_LIST_FIRST_NB(nbl);
+    UCHAR storage[FLOW_BYTES];
+    struct team_member *member;
+    ULONG length;
+    UCHAR *bytes;
+    uint64_t flow;
+
+    if (!team->hash || !nb)
+        return team->active;
+    length = NET_BUFFER_DATA_LENGTH(nb) < FLOW_BYTES ? NET_BUFFER_DATA_LENGTH(nb) : FLOW_BYTES;
+    bytes = NdisGetDataBuffer(nb, length, storage, 1, 0);
+    if (!bytes || !team_flow_frame(bytes, length, &flow))
+        return team->active;
+    member = team_choose(team, flow, team_usable);
+    return member ? member : team->active;
+}
+
+/* Takes those of member out of nbls; the order stays. */
+static PNET_BUFFER_LIST
+take_for(const struct team *team, const struct team_member *member, PNET_BUFFER_LIST *nbls)
+{
+    PNET_BUFFER_LIST taken = NULL, *tail = &taken;
+
+    while (*nbls) {
+        PNET_BUFFER_LIST nbl = *nbls;
+
+        if (member_for(team, nbl) != member) {
+            nbls = &NET_BUFFER_LIST_NEXT_NBL(nbl);
+            continue;
+        }
+        *nbls = NET_BUFFER_LIST_NEXT_NBL(nbl);
+        NET_BUFFER_LIST_NEXT_NBL(nbl) = NULL;
+        *tail = nbl;
+        tail = &NET_BUFFER_LIST_NEXT_NBL(nbl);
+    }
+    return taken;
+}
 
 VOID
 TeamSendNetBufferLists(NDIS_HANDLE MiniportAdapterContext, PNET_BUFFER_LIST NetBufferList,
                        NDIS_PORT_NUMBER PortNumber, ULONG SendFlags)
 {
     struct team *team = MiniportAdapterContext;
-    struct team_member *member = team->active;
-    bool up = member && member->running;
 
-    floor_send_frames(&team->floor, up ? member->lower : NULL, NetBufferList, PortNumber, SendFlags,
-                      up ? &member->frames_down : NULL);
+    while (NetBufferList) {
+        struct team_member *member = member_for(team, NetBufferList);
+        PNET_BUFFER_LIST nbls = take_for(team, member, &NetBufferList);
+        bool up = member && member->running;
+
+        floor_send_frames(&team->floor, up ? member->lower : NULL, nbls, PortNumber, SendFlags,
+                          up ? &member->frames_down : NULL);
+    }
 }
 
 static ULONG
@@ -53,7 +104,7 @@ TeamReceiveNetBufferLists(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LIST N
 {
     struct team_member *member = ProtocolBindingContext;
 
-    if (member == member->team->active)
+    if (member == member->team->active || member->team->hash)
         floor_receive_frames(&member->team->floor, member->lower, NetBufferLists, PortNumber,
                              ReceiveFlags, &member->frames_up);
     else if (!NDIS_TEST_RECEIVE_CANNOT_PEND(ReceiveFlags))

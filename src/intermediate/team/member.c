@@ -39,6 +39,9 @@ team_create(struct floor_driver *driver, PNDIS_BIND_PARAMETERS parameters)
     team = team_of(adapter);
     list_init(&team->members);
     list_init(&team->link);
+    list_init(&team->splits);
+    list_init(&team->finished);
+    list_init(&team->holding);
     if (!floor_adapter_name(adapter, parameters->ProtocolSection)) {
         log_warn("team: the binding names no virtual adapter");
         floor_adapter_destroy(adapter);
@@ -82,6 +85,8 @@ member_create(struct team *team, PNDIS_BIND_PARAMETERS parameters)
         return NULL;
     NdisZeroMemory(member, sizeof(*member));
     list_init(&member->link);
+    list_init(&member->connections);
+    list_init(&member->places);
     member->team = team;
     member_name(member, parameters->AdapterName);
     member->link_state = (NDIS_LINK_STATE){
@@ -139,6 +144,8 @@ leave_team(struct team_member *member)
         team->active = NULL;
     if (team->offload == member)
         team->offload = NULL;
+    team_fail_last(member);
+    team_strand(member);
     team_update(team, "unbound");
 }
 

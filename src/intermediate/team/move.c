@@ -1,12 +1,15 @@
 /*
- * Who is used, and how the connections follow. Frames go through another member at once; the
- * connections are told to come home (OFFLOAD_PAUSE, UPLOAD_ALL), and only when nothing is left at
- * the old member new ones may go to the other (OFFLOAD_RESUME, with the capabilities of all that
- * are left). So there are never objects at two members, and every operation belongs to the one of
- * floor.lower.
+ * Who is used, and how the connections follow. Frames go through other members at once; the
+ * connections are told to come home (OFFLOAD_PAUSE, UPLOAD_ALL), and only when nothing is left
+ * below new ones may go to those that are used from then on (OFFLOAD_RESUME, with the capabilities
+ * of all that are left). In mode backup there are so never objects at two members, and every
+ * operation belongs to the one of floor.lower.
  *
- * The active member stays as long as it can be used: a move costs more than any preference is
- * worth. When nobody can be used it stays, too, and so do its connections: they wait for its link.
+ * Mode backup: the active member stays as long as it can be used: a move costs more than any
+ * preference is worth. When nobody can be used it stays, too, and so do its connections: they wait
+ * for its link. Mode hash: all that can be used are; who comes is used like who goes is left, by
+ * the same move, or some would have neighbors and paths that others do not have, and a connection
+ * would be offloaded elsewhere than its frames go.
  *
  * Source: chimney 11 (teams); V-143, P29.
  */
@@ -21,6 +24,29 @@ team_usable(const struct team_member *member)
 }
 
 bool
+team_carries(const struct team_member *member)
+{
+    const struct team *team = member->team;
+
+    return member == team->active || (team->hash && team_usable(member));
+}
+
+bool
+team_used(const struct team_member *member)
+{
+    return member->used;
+}
+
+bool
+team_stopped(const struct team *team)
+{
+    list_for_each(member, &team->members, struct team_member, link)
+        if (member->used && member->stopped)
+            return true;
+    return false;
+}
+
+bool
 team_drained(const struct team *team)
 {
     return team->floor.objects == 0 && team->floor.calls == 0;
@@ -30,7 +56,7 @@ bool
 team_member_quiet(const struct team_member *member)
 {
     return member->frames_down == 0 && member->frames_up == 0 && member->indicated == 0 &&
-           (member != member->team->offload || team_drained(member->team));
+           (!member->used || team_drained(member->team));
 }
 
 static struct team_member *
@@ -106,7 +132,7 @@ team_capabilities(const struct team *team, NDIS_TCP_CONNECTION_OFFLOAD *can)
 void
 team_resume(struct team *team)
 {
-    if (team->draining || !team->active || team->active->stopped)
+    if (team->draining || !team->active || team_stopped(team))
         return;
     team_capabilities(team, &team->floor.capabilities);
     team->floor.stopped_below = false;
@@ -131,18 +157,40 @@ renew_capabilities(struct team *team)
 
 /* ---- moving ---- */
 
-static void
-offload_to(struct team *team, struct team_member *member)
+/* Whether the member is to be used from the next time on that nothing is offloaded. */
+static bool
+is_wanted(const struct team_member *member)
 {
-    team->offload = member;
-    team->floor.lower = member ? member->lower : NULL;
+    const struct team *team = member->team;
+
+    if (!team->hash)
+        return member == team->active;
+    if (anybody_usable(team))
+        return team_usable(member);
+    return member == team->active || (member->used && member->running);
+}
+
+static void
+use_wanted(struct team *team)
+{
+    list_for_each(member, &team->members, struct team_member, link)
+        member->used = is_wanted(member);
+    team->offload = team->active;
+    team->floor.lower = team->active ? team->active->lower : NULL;
 }
 
 static bool
 must_drain(const struct team *team)
 {
-    return team->offload != team->active ||
-           (team->offload && !team->offload->running && !team_drained(team));
+    if (team->offload != team->active)
+        return true;
+    list_for_each(member, &team->members, struct team_member, link) {
+        if (member->used != is_wanted(member))
+            return true;
+        if (member->used && !member->running && !team_drained(team))
+            return true;
+    }
+    return false;
 }
 
 static void
@@ -151,6 +199,7 @@ drain(struct team *team)
     if (team->draining)
         return;
     team->draining = true;
+    team->switches += team->hash;
     if (!team->floor.stopped_below) {
         team->floor.stopped_below = true;
         floor_indicate(&team->floor, NDIS_STATUS_OFFLOAD_PAUSE);
@@ -200,13 +249,13 @@ team_update(struct team *team, const char *why)
 
     team->active = best;
     team->floor.lower_running = best && best->running;
-    if (last && best && last != best) {
+    if (last && best && last != best && !team->hash) {
         team->switches++;
         log_info("team %s: %s → %s, %s", team->floor.name, last->name, best->name, why);
     }
     if (!team->floor.upper) {
         team->draining = false;
-        offload_to(team, best);
+        use_wanted(team);
     } else if (must_drain(team)) {
         drain(team);
     } else {
@@ -220,7 +269,7 @@ void
 team_settle(struct floor_adapter *adapter)
 {
     struct team *team = team_of(adapter);
-    bool due = can_finish(team);
+    bool due = can_finish(team) || !list_empty(&team->finished);
 
     list_for_each(member, &team->members, struct team_member, link)
         due |= member->event && team_member_quiet(member);
@@ -233,8 +282,10 @@ team_work(struct floor_adapter *adapter)
 {
     struct team *team = team_of(adapter);
 
+    team_finish_splits(team);
+    team_release_events(team);
     if (can_finish(team)) {
-        offload_to(team, team->active);
+        use_wanted(team);
         team->draining = false;
         log_debug("team %s: %s is free for connections", adapter->name, team->active->name);
         team_resume(team);
@@ -268,7 +319,7 @@ resumed(struct team_member *member, const NDIS_STATUS_INDICATION *status)
     member->stopped = false;
     if (status->StatusBuffer && status->StatusBufferSize >= sizeof(member->capabilities))
         NdisMoveMemory(&member->capabilities, status->StatusBuffer, sizeof(member->capabilities));
-    if (member == member->team->offload)
+    if (member->used)
         team_resume(member->team);
     team_update(member->team, "it resumes");
 }
@@ -278,6 +329,7 @@ TeamStatusEx(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusI
 {
     struct team_member *member = ProtocolBindingContext;
     struct team *team = member->team;
+    bool heard;
 
     switch (StatusIndication->StatusCode) {
     case NDIS_STATUS_LINK_STATE:
@@ -288,8 +340,12 @@ TeamStatusEx(NDIS_HANDLE ProtocolBindingContext, PNDIS_STATUS_INDICATION StatusI
         return;
     case NDIS_STATUS_OFFLOAD_PAUSE:
     case NDIS_STATUS_UPLOAD_ALL:
+        /* Those above have heard it of another member. */
+        heard = team->hash && team_stopped(team);
         member->stopped = true;
-        if (member == team->offload && !team->draining)
+        if (StatusIndication->StatusCode == NDIS_STATUS_OFFLOAD_PAUSE && heard)
+            return;
+        if (member->used && !team->draining)
             FloorStatusEx(&team->floor, StatusIndication);
         return;
     default:

@@ -27,6 +27,15 @@ learn_pool(struct team_member *member, NDIS_HANDLE pool)
     member->pools[0] = pool;
 }
 
+/* That a connection is at. NULL: none any more. */
+static struct team_member *
+member_of(struct floor_offload *entry)
+{
+    struct team_member *member = team_offload_of(entry)->member;
+
+    return member ? member : team_of(entry->adapter)->offload;
+}
+
 /* They are about to go up. */
 static ULONG
 lend(struct team_member *member, PNET_BUFFER_LIST nbls)
@@ -46,8 +55,7 @@ NDIS_STATUS
 TeamTcpOffloadReceiveIndicate(PVOID OffloadContext, PNET_BUFFER_LIST NetBufferList,
                               NDIS_STATUS Status, PULONG BytesConsumed)
 {
-    struct team *team = team_of(floor_offload_of(OffloadContext)->adapter);
-    struct team_member *member = team->offload;
+    struct team_member *member = member_of(floor_offload_of(OffloadContext));
     /* Before the call: they may come back earlier than it does. */
     ULONG offered = lend(member, NetBufferList);
     NDIS_STATUS status;
@@ -58,19 +66,23 @@ TeamTcpOffloadReceiveIndicate(PVOID OffloadContext, PNET_BUFFER_LIST NetBufferLi
     return status;
 }
 
-/* A terminate brings what was not delivered (BufferedData). */
 void
 team_tree_up(struct floor_adapter *adapter, struct floor_call *call)
 {
-    for (ULONG i = 0; call->operation == FLOOR_TERMINATE && i < call->count; i++) {
-        PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block = call->nodes[i].block;
+    for (ULONG i = 0; i < call->count; i++) {
+        const struct floor_node *node = &call->nodes[i];
+        PNDIS_MINIPORT_OFFLOAD_BLOCK_LIST block = node->block;
         const TCP_OFFLOAD_STATE_DELEGATED *state;
 
-        if (!call->nodes[i].entry || block->Header.Type != TcpOffloadDelegatedState ||
-            block->Status != NDIS_STATUS_SUCCESS)
+        if (!node->entry || block->Status != NDIS_STATUS_SUCCESS)
+            continue;
+        if (node->fresh && block->Header.Type == TcpOffloadState)
+            team_locate(team_offload_of(node->entry), member_of(node->entry));
+        /* A terminate brings what was not delivered (BufferedData). */
+        if (call->operation != FLOOR_TERMINATE || block->Header.Type != TcpOffloadDelegatedState)
             continue;
         state = NDIS_OFFLOAD_STATE_FIRST(block);
-        lend(team_of(adapter)->offload, state->BufferedData);
+        lend(member_of(node->entry), state->BufferedData);
     }
 }
 

@@ -1,8 +1,8 @@
 /*
- * OID requests. A query goes to the active member. A set goes to every member, in a copy for each,
- * and fails when one of them refuses it; the original is answered when all have answered. What a
- * member must know before it is used, and could not hear because it was not there, it is told when
- * it starts: a few OIDs are kept for that.
+ * OID requests. A query goes to the active member, one for statistics in mode hash to all
+ * (stats.c). A set goes to every member, in a copy for each, and fails when one of them refuses it;
+ * the original is answered when all have answered. What a member must know before it is used, and
+ * could not hear because it was not there, it is told when it starts: a few OIDs are kept for that.
  */
 #include "base/log.h"
 #include "intermediate/team/team.h"
@@ -119,6 +119,8 @@ answered(struct team *team)
 
     if (--team->asked)
         return false;
+    if (team->summing && team->answer == NDIS_STATUS_SUCCESS)
+        team_sum_end(team);
     if (team->answer == NDIS_STATUS_SUCCESS && original->RequestType == NdisRequestSetInformation &&
         is_kept(original->DATA.SET_INFORMATION.Oid)) {
         keep(team, original);
@@ -136,7 +138,9 @@ take(struct team_member *member, NDIS_STATUS status)
     struct team *team = member->team;
 
     member->asked = false;
-    if (member == team->active)
+    if (team->summing)
+        team_sum_add(member);
+    else if (member == team->active)
         team->floor.original->DATA = member->request.DATA;
     if (status != NDIS_STATUS_SUCCESS)
         team->answer = status;
@@ -157,6 +161,8 @@ ask(struct team_member *member)
     request->Timeout = original->Timeout;
     request->RequestId = original->RequestId;
     request->DATA = original->DATA;
+    if (team->summing)
+        team_sum_ask(member);
     member->asked = true;
     team->asked++;
     status = NdisOidRequest(member->lower, request);
@@ -171,12 +177,13 @@ TeamOidRequest(NDIS_HANDLE MiniportAdapterContext, PNDIS_OID_REQUEST OidRequest)
 {
     struct team *team = MiniportAdapterContext;
     bool set = OidRequest->RequestType == NdisRequestSetInformation;
+    bool all = team_sum_begin(team, OidRequest) || set;
 
     team->floor.original = OidRequest;
     team->answer = team->active ? NDIS_STATUS_SUCCESS : NDIS_STATUS_FAILURE;
     team->asked = 1;
     list_for_each(member, &team->members, struct team_member, link) {
-        if (!member->catching_up && (member == team->active || (set && member->running)))
+        if (!member->catching_up && (member == team->active || (all && member->running)))
             ask(member);
     }
     return answered(team) ? team->answer : NDIS_STATUS_PENDING;

@@ -1,7 +1,7 @@
 /*
  * team: the driver's entry, and the handlers that only translate. NDIS names a binding by its
- * member, the floor's defaults know the team; between the two there is nothing else to do, because
- * whatever is offloaded is at one member at a time (move.c).
+ * member, the floor's defaults know the team; between the two there is nothing else to do: data
+ * goes by a connection's handle, which is at one member, and of what is at several split.c knows.
  */
 #include "intermediate/team/team.h"
 #include "base/log.h"
@@ -21,14 +21,12 @@ static VOID
 TeamOffloadComplete(NDIS_HANDLE ProtocolBindingContext,
                     PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList)
 {
-    FloorOffloadComplete(floor_of(ProtocolBindingContext), OffloadBlockList);
-}
+    struct floor_adapter *adapter = floor_of(ProtocolBindingContext);
 
-static VOID
-TeamIndicateOffloadEvent(NDIS_HANDLE ProtocolBindingContext,
-                         PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList, ULONG IndicationCode)
-{
-    FloorIndicateOffloadEvent(floor_of(ProtocolBindingContext), OffloadBlockList, IndicationCode);
+    if (team_of(adapter)->hash)
+        team_part_up(OffloadBlockList);
+    else
+        FloorOffloadComplete(adapter, OffloadBlockList);
 }
 
 static VOID
@@ -60,18 +58,18 @@ TeamTcpOffloadForwardComplete(NDIS_HANDLE ProtocolBindingContext, PNET_BUFFER_LI
 static NDIS_STATUS
 open_team(struct floor_adapter *adapter, NDIS_HANDLE handle)
 {
+    struct team *team = team_of(adapter);
     char mode[16] = "backup";
 
     floor_option_text(handle, u"Mode", mode, sizeof(mode));
-    if (!strcmp(mode, "backup"))
-        return NDIS_STATUS_SUCCESS;
-    if (!strcmp(mode, "hash"))
-        log_error("team %s: Mode=hash is not there: the connections of one next hop cannot be "
-                  "offloaded to several members; leave it out, or say Mode=backup",
-                  adapter->name);
-    else
-        log_error("team %s: Mode=%s is no mode: it is backup, or left out", adapter->name, mode);
-    return NDIS_STATUS_INVALID_PARAMETER;
+    team->hash = !strcmp(mode, "hash");
+    if (!team->hash && strcmp(mode, "backup") != 0) {
+        log_error("team %s: Mode=%s is no mode: it is backup, which is the default, or hash",
+                  adapter->name, mode);
+        return NDIS_STATUS_INVALID_PARAMETER;
+    }
+    team_update(team, "the mode is known");
+    return NDIS_STATUS_SUCCESS;
 }
 
 /* NDIS has seen to it that nothing is offloaded; who stands here next starts anew. */
@@ -81,7 +79,7 @@ close_team(struct floor_adapter *adapter)
     struct team *team = team_of(adapter);
 
     team->draining = team->power_told = false;
-    adapter->stopped_below = team->active && team->active->stopped;
+    adapter->stopped_below = team_stopped(team);
 }
 
 static void
@@ -116,6 +114,7 @@ override(struct floor_handlers *handlers)
     client_tcp->TcpOffloadReceiveCompleteHandler = TeamTcpOffloadReceiveComplete;
     client_tcp->TcpOffloadDisconnectCompleteHandler = TeamTcpOffloadDisconnectComplete;
     client_tcp->TcpOffloadForwardCompleteHandler = TeamTcpOffloadForwardComplete;
+    client_tcp->TcpOffloadEventHandler = TeamTcpOffloadEvent;
     client_tcp->TcpOffloadReceiveIndicateHandler = TeamTcpOffloadReceiveIndicate;
     handlers->provider_tcp.TcpOffloadReceiveReturnHandler = TeamTcpOffloadReceiveReturn;
 }
@@ -127,10 +126,14 @@ team_entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
         .name = "team",
         .protocol_name = NDIS_STRING_CONST(u"team"),
         .adapter_bytes = sizeof(struct team),
+        .offload_bytes = sizeof(struct team_offload),
         .override = override,
         .open = open_team,
         .close = close_team,
         .tree_up = team_tree_up,
+        .pass_down = team_pass_down,
+        .offload_made = team_offload_made,
+        .offload_gone = team_offload_gone,
         .settle = team_settle,
         .work = team_work,
     };
