@@ -53,7 +53,8 @@ team_walk(void (*fn)(void *arg, const struct team_info *info), void *arg)
                                  .mode = "backup",
                                  .active = i == 0,
                                  .link = true,
-                                 .running = true};
+                                 .running = true,
+                                 .connections = i == 0 ? 7 : 0};
 
         fn(arg, &info);
     }

@@ -87,11 +87,11 @@ is(json_t *object, const char *key)
 void
 print_member(json_t *member)
 {
-    printf("%s: member %s link %s%s%s%s%s mode %s switches %lld\n", text(member, "team"),
+    printf("%s: member %s link %s%s%s%s%s mode %s switches %lld connections %lld\n", text(member, "team"),
            text(member, "member"), is(member, "link") ? "up" : "down",
            is(member, "active") ? " active" : "", is(member, "moving") ? " moving" : "",
            is(member, "running") ? "" : " paused", is(member, "failed") ? " failed" : "",
-           text(member, "mode"), number(member, "switches"));
+           text(member, "mode"), number(member, "switches"), number(member, "connections"));
 }
 
 #define CONN_LINE "%-7s %-12s %-30s %-30s %-12s %s\n"
