@@ -283,6 +283,7 @@ house_walk(struct house *house, void (*fn)(void *arg, const struct house_floor *
             .below = house->floors[i].below[0] != '\0' ? house->floors[i].below : NULL,
             .device = house->floors[i].device,
             .protocols = i + 1 == house->count ? "linux" : "passthru",
+            .congestion = house->floors[i].device != NULL ? "NewReno" : NULL,
             .chimney = true,
         };
 

@@ -201,11 +201,12 @@ message_endpoint(const struct hoststack_endpoint *endpoint, char text[MESSAGE_EN
 json_t *
 message_floor(const struct house_floor *floor, const char *link)
 {
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:b, s:b, s:I}", "adapter", floor->adapter,
-                     "driver", floor->driver, "state", floor->state, "below", floor->below, "link",
-                     link, "protocols", floor->protocols != NULL ? floor->protocols : "", "chimney",
-                     floor->chimney, "paused", floor->paused, "offloaded",
-                     (json_int_t)floor->offloaded);
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:b, s:b, s:I}", "adapter",
+                     floor->adapter, "driver", floor->driver, "state", floor->state, "below",
+                     floor->below, "link", link, "protocols",
+                     floor->protocols != NULL ? floor->protocols : "", "congestion",
+                     floor->congestion, "chimney", floor->chimney, "paused", floor->paused,
+                     "offloaded", (json_int_t)floor->offloaded);
 }
 
 json_t *

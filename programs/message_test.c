@@ -171,9 +171,12 @@ a_floor_on_a_wire_has_nothing_below(void **state)
     assert_true(json_is_null(json_object_get(object, "below")));
     assert_string_equal(json_string_value(json_object_get(object, "link")), "gone");
     assert_true(json_is_false(json_object_get(object, "chimney")));
+    assert_true(json_is_null(json_object_get(object, "congestion")));
     json_decref(object);
     floor.below = "eth0/below";
+    floor.congestion = "CUBIC";
     object = message_floor(&floor, NULL);
+    assert_string_equal(json_string_value(json_object_get(object, "congestion")), "CUBIC");
     assert_true(json_is_null(json_object_get(object, "link")));
     json_decref(object);
 }

@@ -72,6 +72,8 @@ print_floor(json_t *floor)
         printf(" (link %s)", link);
     if (protocols[0] != '\0')
         printf(" bound %s", protocols);
+    if (text(floor, "congestion")[0] != '\0')
+        printf(" congestion %s", text(floor, "congestion"));
     printf(" chimney %s", json_is_true(json_object_get(floor, "chimney")) ? "on" : "off");
     if (json_is_true(json_object_get(floor, "paused")))
         printf(" paused");

@@ -117,6 +117,7 @@ struct house_floor {
     const char *below;            /* adapter under it; NULL: it stands on its device */
     void *device;                 /* as given to house_add_adapter; NULL: it stands on an adapter */
     const char *protocols;        /* comma separated names of what is bound to it */
+    const char *congestion;       /* control of its target, if it says which; or NULL */
     bool chimney;                 /* the path from here down can offload */
     bool paused;                  /* OFFLOAD_PAUSE in force */
     unsigned long long offloaded; /* objects initiated and not terminated through it */

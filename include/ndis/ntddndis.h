@@ -305,6 +305,11 @@ typedef struct _NDIS_OFFLOAD_ENCAPSULATION {
 #define NDIS_TCP_CONNECTION_OFFLOAD_REVISION_1 1
 #define NDIS_TCP_CONNECTION_OFFLOAD_REVISION_2 2
 
+/* OURS, of CongestionAlgorithm: the member is documented, no value is. */
+#define NDIS_TCP_CONGESTION_UNKNOWN 0 /* not told; in the parameters: the target's */
+#define NDIS_TCP_CONGESTION_NEWRENO 1
+#define NDIS_TCP_CONGESTION_CUBIC 2
+
 /* OURS, in Flags: the target honours TCP_FLAG_ACK_RETURNED. */
 #define NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED 0x00000001
 /* OURS, in Flags: the version of TCP_OFFLOAD_STATE_EXTENSION that the target understands; 0: none. */

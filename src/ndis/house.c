@@ -360,6 +360,24 @@ join_protocols(const struct ndis_adapter *adapter, char *text, size_t size)
     }
 }
 
+/* Of a target; what stands above repeats its capabilities. */
+static const char *
+congestion_of(struct ndis_adapter *adapter)
+{
+    NDIS_TCP_CONNECTION_OFFLOAD can;
+
+    if (adapter->below || !ndis_adapter_capabilities(adapter, &can))
+        return NULL;
+    switch (can.CongestionAlgorithm) {
+    case NDIS_TCP_CONGESTION_NEWRENO:
+        return "NewReno";
+    case NDIS_TCP_CONGESTION_CUBIC:
+        return "CUBIC";
+    default:
+        return NULL;
+    }
+}
+
 static void
 show_floor(struct ndis_adapter *adapter, void (*fn)(void *arg, const struct house_floor *floor),
            void *arg)
@@ -372,6 +390,7 @@ show_floor(struct ndis_adapter *adapter, void (*fn)(void *arg, const struct hous
         .below = adapter->below ? adapter->below->adapter->name : NULL,
         .device = adapter->below ? NULL : adapter->device,
         .protocols = protocols,
+        .congestion = congestion_of(adapter),
         .chimney = ndis_adapter_chimney(adapter),
         .paused = adapter->offload_paused,
         .offloaded = adapter->objects,

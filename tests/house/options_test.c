@@ -102,6 +102,7 @@ of_the_target(void **state)
 {
     static const struct house_option wrong_name[] = {{"VlanID", "5"}, {"Vlan", "5"}, {NULL, NULL}};
     static const struct house_option wrong_value[] = {{"VlanId", "five"}, {NULL, NULL}};
+    static const struct house_option wrong_word[] = {{"Congestion", "vegas"}, {NULL, NULL}};
     struct wire *ends[2];
     struct stage stage;
 
@@ -116,6 +117,8 @@ of_the_target(void **state)
     assert_int_equal(house_add_adapter(stage.house, "soft", "a1", ends[0], wrong_value), -EIO);
     assert_non_null(
         strstr(said, "adapter a1: driver soft cannot read VlanId=five: it is a number"));
+    assert_int_equal(house_add_adapter(stage.house, "soft", "a1", ends[0], wrong_word), -EIO);
+    assert_non_null(strstr(said, "Congestion=vegas: it is CUBIC or NewReno"));
     wire_close(ends[0]);
     wire_close(ends[1]);
     stage_close(&stage);

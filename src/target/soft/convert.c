@@ -92,6 +92,7 @@ soft_import_config(const struct soft_adapter *adapter, const struct soft_conn *c
     out->ip_header_len = path->ipv6 ? 40 : 20;
     out->remote_mss = constant->RemoteMss;
     out->path_mtu = path->cached.PathMtu;
+    out->congestion = adapter->congestion;
     out->ts_tick_us = params->tick_us;
     out->ts_offset = ts_time - (uint32_t)(now_us / params->tick_us);
     out->ack_frequency = params->ack_frequency;

@@ -110,6 +110,7 @@ set_offload(struct soft_adapter *adapter)
         .SupportIPv4 = limits->ipv4 ? NDIS_OFFLOAD_SUPPORTED : NDIS_OFFLOAD_NOT_SUPPORTED,
         .SupportIPv6 = limits->ipv6 ? NDIS_OFFLOAD_SUPPORTED : NDIS_OFFLOAD_NOT_SUPPORTED,
         .SupportSack = NDIS_OFFLOAD_SUPPORTED,
+        .CongestionAlgorithm = soft_congestion_documented(adapter) & 0xfu,
         .TcpConnectionOffloadCapacity = limits->connections,
         .Flags = NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED |
                  NDIS_TCP_CONNECTION_OFFLOAD_FLAG_EXTENSION(limits->extension & 0xff),
@@ -306,7 +307,9 @@ SoftInitialize(NDIS_HANDLE NdisMiniportHandle, NDIS_HANDLE MiniportDriverContext
     if (!adapter)
         return wire ? NDIS_STATUS_RESOURCES : NDIS_STATUS_FAILURE;
     soft_limits_read(adapter);
-    status = allocate(adapter) ? set_registration(adapter) : NDIS_STATUS_RESOURCES;
+    status = soft_congestion_read(adapter);
+    if (status == NDIS_STATUS_SUCCESS)
+        status = allocate(adapter) ? set_registration(adapter) : NDIS_STATUS_RESOURCES;
     if (status == NDIS_STATUS_SUCCESS)
         status = set_general(adapter);
     if (status == NDIS_STATUS_SUCCESS)

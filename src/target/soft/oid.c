@@ -48,6 +48,9 @@ set_parameters(struct soft_adapter *adapter, NDIS_OID_REQUEST *request)
         return NDIS_STATUS_INVALID_LENGTH;
     if (in->TicksPerSecond != 10 && in->TicksPerSecond != 100 && in->TicksPerSecond != 1000)
         return NDIS_STATUS_INVALID_PARAMETER;
+    if (in->CongestionAlgorithm != NDIS_TCP_CONGESTION_UNKNOWN &&
+        in->CongestionAlgorithm != soft_congestion_documented(adapter))
+        return NDIS_STATUS_INVALID_PARAMETER; /* rather than another one in its place */
     soft_params_default(params);
     params->tick_us = 1000000 / in->TicksPerSecond;
     if (in->TcpAckFrequency)

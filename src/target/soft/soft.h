@@ -174,6 +174,7 @@ struct soft_adapter {
     struct soft_params params;
     struct soft_limits limits;
     struct soft_thresholds thresholds;
+    enum tcp_congestion congestion;
 
     struct soft_conn **buckets; /* by 4-tuple */
     uint32_t bucket_mask;
@@ -249,6 +250,12 @@ void soft_invalidate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_L
 
 /* ---- oid.c ---- */
 void soft_params_default(struct soft_params *params);
+
+/* ---- congestion.c ---- */
+/* The adapter's option; NDIS_STATUS_INVALID_PARAMETER: it names none. */
+NDIS_STATUS soft_congestion_read(struct soft_adapter *adapter);
+/* NDIS_TCP_CONGESTION_ ... */
+ULONG soft_congestion_documented(const struct soft_adapter *adapter);
 /* The last object is gone: a held power request completes. */
 void soft_power_settle(struct soft_adapter *adapter);
 
