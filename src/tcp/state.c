@@ -162,7 +162,8 @@ state_valid(const struct tcp_state *state)
     case TCP_CLOSING:
     case TCP_LAST_ACK:
         break;
-    case TCP_FIN_WAIT_2: /* the FIN is acknowledged; snd_end may or may not count it */
+    case TCP_FIN_WAIT_2:
+    case TCP_TIME_WAIT: /* the FIN is acknowledged; snd_end may or may not count it */
         if (state->snd_una != state->snd_max || state->snd_nxt != state->snd_max)
             return false;
         return state->rcv_wnd <= TCP_MAX_RECEIVE_WINDOW && state->snd_una - state->snd_end <= 1;
@@ -196,6 +197,7 @@ restore_receiver(struct tcp_conn *conn, const struct tcp_state *state, uint64_t 
     case TCP_CLOSE_WAIT:
     case TCP_CLOSING:
     case TCP_LAST_ACK:
+    case TCP_TIME_WAIT:
         conn->flags |= TCP_CONN_FIN_SEEN | TCP_CONN_FIN_RECEIVED;
         conn->fin_rcv_seq = state->rcv_nxt - 1;
         break;
@@ -216,7 +218,7 @@ restore_sender(struct tcp_conn *conn, const struct tcp_state *state)
     conn->snd_wl1 = state->snd_wl1;
     conn->recover_seq = state->snd_una - 1;
     conn->dup_ack_count = state->dup_ack_count;
-    if (state->state == TCP_FIN_WAIT_2) {
+    if (state->state == TCP_FIN_WAIT_2 || state->state == TCP_TIME_WAIT) {
         conn->snd_end = state->snd_una - 1;
         conn->flags |= TCP_CONN_FIN_QUEUED | TCP_CONN_FIN_SENT | TCP_CONN_FIN_ACKED;
     } else if (fin_implied(state)) {
