@@ -117,8 +117,8 @@ bool
 soft_import_state(const struct soft_adapter *adapter, const TCP_OFFLOAD_STATE_DELEGATED *in,
                   uint32_t send_bytes, struct tcp_state *out)
 {
-    if ((unsigned)in->State > TcpConnectionTimeWait)
-        return false;
+    if ((unsigned)in->State >= TcpConnectionTimeWait)
+        return false; /* V-058: TIME_WAIT is the host stack's business */
     *out = (struct tcp_state){
         .state = (enum tcp_conn_state)in->State,
         .rcv_nxt = in->RcvNxt,

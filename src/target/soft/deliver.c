@@ -36,8 +36,11 @@ consume(struct soft_conn *conn, struct soft_frame *frame, uint32_t bytes)
     frame->chunk.seq += bytes;
     frame->chunk.offset += bytes;
     frame->chunk.len -= bytes;
-    if (frame->chunk.len)
+    if (frame->chunk.len) {
+        if (conn->ack_returned)
+            soft_receive_acknowledge(conn);
         return;
+    }
     list_del(&frame->link);
     soft_receive_consumed(conn, frame);
 }
@@ -136,19 +139,22 @@ settle_push(struct soft_conn *conn, bool placed)
     }
 }
 
-/* The peer has finished and everything before its FIN is delivered. */
+/* The peer has finished and everything before its FIN is delivered. Of one that had finished before
+ * the initiate the host stack knows; what was handed over with it goes first all the same. */
 static void
 settle_fin(struct soft_conn *conn)
 {
-    if (!conn->fin_received || conn->fin_indicated || !list_empty(&conn->buffered))
+    if (!conn->fin_received || !list_empty(&conn->buffered))
         return;
     if (conn->filled)
         soft_receive_settle(conn, NDIS_STATUS_SUCCESS);
     soft_complete(conn);
-    conn->fin_indicated = true;
-    log_debug("soft conn %p: the peer has finished", (void *)conn);
-    conn->object.adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateDisconnect,
-                                                        0);
+    if (!conn->fin_indicated) {
+        conn->fin_indicated = true;
+        log_debug("soft conn %p: the peer has finished", (void *)conn);
+        conn->object.adapter->up.NdisTcpOffloadEventHandler(conn->object.handle,
+                                                            TcpIndicateDisconnect, 0);
+    }
     soft_receive_fail(conn, NDIS_STATUS_INVALID_STATE);
 }
 

@@ -63,6 +63,14 @@ soft_receive_acknowledge(struct soft_conn *conn)
         end = seq_max(end, frame->chunk.seq + frame->chunk.len);
         soft_frame_destroy(frame);
     }
+    /* Of the first one that is left the beginning may be delivered. */
+    if (list_empty(&conn->lent) && !list_empty(&conn->buffered)) {
+        struct soft_frame *frame = list_first(&conn->buffered, struct soft_frame, link);
+        if (!any)
+            tsval = frame->chunk.tsval;
+        any = true;
+        end = seq_max(end, frame->chunk.seq);
+    }
     if (any && conn->phase != SOFT_ABORTED && end != conn->tcp.rcv_ack)
         tcp_acknowledge(&conn->tcp, end, tsval, soft_now_us(conn->object.adapter));
 }
@@ -132,7 +140,7 @@ SoftTcpOffloadReceive(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadC
         soft_receive_fail(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
     else if (conn->phase == SOFT_ABORTED)
         soft_receive_fail(conn, NDIS_STATUS_REQUEST_ABORTED);
-    else if (conn->fin_indicated)
+    else if (conn->fin_indicated && list_empty(&conn->buffered))
         soft_receive_fail(conn, NDIS_STATUS_INVALID_STATE);
     soft_dirty(conn);
     return NDIS_STATUS_PENDING;

@@ -211,6 +211,30 @@ buffered_data(void **state)
     finish("terminated");
 }
 
+/* … also when the peer had finished behind it: only then do requests end. */
+static void
+buffered_data_before_a_known_fin(void **state)
+{
+    NET_BUFFER_LIST *buffered;
+
+    rig_open(&rig, NULL);
+    rig_conn_init(&conn, false, 0);
+    buffered = rig_nbl(&rig, 80, 0, 9);
+    conn.tcp.delegated.State = TcpConnectionCloseWait;
+    conn.tcp.delegated.BufferedData = buffered;
+    conn.tcp.delegated.RcvNxt = RIG_RCV + 81;
+    rig_conn_start(&rig, &conn);
+    rig_nbl_free(buffered);
+    post(50, false);
+    post(50, true);
+    rig_expect(&rig, "received:ok:50 received:ok:30");
+    assert_got(80);
+    post(10, false);
+    rig_expect(&rig, "received:invalid:0");
+    finish("terminated");
+    assert_int_equal(rig_given_back(&conn)->RcvNxt, RIG_RCV + 81);
+}
+
 /* A FIN waits for the data; then requests end: the begun one SUCCESS, the others INVALID_STATE. */
 static void
 finished_by_peer(void **state)
@@ -286,6 +310,20 @@ acknowledged_when_returned(void **state)
     assert_int_equal(last_out()->ack, RIG_RCV + 3000);
     assert_int_equal(last_out()->ack + last_out()->window, RIG_RCV + 2000 + 65535 + 1000);
     finish("terminated");
+}
+
+/* Of a segment a request has taken the beginning of, that is as good as returned: not again. */
+static void
+acknowledged_in_part(void **state)
+{
+    start(TCP_FLAG_ACK_RETURNED);
+    post(700, true);
+    rig.accept = 0;
+    arrive(1000, 0);
+    rig_expect(&rig, "received:ok:700 indicate:300");
+    assert_int_equal(last_out()->ack, RIG_RCV + 700);
+    finish("terminated frame:1054");
+    assert_int_equal(rig_given_back(&conn)->RcvNxt, RIG_RCV + 700);
 }
 
 /* Never acknowledged; raised when the data before it is taken; given back as if it had not come. */
@@ -401,9 +439,11 @@ main(void)
         cmocka_unit_test(partly_accepted),
         cmocka_unit_test(post_inside_indication),
         cmocka_unit_test(buffered_data),
+        cmocka_unit_test(buffered_data_before_a_known_fin),
         cmocka_unit_test(finished_by_peer),
         cmocka_unit_test(window_closes),
         cmocka_unit_test(acknowledged_when_returned),
+        cmocka_unit_test(acknowledged_in_part),
         cmocka_unit_test(fin_is_not_acknowledged),
         cmocka_unit_test(forwarded),
         cmocka_unit_test(regular_path),
