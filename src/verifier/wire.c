@@ -312,6 +312,9 @@ acknowledged(const struct segment *segment, struct shadow_object *object)
 
         object->wire_acked = state->SndUna;
         object->wire_edge = state->SndUna + state->SndWnd;
+        /* what was sent was in the window then, whatever scaling has rounded since */
+        if (after(state->SndMax, object->wire_edge))
+            object->wire_edge = state->SndMax;
         object->wire_acked_seen = true;
     }
     if (after(segment->ack, object->wire_acked))
