@@ -43,7 +43,8 @@ assert_figures(const struct scenario *scenario, const struct actor *actor)
         return;
     if (actor->to_send > 200000)
         assert_true(figures.target_out > 0);
-    if (actor->peer->to_send > 200000)
+    /* with ack = returned a move takes back what is lent, and the peer may be silent until then */
+    if (actor->peer->to_send > 200000 && !scenario->left.ack_returned)
         assert_true(figures.target_in > 0);
 }
 

@@ -141,12 +141,23 @@ post_one(struct script_conn *conn, struct script_post *post)
     return true;
 }
 
+/* The peer has finished, and nothing before its FIN is with the target. */
+static bool
+nothing_more_to_come(const struct script_conn *conn)
+{
+    uint32_t here = conn->received_seq;
+
+    list_for_each(loan, &conn->loans, struct script_loan, link)
+        here += loan->delivered ? 0 : loan->len;
+    return conn->fin_known && here == conn->fin_seq;
+}
+
 void
 script_post_receives(struct script_conn *conn)
 {
     bool all = conn->options.receive == SCRIPT_POST;
 
-    if (!conn->reading || conn->fin_known || conn->blocked || (!all && !conn->post_due))
+    if (!conn->reading || nothing_more_to_come(conn) || conn->blocked || (!all && !conn->post_due))
         return;
     conn->post_due = false;
     for (unsigned i = 0; i < SCRIPT_POSTS; i++) {
@@ -167,6 +178,9 @@ script_on_received(struct host_conn *down, NET_BUFFER_LIST *nbl)
     host_nbl_destroy(nbl);
     post->nbl = NULL;
     conn->posted--;
+    conn->window_due = true;
+    if (bytes)
+        script_return_loans(conn, SCRIPT_ALL); /* what is held came before it */
     if (bytes > SCRIPT_POST_BYTES || left != SCRIPT_POST_BYTES - bytes)
         script_breach(conn, "bytes left in a posted receive", SCRIPT_POST_BYTES - bytes, left);
     else
@@ -243,6 +257,27 @@ script_return_loans(struct script_conn *conn, enum script_loans which)
     sys_timer_set(&conn->hold_timer, next_us);
     if (head)
         host_receive_return(&conn->down, head);
+    conn->window_due |= head != NULL;
+    script_tell_window(conn);
+}
+
+void
+script_tell_window(struct script_conn *conn)
+{
+    const struct script_options *options = &conn->options;
+    const NDIS_TCP_CONNECTION_OFFLOAD *can;
+    uint32_t kept = conn->received_seq - conn->delivered_seq;
+    TCP_OFFLOAD_STATE_CACHED cached = script_cached(conn);
+
+    if (!options->ack_returned || !conn->window_due || conn->down.state != HOST_CONN_OFFLOADED)
+        return;
+    can = conn->script->binding ? host_binding_capabilities(conn->script->binding) : NULL;
+    if (!can || !(can->Flags & NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED))
+        return;
+    cached.Flags |= TCP_FLAG_UPDATE_RCV_WND;
+    cached.InitialRcvWnd = kept < options->receive_buffer ? options->receive_buffer - kept : 0;
+    if (host_update(&conn->down, &cached) == 0)
+        conn->window_due = false;
 }
 
 void

@@ -60,6 +60,7 @@ start_engine(struct script_conn *conn)
         .max_snd_wnd = options->peer_window,
         .snd_wl1 = options->rcv_seq - 1,
         .ssthresh = TCP_INFINITE_SSTHRESH,
+        .ts_recent = options->ts_recent,
         .keepalive_delta_us = TCP_NEVER,
         .retransmit_delta_us = TCP_NEVER,
     };
@@ -83,6 +84,7 @@ work(void *arg)
         script_forward_waiting(conn);
         script_return_loans(conn, SCRIPT_DUE);
         script_post_receives(conn);
+        script_tell_window(conn);
     }
     script_output(conn);
 }
@@ -353,7 +355,7 @@ script_read(struct script_conn *conn, bool on)
     if (conn->down.state == HOST_CONN_HOST)
         tcp_set_right_edge(&conn->tcp, conn->delivered_seq + conn->options.receive_buffer);
     else
-        conn->post_due = true;
+        conn->post_due = conn->window_due = true;
     script_tell_fin(conn);
     script_defer(conn);
 }

@@ -103,7 +103,7 @@ act_on(struct script_conn *conn, unsigned events)
     if (events & TCP_EV_READY)
         take_ready(conn);
     if (events & TCP_EV_FIN) {
-        tcp_acknowledge(&conn->tcp, conn->received_seq + 1, 0, script_now(conn));
+        tcp_acknowledge(&conn->tcp, conn->received_seq + 1, conn->tcp.ts_recent, script_now(conn));
         script_on_fin(conn);
     }
     if (events & TCP_EV_FIN_ACKED)

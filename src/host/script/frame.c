@@ -36,6 +36,8 @@ find_ipv4(const uint8_t *ip, uint32_t len, struct packet *out)
     uint32_t header = (ip[0] & 15u) * 4, total = bytes_load_be16(ip + 2);
     if (header < IPV4_LEN || total < header || total > len || (bytes_load_be16(ip + 6) & 0x3fff))
         return false;
+    if (checksum_of(ip, header) != 0)
+        return false; /* RFC 1122, 3.2.1.2 */
     *out = (struct packet){ip + 12, ip + 16, ip + header, total - header, false, ip[1] & 3};
     return true;
 }

@@ -119,6 +119,7 @@ script_offload(struct script_conn *conn)
     }
     sys_timer_set(&conn->timer, SYS_NEVER);
     conn->handed_data = what.delegated.BufferedData != NULL;
+    conn->handed_fin = script_fin_in_sequence(state.state);
     conn->figures.buffered_down += conn->handed_data;
     conn->moved_bytes = conn->received_seq - conn->delivered_seq;
     conn->move_since_us = script_now(conn);
@@ -190,6 +191,7 @@ on_initiated(struct host_conn *down, const struct host_initiate_result *result)
         }
         script_drop_chunks(conn);
         conn->live = conn->blocked = false;
+        conn->fin_below = conn->handed_fin; /* one that was only queued is asked for again */
         conn->figures.moves_down++;
         script_watch_fin(conn);
     } else {
@@ -226,6 +228,16 @@ on_queried(struct host_conn *down, NDIS_STATUS status, const TCP_OFFLOAD_STATE_D
     conn->upload_wanted |= status != NDIS_STATUS_SUCCESS; /* V-069 */
     if (conn->app->on_query)
         conn->app->on_query(conn->arg, status, delegated);
+    script_defer(conn);
+}
+
+/* What had to wait for it: an upload, the next update. */
+static void
+on_updated(struct host_conn *down, NDIS_STATUS status)
+{
+    struct script_conn *conn = script_of(down);
+
+    conn->upload_wanted |= status != NDIS_STATUS_SUCCESS; /* V-069 */
     script_defer(conn);
 }
 
@@ -300,8 +312,6 @@ compare(struct script_conn *conn, const struct tcp_state *state)
         script_breach(conn, "segments left with the target", 0, 1);
 }
 
-/* TIME_WAIT cannot be adopted: as FIN_WAIT_2 in front of the peer's FIN it still answers that, if
- * it comes again. */
 /* Directly after tcp_restore. */
 static void
 restart_extended(struct script_conn *conn, const TCP_OFFLOAD_STATE_EXTENSION *in)
@@ -320,12 +330,7 @@ static void
 restart(struct script_conn *conn, struct tcp_state *state,
         const TCP_OFFLOAD_STATE_EXTENSION *extension)
 {
-    if (state->state == TCP_TIME_WAIT) {
-        state->state = TCP_FIN_WAIT_2;
-        state->rcv_nxt--;
-        state->rcv_wnd++;
-    }
-    if (state->state == TCP_FIN_WAIT_2)
+    if (state->state == TCP_FIN_WAIT_2 || state->state == TCP_TIME_WAIT)
         state->snd_end = state->snd_una;
     if (tcp_restore(&conn->tcp, &conn->config, state, script_now(conn))) {
         script_breach(conn, "state that can be taken back", 0, state->state);
@@ -339,28 +344,44 @@ restart(struct script_conn *conn, struct tcp_state *state,
     finish_wishes(conn);
 }
 
+/* With ack = returned what the target still lends is not acknowledged, but for what was when we
+ * handed it over. */
+static void
+deliver_acknowledged(struct script_conn *conn, uint32_t rcv_nxt)
+{
+    list_for_each(loan, &conn->loans, struct script_loan, link) {
+        if (loan->delivered || !seq_before(conn->received_seq, rcv_nxt))
+            continue;
+        script_deliver_nb(conn, NET_BUFFER_LIST_FIRST_NB(loan->nbl), loan->len);
+        loan->delivered = true;
+    }
+}
+
 static void
 come_home(struct script_conn *conn, const struct host_terminate_result *result)
 {
     struct tcp_state state;
 
     take_sends_back(conn, result->sends);
+    script_import(conn, &result->delegated, &state);
+    if (conn->options.ack_returned)
+        deliver_acknowledged(conn, state.rcv_nxt);
     script_return_loans(conn, conn->options.ack_returned ? SCRIPT_DROP : SCRIPT_ALL);
     take_received_back(conn, result->buffered);
-    script_import(conn, &result->delegated, &state);
     compare(conn, &state);
     if (peer_finished(state.state))
         script_on_fin(conn);
-    else if (!conn->fin_told)
+    else if (!conn->fin_told && state.state != TCP_CLOSED)
         conn->fin_known = false; /* it was behind what we have not acknowledged */
-    conn->fin_acked |= state.state == TCP_FIN_WAIT_2 || state.state == TCP_TIME_WAIT;
+    conn->fin_acked |= state.state == TCP_FIN_WAIT_2 || state.state == TCP_TIME_WAIT ||
+                       (state.state == TCP_CLOSED && conn->fin_below && conn->fin_known);
     script_look_closed(conn);
-    if (conn->abort_below || (state.state == TCP_CLOSED && conn->ended))
+    if (conn->abort_below)
         return;
-    if (state.state == TCP_CLOSED)
-        script_end_conn(conn, conn->fin_below && conn->fin_known ? SCRIPT_CLOSED : SCRIPT_TIMEOUT);
-    else
+    if (state.state != TCP_CLOSED)
         restart(conn, &state, &result->extension);
+    else if (!conn->fin_acked)
+        script_end_conn(conn, SCRIPT_TIMEOUT);
 }
 
 static void
@@ -369,7 +390,7 @@ on_terminated(struct host_conn *down, const struct host_terminate_result *result
     struct script_conn *conn = script_of(down);
     struct script_move move = {.status = result->status};
 
-    conn->upload_wanted = conn->blocked = conn->post_due = false;
+    conn->upload_wanted = conn->blocked = conn->post_due = conn->window_due = false;
     conn->moved_bytes = 0;
     memset(&conn->tcp, 0, sizeof conn->tcp);
     conn->tcp.state = TCP_CLOSED;
@@ -387,7 +408,7 @@ on_terminated(struct host_conn *down, const struct host_terminate_result *result
 const struct host_conn_ops script_conn_ops = {
     .on_initiated = on_initiated,
     .on_terminated = on_terminated,
-    .on_updated = host_ignore_status,
+    .on_updated = on_updated,
     .on_queried = on_queried,
     .on_sent = script_on_sent,
     .on_received = script_on_received,

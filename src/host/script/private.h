@@ -91,7 +91,8 @@ struct script_conn {
 
     bool live; /* tcp may be fed and asked */
     bool reading;
-    bool post_due; /* the target waits for a receive before it indicates anything */
+    bool window_due; /* with ack = returned: the target has not been told of room it could offer */
+    bool post_due;   /* the target waits for a receive before it indicates anything */
     bool fin_wanted, fin_below,
         fin_acked;            /* ours: asked for; known to the engine or the target; acknowledged */
     bool fin_known, fin_told; /* the peer's: at fin_seq; the application knows */
@@ -99,6 +100,7 @@ struct script_conn {
     bool abort_wanted, abort_below;
     bool upload_wanted, blocked; /* blocked: the target gave a send back, wait for the upload */
     bool handed_data;            /* the initiate in flight carries BufferedData */
+    bool handed_fin;             /* … and a FIN that was sent */
     bool ended;
     enum script_end end;
     uint64_t move_since_us;
@@ -151,6 +153,9 @@ void script_end_conn(struct script_conn *conn, enum script_end end);
 void script_defer(struct script_conn *conn);
 
 /* ---- state.c ---- */
+TCP_OFFLOAD_STATE_CACHED script_cached(const struct script_conn *conn);
+/* Our FIN has been sent. */
+bool script_fin_in_sequence(enum tcp_conn_state state);
 void script_export(struct script_conn *conn, const struct tcp_state *state,
                    struct host_initiate *what);
 void script_import(struct script_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated,
@@ -168,6 +173,8 @@ extern const struct host_conn_ops script_conn_ops;
 /* ---- chimney.c: while the target owns it ---- */
 void script_post_sends(struct script_conn *conn);
 void script_post_receives(struct script_conn *conn);
+/* With ack = returned the window is the host stack's to open: by an update. */
+void script_tell_window(struct script_conn *conn);
 /* The first len bytes of nb, in order, to the application. */
 void script_deliver_nb(struct script_conn *conn, NET_BUFFER *nb, uint32_t len);
 void script_disconnect_below(struct script_conn *conn, bool abortive);

@@ -84,7 +84,7 @@ struct script_options {
     uint32_t receive_buffer; /* (64 KiB) */
     uint32_t send_buffer;    /* (256 KiB) what script_write takes ahead of acknowledgements */
     uint32_t peer_window;    /* (64 KiB) */
-    uint32_t ts_offset;
+    uint32_t ts_offset, ts_recent;
     bool superframes;  /* on the regular path */
     bool ack_returned; /* ask the target for it, with SCRIPT_HOLD */
     bool extended;     /* move with the extension of the state, if the target knows its version */

@@ -131,5 +131,6 @@ void
 script_breach(struct script_conn *conn, const char *what, uint32_t expected, uint32_t got)
 {
     conn->script->stats.breaches++;
-    log_error("%s: %s: expected %u, got %u", conn->script->name, what, expected, got);
+    log_error("%s, port %u: %s: expected %u, got %u", conn->script->name, conn->options.local_port,
+              what, expected, got);
 }

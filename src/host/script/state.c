@@ -45,6 +45,16 @@ static const TCP_OFFLOAD_CONNECTION_STATE to_ndis[TCP_STATE_COUNT] = {
     [TCP_TIME_WAIT] = TcpConnectionTimeWait,
 };
 
+TCP_OFFLOAD_STATE_CACHED
+script_cached(const struct script_conn *conn)
+{
+    return (TCP_OFFLOAD_STATE_CACHED){
+        .Flags = conn->config.nagle ? TCP_FLAG_NAGLING_ENABLED : 0,
+        .InitialRcvWnd = conn->options.receive_buffer,
+        .TtlOrHopLimit = 64,
+    };
+}
+
 static void
 export_fixed(const struct script_conn *conn, struct host_initiate *what)
 {
@@ -65,11 +75,7 @@ export_fixed(const struct script_conn *conn, struct host_initiate *what)
         .RcvWindScale = config->rcv_wscale,
         .RemoteMss = config->remote_mss,
     };
-    what->cached = (TCP_OFFLOAD_STATE_CACHED){
-        .Flags = config->nagle ? TCP_FLAG_NAGLING_ENABLED : 0,
-        .InitialRcvWnd = options->receive_buffer,
-        .TtlOrHopLimit = 64,
-    };
+    what->cached = script_cached(conn);
 }
 
 static void
@@ -122,8 +128,8 @@ script_export(struct script_conn *conn, const struct tcp_state *state, struct ho
     }
 }
 
-static bool
-fin_in_sequence(enum tcp_conn_state state)
+bool
+script_fin_in_sequence(enum tcp_conn_state state)
 {
     return state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2 || state == TCP_CLOSING ||
            state == TCP_LAST_ACK || state == TCP_TIME_WAIT;
@@ -170,6 +176,6 @@ script_import(struct script_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *in,
         .retransmit_count = in->Retransmit.Count,
         .retransmit_delta_us = timer_us(in->Retransmit.TimeoutDelta),
     };
-    state->fin_queued = fin_in_sequence(state->state);
+    state->fin_queued = script_fin_in_sequence(state->state);
     conn->config.ts_offset = in->TsTime - (uint32_t)(now / TICK_US);
 }
