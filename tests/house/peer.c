@@ -70,8 +70,7 @@ peer_create(struct sys_loop *loop, const struct peer_options *options, const str
             void *arg)
 {
     struct peer *peer = calloc(1, sizeof *peer);
-    /* what is promised is rounded up to what the window field can say */
-    uint32_t ring = options->receive_buffer + (1u << options->rcv_wscale);
+    uint32_t ring = options->receive_buffer;
 
     if (!peer)
         return NULL;
@@ -144,6 +143,8 @@ peer_frame(struct peer *peer, const uint8_t *bytes, size_t len, bool damaged)
     peer->segments_in++;
     if (peer->end == PEER_OPEN || peer->end == PEER_CLOSED)
         peer_segment_in(peer, &segment);
+    else if (!(segment.flags & PEER_RST) && segment.flags & PEER_ACK)
+        peer_send_reset(peer, segment.ack); /* 3.10.7.1: there is no connection */
     return true;
 }
 
@@ -176,6 +177,6 @@ peer_abort(struct peer *peer)
 {
     if (peer->end != PEER_OPEN)
         return;
-    peer_send_reset(peer);
+    peer_send_reset(peer, peer->snd_max);
     peer_finish(peer, PEER_ABORTED);
 }

@@ -124,6 +124,6 @@ uint32_t peer_mss(const struct peer *peer);
 uint32_t peer_fin_seq(const struct peer *peer); /* of ours: behind the last byte */
 void peer_retransmit(struct peer *peer, uint32_t seq);
 void peer_probe(struct peer *peer);
-void peer_send_reset(struct peer *peer);
+void peer_send_reset(struct peer *peer, uint32_t seq);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * What leaves: new data as window, congestion and silly windows allow (RFC 9293, 3.8.6), what is to
- * be sent again, probes, ACKs. The right edge never goes back: it is rounded up to what the window
- * field can say, and there is memory for that.
+ * be sent again, probes, ACKs. The right edge never goes back, but for what the window field
+ * cannot say (RFC 7323, 2.4).
  */
 #include "peer.h"
 
@@ -36,7 +36,7 @@ window(struct peer *peer)
 
     if (!seq_before(edge, peer->rcv_adv + step))
         peer->rcv_adv = edge;
-    field = (peer->rcv_adv - peer->rcv_nxt + unit - 1) / unit;
+    field = (peer->rcv_adv - peer->rcv_nxt) / unit;
     field = field > 0xffff ? 0xffff : field;
     peer->rcv_adv = seq_max(peer->rcv_adv, peer->rcv_nxt + field * unit);
     return (uint16_t)field;
@@ -124,9 +124,9 @@ peer_ack(struct peer *peer)
 }
 
 void
-peer_send_reset(struct peer *peer)
+peer_send_reset(struct peer *peer, uint32_t seq)
 {
-    struct peer_segment segment = {.seq = empty_seq(peer), .flags = PEER_RST};
+    struct peer_segment segment = {.seq = seq, .flags = PEER_RST};
 
     emit(peer, &segment);
 }

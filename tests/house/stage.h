@@ -48,6 +48,7 @@ struct stage_options {
     bool corrupt;          /* frames are damaged on purpose */
     bool late;             /* NDIS answers opens and closes later */
     const char *left_file; /* a protocol driver that is bound on the left instead of a script */
+    bool open_end;         /* nothing stands on the right end of the wire: that is the caller's */
 };
 
 struct stage_watch {
@@ -75,6 +76,9 @@ struct stage {
      * rule is in breach. NULL: the truth. */
     void (*tamper)(struct verifier_frame *frame, uint8_t *bytes);
     unsigned breach;
+    /* Whether a frame that came is damaged, and nobody's: the verifier does not add sums up. NULL:
+     * none is. */
+    bool (*damaged)(void *arg, const struct wire_tx *frame);
     /* Hears of every frame of the wire as well. NULL: nobody. */
     void (*witness)(void *arg, enum stage_side side, bool out, const struct wire_tx *frame);
     void *witness_arg;

@@ -1,0 +1,112 @@
+/*
+ * One run: the house of a plan is built, its connections live, everything is taken down, and
+ * nothing may be left. See sim.h.
+ */
+#include "sim.h"
+#include "chimney/trace.h"
+
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIMIT_US (1200 * SIM_SECOND)
+
+_Noreturn void
+sim_fail(const struct sim *sim, const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "seed %llu, %llu us, frame %llu: ", (unsigned long long)sim->plan.seed,
+            (unsigned long long)(sim->stage.loop ? sys_loop_now_us(sim->stage.loop) : 0),
+            (unsigned long long)sim->frames);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    if (sim->trace)
+        trace_flush(sim->trace);
+    fflush(NULL);
+    _exit(1);
+}
+
+static bool
+all_done(void *arg)
+{
+    const struct sim *sim = arg;
+
+    if (sim->stage.complaints)
+        sim_fail(sim, "a complaint");
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        if (!sim_conn_done(&sim->conns[i]))
+            return false;
+    return true;
+}
+
+static void
+tell_stuck(const struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->plan.conns; i++) {
+        const struct sim_conn *conn = &sim->conns[i];
+        if (!sim_conn_done(conn))
+            sim_fail(
+                sim,
+                "conn %u: no end: out %llu of %llu written %llu, in %llu of %llu, ended %d %d, "
+                "%s",
+                i, (unsigned long long)conn->received_out,
+                (unsigned long long)conn->plan->out.bytes, (unsigned long long)conn->written,
+                (unsigned long long)conn->received_in, (unsigned long long)conn->plan->in.bytes,
+                conn->host_ended, conn->peer->end, sim_conn_inside(conn));
+    }
+}
+
+static void
+live(struct sim *sim, struct sim_figures *figures)
+{
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        sim_conn_open(sim, i);
+    if (!stage_run(&sim->stage, all_done, sim, LIMIT_US))
+        tell_stuck(sim);
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        sim_conn_check(&sim->conns[i]);
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        sim_conn_bring_home(&sim->conns[i]);
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        sim_conn_close(&sim->conns[i], figures);
+}
+
+uint64_t
+sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figures)
+{
+    struct sim *sim = calloc(1, sizeof *sim);
+    struct stage_options options = {.impaired = true, .bare = true, .open_end = true};
+    char floors[1024];
+    uint64_t fingerprint;
+
+    if (!sim)
+        abort();
+    sim->verbose = verbose;
+    sim_plan_make(&sim->plan, seed);
+    snprintf(floors, sizeof floors, "%s%s%s%s", trace ? "trace:File=" : "", trace ? trace : "",
+             trace && *sim->plan.floors ? "," : "", sim->plan.floors);
+    options.floors = floors;
+    options.mtu = 1500;
+    options.late = sim->plan.late;
+    options.corrupt = true; /* and segments are forged */
+    memcpy(options.impair, sim->plan.impair, sizeof options.impair);
+    stage_open(&sim->stage, &options);
+    sim_wire_open(sim);
+    if (trace)
+        sim->trace = trace_join(sim->stage.top, sim->stage.ends[LEFT]);
+    live(sim, figures);
+    if (sim->trace)
+        trace_leave(sim->trace);
+    stage_close(&sim->stage);
+    figures->runs++;
+    figures->frames += sim->frames;
+    fingerprint = sim->fingerprint;
+    free(sim);
+    return fingerprint;
+}

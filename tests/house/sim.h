@@ -1,0 +1,140 @@
+/*
+ * The simulator: one run is one house in virtual time, wholly determined by a seed.
+ *
+ *   script host ── floors by seed ── soft a0 ── mem wire ── peers (tests/house/peer.h), one a
+ * connection └── judge, one a connection, at our end of the wire
+ *
+ * A plan says what the seed means; a run does what the plan says. What goes wrong ends the process:
+ * whoever started it (sim_main.c) has written down which seed it was. Threads: none.
+ */
+#ifndef TESTS_HOUSE_SIM_H
+#define TESTS_HOUSE_SIM_H
+
+#include "judge.h"
+#include "peer.h"
+#include "stage.h"
+
+#define SIM_CONNS_MAX 6
+#define SIM_MS 1000u
+#define SIM_SECOND 1000000ull
+
+/* How a connection ends. */
+enum sim_end {
+    SIM_BOTH_CLOSE,
+    SIM_WE_CLOSE_FIRST,
+    SIM_PEER_CLOSES_FIRST,
+    SIM_STAYS_OPEN,
+    SIM_WE_ABORT,
+    SIM_PEER_ABORTS,
+    SIM_ENDS
+};
+
+/* One direction: bytes in portions, with gaps between them; how the receiver takes them. */
+struct sim_talk {
+    uint64_t bytes;
+    uint32_t part_min, part_max, gap_min_us, gap_max_us; /* part_max 0: all at once */
+    unsigned pauses; /* so often the receiver stops taking data */
+    uint32_t pause_max_us;
+};
+
+struct sim_conn_plan {
+    uint64_t seed;
+    struct script_options host;
+    struct peer_options peer;
+    struct sim_talk out, in;
+    enum sim_end end;
+    uint32_t abort_us;
+    unsigned moves, forgeries;
+    uint32_t move_min_us, move_max_us;
+    unsigned move_frames; /* instead of by time: after so many frames of ours, at most */
+};
+
+struct sim_plan {
+    uint64_t seed;
+    char floors[512];
+    uint16_t vlan;
+    bool loose; /* the floors change the order of frames, or hold things back */
+    bool late;  /* of house_set_late */
+    bool exact; /* it neither loses nor damages */
+    struct wire_mem_impair impair[2];
+    uint32_t corrupt_ppm;
+    uint16_t mtu;
+    unsigned conns;
+    struct sim_conn_plan conn[SIM_CONNS_MAX];
+};
+
+struct sim;
+
+struct sim_conn {
+    struct sim *sim;
+    const struct sim_conn_plan *plan;
+    unsigned number;
+    struct random random; /* of what is done to it */
+    struct script_conn *host;
+    struct peer *peer;
+    struct judge judge;
+    struct sys_timer out_timer, in_timer, read_out_timer, read_in_timer, move_timer, abort_timer,
+        forge_timer;
+    struct sys_task move_task;
+    uint64_t offered_out, written; /* by our application: may be written, is */
+    uint64_t offered_in;
+    uint64_t received_out, received_in; /* at the peer, at us */
+    bool out_closed, in_closed, fin_at_us, fin_at_peer;
+    bool host_reading, peer_reading;
+    unsigned pauses_out, pauses_in, moves_left, forgeries_left;
+    unsigned frames_to_move;
+    bool host_ended;
+    enum script_end host_end;
+    uint64_t ended_us;
+};
+
+struct sim {
+    struct sim_plan plan;
+    struct stage stage;
+    struct sim_conn conns[SIM_CONNS_MAX];
+    struct random wire_random, peer_random;
+    uint64_t fingerprint; /* of every frame at our end, and when */
+    uint64_t frames;
+    bool verbose;
+    struct trace *trace; /* NULL: none */
+};
+
+/* What all runs of a process have come to. */
+struct sim_figures {
+    uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged;
+};
+
+/* What the seed means. */
+void sim_plan_make(struct sim_plan *plan, uint64_t seed);
+/* One line. */
+void sim_plan_print(const struct sim_plan *plan);
+/* Runs it. trace: path of a pcapng file, or NULL. verbose: a line for every frame and move. Does
+ * not return when something is wrong. */
+uint64_t sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figures);
+_Noreturn void sim_fail(const struct sim *sim, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- sim_conn.c ---- */
+void sim_conn_open(struct sim *sim, unsigned number);
+/* As the plan has it: everything has come, both have ended … */
+bool sim_conn_done(const struct sim_conn *conn);
+void sim_conn_check(const struct sim_conn *conn);
+void sim_conn_bring_home(struct sim_conn *conn);
+void sim_conn_close(struct sim_conn *conn, struct sim_figures *figures);
+/* What the script thinks of it, for who looks for the reason. */
+const char *sim_conn_inside(const struct sim_conn *conn);
+/* A frame of ours has passed the wire. */
+void sim_conn_count_frame(struct sim_conn *conn);
+
+/* ---- sim_wire.c ---- */
+void sim_wire_open(struct sim *sim);
+/* A peer's frame towards us. */
+void sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len);
+/* Something that somebody else made up arrives at our end. */
+void sim_wire_forge(struct sim_conn *conn);
+
+/* ---- sim_stream.c: the bytes of a stream, computed ---- */
+void sim_stream_fill(uint64_t seed, uint64_t at, uint8_t *bytes, size_t len);
+bool sim_stream_is(uint64_t seed, uint64_t at, const uint8_t *bytes, size_t len);
+
+#endif

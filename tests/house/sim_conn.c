@@ -1,0 +1,560 @@
+/*
+ * One connection: the script's end with our application, the peer's with its own, and what is done
+ * to it meanwhile. Every callback only notes and sets timers; nothing moves on the stack of one.
+ */
+#include "host/script/private.h"
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t
+now(const struct sim_conn *conn)
+{
+    return sys_loop_now_us(conn->sim->stage.loop);
+}
+
+static uint64_t
+out_seed(const struct sim_conn *conn)
+{
+    return conn->plan->seed;
+}
+
+static uint64_t
+in_seed(const struct sim_conn *conn)
+{
+    return conn->plan->seed + 1;
+}
+
+static void
+after(struct sim_conn *conn, struct sys_timer *timer, uint32_t min_us, uint32_t max_us)
+{
+    sys_timer_set(timer, now(conn) + min_us + random_below(&conn->random, max_us - min_us + 1));
+}
+
+/* ---- our application ---- */
+
+static bool
+we_may_close(const struct sim_conn *conn)
+{
+    switch (conn->plan->end) {
+    case SIM_BOTH_CLOSE:
+    case SIM_WE_CLOSE_FIRST:
+        return true;
+    case SIM_PEER_CLOSES_FIRST:
+        return conn->fin_at_us;
+    default:
+        return false;
+    }
+}
+
+static void
+write_more(struct sim_conn *conn)
+{
+    uint8_t bytes[4096];
+
+    while (conn->written < conn->offered_out && !conn->host_ended) {
+        uint64_t left = conn->offered_out - conn->written;
+        size_t part = left < sizeof bytes ? (size_t)left : sizeof bytes, taken;
+        sim_stream_fill(out_seed(conn), conn->written, bytes, part);
+        taken = script_write(conn->host, bytes, part);
+        conn->written += taken;
+        if (taken < part)
+            return;
+    }
+    if (conn->written == conn->plan->out.bytes && we_may_close(conn) && !conn->out_closed) {
+        conn->out_closed = true;
+        script_close(conn->host);
+    }
+}
+
+static void
+on_data(void *arg, const uint8_t *bytes, size_t len)
+{
+    struct sim_conn *conn = arg;
+
+    if (!sim_stream_is(in_seed(conn), conn->received_in, bytes, len) ||
+        conn->received_in + len > conn->plan->in.bytes)
+        sim_fail(conn->sim, "conn %u: wrong bytes for us at %llu", conn->number,
+                 (unsigned long long)conn->received_in);
+    conn->received_in += len;
+}
+
+static void
+on_room(void *arg, size_t bytes)
+{
+    write_more(arg);
+}
+
+static void
+on_fin(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    if (conn->fin_at_us)
+        sim_fail(conn->sim, "conn %u: a second FIN", conn->number);
+    if (conn->received_in != conn->plan->in.bytes)
+        sim_fail(conn->sim, "conn %u: FIN after %llu of %llu bytes", conn->number,
+                 (unsigned long long)conn->received_in, (unsigned long long)conn->plan->in.bytes);
+    conn->fin_at_us = true;
+    write_more(conn);
+}
+
+static void
+on_end(void *arg, enum script_end end)
+{
+    struct sim_conn *conn = arg;
+
+    conn->host_ended = true;
+    conn->host_end = end;
+    conn->ended_us = now(conn);
+    conn->judge.options.ack_limit_us = conn->judge.ack_due_us = 0;
+}
+
+static void
+on_move(void *arg, const struct script_move *move)
+{
+    struct sim_conn *conn = arg;
+
+    if (conn->sim->verbose)
+        printf("%10llu %u %s: %08x, %u bytes to send, %u received\n", (unsigned long long)now(conn),
+               conn->number, move->down ? "moved down" : "moved up", (unsigned)move->status,
+               move->send_bytes, move->receive_bytes);
+}
+
+static const struct script_app host_app = {
+    .on_data = on_data, .on_room = on_room, .on_fin = on_fin, .on_end = on_end, .on_move = on_move};
+
+/* ---- the peer's application ---- */
+
+static bool
+peer_may_close(const struct sim_conn *conn)
+{
+    switch (conn->plan->end) {
+    case SIM_BOTH_CLOSE:
+    case SIM_PEER_CLOSES_FIRST:
+        return true;
+    case SIM_WE_CLOSE_FIRST:
+        return conn->fin_at_peer;
+    default:
+        return false;
+    }
+}
+
+static void
+peer_look(struct sim_conn *conn)
+{
+    if (conn->offered_in == conn->plan->in.bytes && peer_may_close(conn) && !conn->in_closed) {
+        conn->in_closed = true;
+        peer_close(conn->peer);
+    }
+}
+
+static void
+peer_send(void *arg, const uint8_t *frame, size_t len)
+{
+    sim_wire_send(arg, frame, len);
+}
+
+static void
+peer_fill(void *arg, uint64_t at, uint8_t *bytes, size_t len)
+{
+    sim_stream_fill(in_seed(arg), at, bytes, len);
+}
+
+static bool
+peer_is_right(void *arg, uint64_t at, const uint8_t *bytes, size_t len)
+{
+    const struct sim_conn *conn = arg;
+
+    return at + len <= conn->plan->out.bytes && sim_stream_is(out_seed(conn), at, bytes, len);
+}
+
+static void
+peer_on_data(void *arg, size_t len)
+{
+    ((struct sim_conn *)arg)->received_out += len;
+}
+
+static void
+peer_on_fin(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    if (conn->received_out != conn->plan->out.bytes)
+        sim_fail(conn->sim, "conn %u: our FIN after %llu of %llu bytes", conn->number,
+                 (unsigned long long)conn->received_out, (unsigned long long)conn->plan->out.bytes);
+    conn->fin_at_peer = true;
+    peer_look(conn);
+}
+
+static void
+peer_on_end(void *arg, enum peer_end end)
+{
+    struct sim_conn *conn = arg;
+
+    conn->ended_us = now(conn);
+}
+
+static void
+on_violation(void *arg, const char *what)
+{
+    const struct sim_conn *conn = arg;
+
+    sim_fail(conn->sim, "conn %u: %s", conn->number, what);
+}
+
+static const struct peer_app peer_app = {peer_send,   peer_fill,   peer_is_right, peer_on_data,
+                                         peer_on_fin, peer_on_end, on_violation};
+
+/* ---- talking ---- */
+
+static uint64_t
+next_part(struct sim_conn *conn, const struct sim_talk *talk, uint64_t offered)
+{
+    uint64_t left = talk->bytes - offered, part;
+
+    if (!talk->part_max)
+        return left;
+    part = talk->part_min + random_below(&conn->random, talk->part_max);
+    return part < left ? part : left;
+}
+
+static void
+talk_out(void *arg)
+{
+    struct sim_conn *conn = arg;
+    const struct sim_talk *talk = &conn->plan->out;
+
+    conn->offered_out += next_part(conn, talk, conn->offered_out);
+    write_more(conn);
+    if (conn->offered_out < talk->bytes)
+        after(conn, &conn->out_timer, talk->gap_min_us, talk->gap_max_us);
+}
+
+static void
+talk_in(void *arg)
+{
+    struct sim_conn *conn = arg;
+    const struct sim_talk *talk = &conn->plan->in;
+    uint64_t part = next_part(conn, talk, conn->offered_in);
+
+    conn->offered_in += part;
+    peer_offer(conn->peer, part);
+    peer_look(conn);
+    if (conn->offered_in < talk->bytes)
+        after(conn, &conn->in_timer, talk->gap_min_us, talk->gap_max_us);
+}
+
+static void
+toggle_ours(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    conn->host_reading = !conn->host_reading;
+    script_read(conn->host, conn->host_reading);
+    if (!conn->host_reading || conn->pauses_in--)
+        after(conn, &conn->read_in_timer, 1, conn->plan->in.pause_max_us);
+}
+
+static void
+toggle_peers(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    conn->peer_reading = !conn->peer_reading;
+    peer_read(conn->peer, conn->peer_reading);
+    if (!conn->peer_reading || conn->pauses_out--)
+        after(conn, &conn->read_out_timer, 1, conn->plan->out.pause_max_us);
+}
+
+/* ---- what is done to it ---- */
+
+static void
+update(struct sim_conn *conn)
+{
+    const struct script_options *options = &conn->plan->host;
+    TCP_OFFLOAD_STATE_CACHED cached = {
+        .Flags = random_below(&conn->random, 2) ? TCP_FLAG_NAGLING_ENABLED : 0,
+        .InitialRcvWnd = options->receive_buffer,
+        .TtlOrHopLimit = (UCHAR)(32 + random_below(&conn->random, 30)),
+    };
+
+    host_update(&conn->host->down, &cached);
+}
+
+static void
+move(void *arg)
+{
+    struct sim_conn *conn = arg;
+    uint32_t what = random_below(&conn->random, 16);
+
+    conn->frames_to_move = 0;
+    if (!conn->moves_left || script_ended(conn->host))
+        return;
+    if (what == 0)
+        script_query(conn->host);
+    else if (what == 1)
+        update(conn);
+    else if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+        conn->moves_left -= script_upload(conn->host) == 0;
+    else
+        conn->moves_left -= script_offload(conn->host) == 0;
+    if (conn->plan->move_frames)
+        conn->frames_to_move = 1 + random_below(&conn->random, conn->plan->move_frames);
+    after(conn, &conn->move_timer, conn->plan->move_min_us, conn->plan->move_max_us);
+}
+
+void
+sim_conn_count_frame(struct sim_conn *conn)
+{
+    if (conn->frames_to_move && --conn->frames_to_move == 0)
+        sys_loop_defer(conn->sim->stage.loop, &conn->move_task);
+}
+
+const char *
+sim_conn_inside(const struct sim_conn *conn)
+{
+    static char text[256];
+    const struct script_conn *host = conn->host;
+
+    snprintf(text, sizeof text,
+             "state %u, updates %u, queries %u, FIN wanted %d below %d acked %d known %d told %d, "
+             "upload wanted %d, blocked %d, reading %d, posted %u, window due %d, disconnect %d",
+             host->down.state, host->down.updates, host->down.queries, host->fin_wanted,
+             host->fin_below, host->fin_acked, host->fin_known, host->fin_told, host->upload_wanted,
+             host->blocked, host->reading, host->posted, host->window_due,
+             host->disconnect != NULL);
+    return text;
+}
+
+static void
+abort_it(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    /* and so that something happens when it should be quiet */
+    after(conn, &conn->abort_timer, 6 * SIM_SECOND, 6 * SIM_SECOND);
+    if (conn->plan->end == SIM_WE_ABORT) {
+        conn->judge.may_reset = true;
+        conn->judge.options.ack_limit_us = conn->judge.ack_due_us = 0;
+        script_abort(conn->host);
+    } else {
+        peer_abort(conn->peer);
+    }
+}
+
+static void
+forge(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    sim_wire_forge(conn);
+    if (--conn->forgeries_left && !conn->host_ended)
+        after(conn, &conn->forge_timer, 1, 20000);
+}
+
+/* ---- life ---- */
+
+static void
+judge_it(struct sim_conn *conn)
+{
+    const struct script_options *host = &conn->plan->host;
+    const struct sim_plan *plan = &conn->sim->plan;
+    bool prompt = !plan->loose && !strstr(plan->floors, "fault") &&
+                  !(host->ack_returned && (conn->plan->in.pauses || conn->plan->moves));
+    struct judge_options options = {.path = {.ipv6 = host->ipv6,
+                                             .local_port = host->local_port,
+                                             .remote_port = host->peer_port,
+                                             .vlan = plan->vlan},
+                                    .snd_seq = host->snd_seq,
+                                    .rcv_seq = host->rcv_seq,
+                                    .window = host->peer_window,
+                                    .snd_wscale = host->snd_wscale,
+                                    .rcv_wscale = host->rcv_wscale,
+                                    .timestamps = !host->no_timestamps,
+                                    .sack = !host->no_sack,
+                                    .mss = conn->plan->peer.mss,
+                                    .mtu = plan->mtu,
+                                    .loose = plan->loose,
+                                    .ack_limit_us = prompt ? 500 * SIM_MS : 0,
+                                    .on_violation = on_violation,
+                                    .arg = conn};
+
+    memcpy(options.path.local, host->local, 16);
+    memcpy(options.path.remote, host->peer, 16);
+    judge_init(&conn->judge, &options);
+}
+
+static struct sys_timer *
+timer_of(struct sim_conn *conn, unsigned i, void (**fn)(void *arg))
+{
+    static void (*const fns[])(void *) = {talk_out, talk_in,  toggle_ours, toggle_peers,
+                                          move,     abort_it, forge};
+    struct sys_timer *const timers[] = {
+        &conn->out_timer,  &conn->in_timer,    &conn->read_in_timer, &conn->read_out_timer,
+        &conn->move_timer, &conn->abort_timer, &conn->forge_timer};
+
+    if (i == sizeof timers / sizeof timers[0])
+        return NULL;
+    if (fn)
+        *fn = fns[i];
+    return timers[i];
+}
+
+static void
+start_timers(struct sim_conn *conn)
+{
+    const struct sim_conn_plan *plan = conn->plan;
+    void (*fn)(void *arg);
+    struct sys_timer *timer;
+
+    for (unsigned i = 0; (timer = timer_of(conn, i, &fn)); i++)
+        if (sys_timer_init(timer, conn->sim->stage.loop, fn, conn))
+            sim_fail(conn->sim, "no memory");
+    after(conn, &conn->out_timer, 0, 1000);
+    after(conn, &conn->in_timer, 0, 1000);
+    if (conn->pauses_in)
+        after(conn, &conn->read_in_timer, 0, 50000);
+    if (conn->pauses_out)
+        after(conn, &conn->read_out_timer, 0, 50000);
+    if (plan->moves)
+        after(conn, &conn->move_timer, 0, plan->move_max_us);
+    if (plan->end == SIM_WE_ABORT || plan->end == SIM_PEER_ABORTS)
+        after(conn, &conn->abort_timer, plan->abort_us, plan->abort_us);
+    if (plan->forgeries)
+        after(conn, &conn->forge_timer, 1, 20000);
+}
+
+void
+sim_conn_open(struct sim *sim, unsigned number)
+{
+    struct sim_conn *conn = &sim->conns[number];
+    struct script_options host = sim->plan.conn[number].host;
+    struct peer_options peer = sim->plan.conn[number].peer;
+
+    conn->sim = sim;
+    conn->number = number;
+    conn->plan = &sim->plan.conn[number];
+    random_init(&conn->random, conn->plan->seed + 2);
+    conn->host_reading = conn->peer_reading = true;
+    conn->pauses_out = conn->plan->out.pauses;
+    conn->pauses_in = conn->plan->in.pauses;
+    conn->moves_left = conn->plan->moves;
+    conn->forgeries_left = conn->plan->forgeries;
+    memcpy(host.local_mac, wire_mac(sim->stage.ends[LEFT]), 6);
+    memcpy(peer.path.remote_mac, host.local_mac, 6);
+    judge_it(conn);
+    sys_task_init(&conn->move_task, move, conn);
+    conn->host = script_conn_create(sim->stage.hosts[LEFT], &host, &host_app, conn);
+    conn->peer = peer_create(sim->stage.loop, &peer, &peer_app, conn);
+    if (!conn->host || !conn->peer)
+        sim_fail(sim, "no connection");
+    start_timers(conn);
+}
+
+static bool
+all_arrived(const struct sim_conn *conn)
+{
+    return conn->received_in == conn->plan->in.bytes && conn->received_out == conn->plan->out.bytes;
+}
+
+bool
+sim_conn_done(const struct sim_conn *conn)
+{
+    bool quiet = conn->ended_us && now(conn) > conn->ended_us + 5 * SIM_SECOND;
+
+    switch (conn->plan->end) {
+    case SIM_STAYS_OPEN:
+        return all_arrived(conn);
+    case SIM_WE_ABORT:
+        return conn->host_ended && (conn->peer->end != PEER_OPEN || quiet);
+    case SIM_PEER_ABORTS:
+        return conn->peer->end != PEER_OPEN && (conn->host_ended || quiet);
+    default:
+        return conn->host_ended && conn->peer->end != PEER_OPEN;
+    }
+}
+
+static void
+check_abort(const struct sim_conn *conn)
+{
+    bool ours = conn->plan->end == SIM_WE_ABORT;
+
+    if (ours ? conn->host_end != SCRIPT_ABORTED : conn->peer->end != PEER_ABORTED)
+        sim_fail(conn->sim, "conn %u: aborted, and ended %d, %d", conn->number, conn->host_end,
+                 conn->peer->end);
+    /* an RST may be lost, and who has nothing to say does not learn of it */
+    if (!conn->sim->plan.exact || conn->sim->plan.loose)
+        return;
+    if (ours ? conn->peer->end != PEER_RESET : !conn->host_ended || conn->host_end != SCRIPT_RESET)
+        sim_fail(conn->sim, "conn %u: the RST was not heard: %d, %d", conn->number, conn->host_end,
+                 conn->peer->end);
+}
+
+void
+sim_conn_check(const struct sim_conn *conn)
+{
+    enum sim_end end = conn->plan->end;
+
+    if (end == SIM_WE_ABORT || end == SIM_PEER_ABORTS) {
+        check_abort(conn);
+        return;
+    }
+    if (!all_arrived(conn))
+        sim_fail(conn->sim, "conn %u: not every byte has come", conn->number);
+    if (end != SIM_STAYS_OPEN &&
+        (conn->host_end != SCRIPT_CLOSED || conn->peer->end != PEER_CLOSED))
+        sim_fail(conn->sim, "conn %u: both closed, and it ended %d, %d", conn->number,
+                 conn->host_end, conn->peer->end);
+    if (end == SIM_STAYS_OPEN && (conn->host_ended || conn->peer->end != PEER_OPEN))
+        sim_fail(conn->sim, "conn %u: it should be open: %d, %d", conn->number, conn->host_end,
+                 conn->peer->end);
+}
+
+void
+sim_conn_bring_home(struct sim_conn *conn)
+{
+    struct sys_timer *timer;
+
+    for (unsigned i = 0; (timer = timer_of(conn, i, NULL)); i++)
+        sys_timer_set(timer, SYS_NEVER);
+    conn->moves_left = conn->frames_to_move = 0;
+    sys_task_cancel(&conn->move_task);
+    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+        script_upload(conn->host);
+}
+
+static bool
+at_home(void *arg)
+{
+    struct sim_conn *conn = arg;
+
+    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+        script_upload(conn->host);
+    return script_state(conn->host) == HOST_CONN_HOST;
+}
+
+void
+sim_conn_close(struct sim_conn *conn, struct sim_figures *figures)
+{
+    struct script_figures of_host;
+    struct sys_timer *timer;
+
+    if (!stage_run(&conn->sim->stage, at_home, conn, 20 * SIM_SECOND))
+        sim_fail(conn->sim, "conn %u: does not come home, state %d", conn->number,
+                 script_state(conn->host));
+    script_read_figures(conn->host, &of_host);
+    figures->handovers += of_host.moves_down + of_host.moves_up;
+    figures->refused += of_host.refused;
+    figures->bytes += conn->received_in + conn->received_out;
+    figures->retransmissions += of_host.retransmits + conn->peer->retransmissions;
+    figures->dsacks += conn->judge.dsacks_out;
+    figures->forged += conn->plan->forgeries - conn->forgeries_left;
+    for (unsigned i = 0; (timer = timer_of(conn, i, NULL)); i++)
+        sys_timer_fini(timer);
+    script_conn_destroy(conn->host);
+    peer_destroy(conn->peer);
+    conn->host = NULL;
+    conn->peer = NULL;
+}

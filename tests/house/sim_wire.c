@@ -1,0 +1,238 @@
+/*
+ * The far end of the wire, where the peers are, and our end, where the judges are. What the wire
+ * itself cannot do to frames happens here: damage (one bit, behind the addresses, where a checksum
+ * finds it), and frames that nobody sent. Those arrive at our end at once, so that what they must
+ * miss by one (RFC 5961) is missed by one.
+ */
+#include "base/hash.h"
+#include "chimney/trace.h"
+#include "sim.h"
+#include "wire/wire.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define HEAD_BYTES 192
+
+#define STATE_NAME(name) [HOST_CONN_##name] = #name,
+static const char *const host_conn_names[] = {HOST_CONN_STATES(STATE_NAME)};
+
+/* ---- towards the peers ---- */
+
+/* IPv6 headers have no checksum: the bit is behind them. */
+static void
+damage(struct random *random, uint8_t *bytes, size_t len)
+{
+    size_t first = 14;
+
+    if (bytes[12] == 0x81)
+        first += 4;
+    if (bytes[first - 2] == 0x86)
+        first += 40;
+    first += random_below(random, (uint32_t)(len - first));
+    bytes[first] ^= (uint8_t)(1u << random_below(random, 8));
+}
+
+static void
+on_frame(void *arg, struct wire_buf *buf)
+{
+    struct sim *sim = arg;
+    bool damaged = random_chance_ppm(&sim->wire_random, sim->plan.corrupt_ppm);
+
+    if (damaged)
+        damage(&sim->wire_random, buf->data, buf->len);
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        if (sim->conns[i].peer && peer_frame(sim->conns[i].peer, buf->data, buf->len, damaged))
+            return;
+}
+
+static const struct wire_receiver receiver = {.on_frame = on_frame};
+
+void
+sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len)
+{
+    struct sim *sim = conn->sim;
+    uint8_t bytes[2048];
+    struct iovec piece = {bytes, len};
+    struct wire_tx tx = {.pieces = &piece, .piece_count = 1};
+
+    memcpy(bytes, frame, len);
+    if (random_chance_ppm(&sim->peer_random, sim->plan.corrupt_ppm))
+        damage(&sim->peer_random, bytes, len);
+    if (wire_send(sim->stage.ends[RIGHT], &tx))
+        sim_fail(sim, "the wire takes no frame");
+}
+
+/* ---- our end ---- */
+
+static struct sim_conn *
+find(struct sim *sim, const struct peer_segment *segment, bool out)
+{
+    for (unsigned i = 0; i < sim->plan.conns; i++) {
+        struct sim_conn *conn = &sim->conns[i];
+        if (conn->host &&
+            peer_frame_is_for(segment, out ? &conn->plan->peer.path : &conn->judge.options.path))
+            return conn;
+    }
+    return NULL;
+}
+
+static bool
+is_damaged(void *arg, const struct wire_tx *frame)
+{
+    const struct sim *sim = arg;
+    uint8_t bytes[2048];
+    struct peer_segment segment;
+    size_t len;
+
+    if (!sim->plan.corrupt_ppm)
+        return false;
+    len = wire_tx_copy(frame, bytes, sizeof bytes);
+    return !peer_frame_read(bytes, len, len, false, &segment) ||
+           !peer_frame_sums_right(bytes, &segment);
+}
+
+static void
+say(const struct sim_conn *conn, bool out, const struct peer_segment *segment, const char *note)
+{
+    uint32_t seq_base = out ? conn->plan->host.snd_seq : conn->plan->host.rcv_seq;
+    uint32_t ack_base = out ? conn->plan->host.rcv_seq : conn->plan->host.snd_seq;
+
+    printf("%10llu %u %s %s%s%s%s%s%s seq %u+%u ack %u win %u ts %u %u%s",
+           (unsigned long long)sys_loop_now_us(conn->sim->stage.loop), conn->number,
+           out                                ? "->"
+           : segment->ttl == JUDGE_FORGED_TTL ? "<F"
+                                              : "<-",
+           segment->flags & PEER_FIN ? "F" : "", segment->flags & PEER_SYN ? "S" : "",
+           segment->flags & PEER_RST ? "R" : "", segment->flags & PEER_PSH ? "P" : "",
+           segment->flags & PEER_ECE ? "E" : "", segment->flags & PEER_CWR ? "C" : "",
+           segment->seq - seq_base, segment->len, segment->ack - ack_base, segment->window,
+           segment->tsval, segment->tsecr, note);
+    for (unsigned i = 0; i < segment->sacks; i++)
+        printf(" [%u %u)", segment->sack[i][0] - ack_base, segment->sack[i][1] - ack_base);
+    printf(" %s\n", host_conn_names[script_state(conn->host)]);
+}
+
+static size_t
+copy_frame(const void *frame, void *to, size_t max)
+{
+    return wire_tx_copy(frame, to, max);
+}
+
+static void
+on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *frame)
+{
+    struct sim *sim = arg;
+    uint64_t now_us = sys_loop_now_us(sim->stage.loop);
+    uint8_t bytes[HEAD_BYTES];
+    struct peer_segment segment;
+    size_t len = wire_tx_length(frame), have = wire_tx_copy(frame, bytes, sizeof bytes);
+
+    sim->fingerprint = hash_word(hash_bytes(bytes, have, sim->fingerprint), now_us << 1 | out);
+    sim->frames++;
+    if (sim->trace)
+        trace_frame(sim->trace, &(struct trace_frame){.out = out,
+                                                      .frame = frame,
+                                                      .length = len,
+                                                      .gso_bytes = frame->meta.gso_size,
+                                                      .copy = copy_frame});
+    if (!peer_frame_read(bytes, have, len, frame->meta.gso_size != 0, &segment))
+        return;
+    struct sim_conn *conn = find(sim, &segment, out);
+    if (!conn)
+        return;
+    bool whole = out || !is_damaged(sim, frame);
+    if (sim->verbose)
+        say(conn, out, &segment, whole ? frame->meta.gso_size ? " super" : "" : " damaged");
+    if (out)
+        judge_out(&conn->judge, &segment, frame->meta.gso_size, now_us);
+    else if (whole)
+        judge_in(&conn->judge, &segment, now_us);
+    sim_conn_count_frame(conn);
+}
+
+void
+sim_wire_open(struct sim *sim)
+{
+    random_init(&sim->wire_random, sim->plan.seed ^ 0x77697265);
+    random_init(&sim->peer_random, sim->plan.seed ^ 0x70656572);
+    wire_set_receiver(sim->stage.ends[RIGHT], &receiver, sim);
+    sim->stage.damaged = is_damaged;
+    sim->stage.witness = on_our_end;
+    sim->stage.witness_arg = sim;
+}
+
+/* ---- forgeries ---- */
+
+enum forgery { OFF_RESET, OLD_SYN, OLD_STAMP, UNSENT_ACK, BEYOND, BAD_SUM, OLD_DATA, FORGERIES };
+
+/* False: this one cannot be made now. */
+static bool
+make_up(struct sim_conn *conn, enum forgery kind, struct peer_segment *segment)
+{
+    struct judge *judge = &conn->judge;
+    uint32_t window = judge->said_edge - judge->said_ack;
+
+    *segment = (struct peer_segment){.seq = judge->rcv_next,
+                                     .ack = judge->acked,
+                                     .flags = PEER_ACK,
+                                     .window = 1000,
+                                     .ttl = JUDGE_FORGED_TTL,
+                                     .has_ts = judge->options.timestamps,
+                                     .tsval = judge->tsval_in,
+                                     .tsecr = judge->tsval_out,
+                                     .len = 1 + random_below(&conn->random, 500)};
+    switch (kind) {
+    case OFF_RESET:
+        segment->flags = random_below(&conn->random, 2) ? PEER_RST : PEER_RST | PEER_ACK;
+        segment->seq += 1 +
+                        random_below(&conn->random, random_below(&conn->random, 2) ? 3 : window);
+        segment->len = 0;
+        return window > 1;
+    case OLD_SYN:
+        segment->flags = PEER_SYN;
+        segment->seq = judge->said_ack - 1 - random_below(&conn->random, 100000);
+        segment->len = 0;
+        return true;
+    case OLD_STAMP:
+        segment->tsval = judge->tsecr_out - 1 - random_below(&conn->random, 1000000);
+        return judge->options.timestamps;
+    case UNSENT_ACK:
+        segment->ack = judge->sent + (1u << 28);
+        return true;
+    case BEYOND:
+        segment->seq = judge->said_edge + (1u << 16) + random_below(&conn->random, 100000);
+        return true;
+    case BAD_SUM:
+        return true;
+    default:
+        segment->seq = judge->said_ack - segment->len - random_below(&conn->random, 50000);
+        return true;
+    }
+}
+
+void
+sim_wire_forge(struct sim_conn *conn)
+{
+    struct wire *near = conn->sim->stage.ends[LEFT];
+    enum forgery kind = (enum forgery)random_below(&conn->random, FORGERIES);
+    struct peer_segment segment;
+    struct wire_buf *buf;
+
+    if (!conn->judge.said || conn->judge.fin_in || !make_up(conn, kind, &segment))
+        return;
+    buf = wire_buf_create(2048);
+    if (!buf)
+        sim_fail(conn->sim, "no memory");
+    buf->len = (uint32_t)peer_frame_write(buf->data, &conn->peer->options.path, &segment);
+    if (segment.len)
+        sim_stream_fill(1, 2, buf->data + buf->len - segment.len, segment.len);
+    segment.payload = segment.len ? buf->data + buf->len - segment.len : NULL;
+    peer_frame_write(buf->data, &conn->peer->options.path, &segment);
+    if (kind == BAD_SUM)
+        buf->data[buf->len - 1] ^= 1;
+    wire_enter(near);
+    wire_deliver(near, buf);
+    wire_leave(near);
+}
