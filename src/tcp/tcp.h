@@ -135,28 +135,29 @@ struct tcp_cubic {
 };
 
 struct tcp_config {
+    /* what every segment asks for: see tcp_conn */
     bool timestamps, sack, window_scaling, ecn; /* negotiated */
     uint8_t snd_wscale, rcv_wscale;
-    uint8_t ip_header_len; /* 20 or 40: to derive the segment size */
-    uint16_t remote_mss;   /* the peer's MSS option */
-    uint32_t path_mtu;
-    bool nagle;
-    enum tcp_congestion congestion;
+    bool keepalive, nagle;
     uint32_t ts_tick_us; /* our timestamp is ts_offset + now / ts_tick_us; 0: always ts_offset */
     uint32_t ts_offset;
-    uint8_t ack_frequency;           /* acknowledge at least every so many segments (2) */
     uint32_t delayed_ack_us;         /* 0: as soon as the ack point moves */
-    uint8_t max_retransmissions;     /* 0: no limit */
+    uint8_t ack_frequency;           /* acknowledge at least every so many segments (2) */
     uint8_t duplicate_ack_threshold; /* 3 */
+    uint8_t ip_header_len;           /* 20 or 40: to derive the segment size */
+    bool probe_always; /* somebody behind the caller may have data to send: probe a closed window
+                          even with nothing queued */
+    /* the rest */
+    enum tcp_congestion congestion;
+    uint16_t remote_mss; /* the peer's MSS option */
+    uint32_t path_mtu;
+    uint8_t max_retransmissions; /* 0: no limit */
+    uint8_t keepalive_probes;
     uint32_t sws_us;
     uint32_t min_rto_us, max_rto_us; /* 200 ms, 120 s */
     uint64_t max_rt_us;              /* overrides the count; 0: the count; TCP_NEVER: unlimited */
-    bool keepalive;
-    uint8_t keepalive_probes;
     uint64_t keepalive_idle_us, keepalive_interval_us;
     uint64_t fin_wait_2_us; /* 120 s; TCP_NEVER: none */
-    bool probe_always; /* somebody behind the caller may have data to send: probe a closed window
-                          even with nothing queued */
 };
 
 /* Sane values for everything that is not negotiated. */
@@ -214,7 +215,7 @@ struct tcp_extension {
 
 struct tcp_counters {
     uint64_t segments_in, segments_out; /* counted in wire segments, not superframes */
-    uint64_t bytes_in, bytes_out;       /* payload, without retransmissions */
+    uint64_t bytes_in, bytes_out;       /* payload, without retransmissions; so far the hot ones */
     uint64_t retransmitted_segments, retransmitted_bytes;
     uint64_t timeouts, fast_recoveries, tail_probes;
     uint64_t resets_out, established_resets; /* RSTs sent; ends in CLOSED straight from ESTABLISHED
@@ -224,44 +225,58 @@ struct tcp_counters {
 
 /*
  * Ours to write: only src/tcp. Others may read the members named in the accessors below.
- * The layout (hot first) is free to change; keep it in tcp.h so that callers can embed it.
+ *
+ * Hot first: while nothing is lost and no timer fires, data that arrives in order touches the first
+ * two lines of 64 bytes and that of the counters; what is sent and its acknowledgement line 3, too,
+ * and the marks or the curve. A test holds the members to their lines, counted from the start of
+ * the structure. The layout is free to change otherwise; keep it in tcp.h so that callers can embed
+ * it.
  */
 struct tcp_conn {
-    /* what every segment touches */
+    /* lines 0 and 1: every segment */
     enum tcp_conn_state state;
     uint32_t flags; /* TCP_CONN_ ... of src/tcp/private.h */
     uint32_t rcv_nxt, rcv_ack, rcv_edge,
         rcv_advertised; /* arrived; ack point; right edge; furthest edge shown */
     uint32_t last_ack_sent;
-    uint32_t snd_una, snd_nxt, snd_max, snd_end;
+    uint32_t snd_una, snd_nxt, snd_max;
     uint32_t snd_wnd, snd_wl1, max_snd_wnd;
-    uint32_t cwnd, ssthresh;
     uint32_t ts_recent;
-    uint16_t mss_base;         /* without options */
-    uint16_t mss;              /* payload of a segment that carries no SACK blocks */
-    uint16_t pending_segments; /* arrived since the last acknowledgement */
-    uint8_t ack_repeat;        /* duplicate ACKs owed to a peer without SACK */
-    uint8_t rcv_sack_count;    /* ranges of rcv_sack in use */
-    uint8_t sack_count;        /* ranges of sacked in use */
-    struct tcp_chunk *ready_head, *ready_tail; /* in order, not taken yet */
-    struct tcp_chunk *ooo_head, *ooo_tail;     /* ascending, disjoint */
-    struct tcp_chunk *ooo_hint;                /* the newest on that list; NULL */
-    struct tcp_chunk *dropped;                 /* superseded; the caller frees them */
-    uint64_t rtx_deadline_us,
-        tail_deadline_us; /* deadlines: microseconds of the caller's clock; TCP_NEVER */
-    uint64_t reo_deadline_us, delack_deadline_us, keepalive_deadline_us, fin_wait_2_deadline_us,
-        sws_deadline_us;
-    /* per acknowledgement */
-    uint64_t srtt_us, rttvar_us, rto_us;
-    uint64_t min_rtt_us, next_min_rtt_us, min_rtt_since_us; /* 0: none */
-    uint64_t rtt_sent_us;
+    uint16_t mss;                  /* payload of a segment that carries no SACK blocks */
+    uint16_t pending_segments;     /* arrived since the last acknowledgement */
+    uint8_t ack_repeat;            /* duplicate ACKs owed to a peer without SACK */
+    uint8_t rcv_sack_count;        /* ranges of rcv_sack in use */
+    uint8_t sack_count;            /* ranges of sacked in use */
+    uint8_t keepalive_probe_count; /* sent and not answered */
     uint64_t ts_recent_us;
+    uint64_t delack_deadline_us;               /* deadlines: the caller's clock; TCP_NEVER */
+    struct tcp_chunk *ready_head, *ready_tail; /* in order, not taken yet */
+    struct tcp_chunk *ooo_head;                /* ascending, disjoint */
+    struct tcp_config config;                  /* its first members belong to line 1 */
+    /* line 3: what is sent, and its acknowledgement */
+    uint32_t cwnd, ssthresh;
+    uint32_t snd_end;
     uint32_t rtt_seq;
     uint32_t bytes_acked; /* towards the next increase */
-    uint32_t fin_seq, fin_rcv_seq;
     uint32_t dup_ack_count;
-    /* loss */
-    uint32_t recover_seq;                        /* recovery ends here */
+    uint32_t recover_seq; /* recovery ends here */
+    uint8_t retransmit_count, mark_count, dup_threshold, snd_wnd_probe_count;
+    uint64_t rtx_deadline_us, tail_deadline_us, reo_deadline_us;
+    uint64_t rtt_sent_us;
+    /* line 4 */
+    struct tcp_counters counters; /* its first members belong to every segment */
+    uint64_t srtt_us, rttvar_us, rto_us;
+    uint64_t total_rt_us, last_rtx_us;
+    struct tcp_cubic cubic;
+    /* the rest: round trips, loss, disorder, the end */
+    uint64_t min_rtt_us, next_min_rtt_us, min_rtt_since_us; /* 0: none */
+    uint64_t keepalive_deadline_us, fin_wait_2_deadline_us, sws_deadline_us;
+    struct tcp_chunk *ooo_tail;
+    struct tcp_chunk *ooo_hint; /* the newest on that list; NULL */
+    struct tcp_chunk *dropped;  /* superseded; the caller frees them */
+    uint32_t ooo_count;
+    uint16_t mss_base; /* without options */
+    uint32_t fin_seq, fin_rcv_seq;
     uint32_t rtx_seq;                            /* without SACK: resent up to here */
     uint32_t lost_seq;                           /* without SACK: what is below is taken for lost */
     uint32_t tail_seq;                           /* snd_max when the tail probe went out */
@@ -269,24 +284,17 @@ struct tcp_conn {
     uint32_t undo_seq,
         undo_bytes; /* where recovery began; resent since and not reported needless */
     uint32_t prior_cwnd, prior_ssthresh; /* to return to if all of it was */
-    struct tcp_cubic cubic, prior_cubic;
+    struct tcp_cubic prior_cubic;
     uint32_t ecn_seq; /* the window was reduced for what was sent before this */
     struct tcp_range last_dsack;
     uint32_t dsack_start, dsack_end;
-    uint32_t ooo_count;
-    uint8_t dup_threshold;
     uint64_t rack_sent_us, rack_rtt_us; /* of what was sent last of what was delivered; TCP_NEVER */
     uint32_t rack_end_seq, fack_seq, dsack_round_seq;
     uint8_t reo_multiplier, reo_persist; /* quarters of the shortest round trip; recoveries left */
-    uint8_t mark_count;
-    uint64_t total_rt_us, last_rtx_us;
     uint64_t challenge_us, stray_us; /* when a SYN, a stray segment, was answered last; TCP_NEVER */
-    uint8_t retransmit_count, snd_wnd_probe_count, keepalive_probe_count;
-    struct tcp_range rcv_sack[4];             /* what is out of order, most recent first */
+    struct tcp_range rcv_sack[4];    /* what is out of order, most recent first */
     struct tcp_range sacked[TCP_SACK_RANGES]; /* scoreboard, ascending, disjoint */
     struct tcp_mark marks[TCP_MARKS];         /* of what is outstanding, ascending */
-    struct tcp_config config;
-    struct tcp_counters counters;
 };
 
 /* What a call has found; a mask. */

@@ -170,11 +170,12 @@ tcp_start_tail(struct tcp_conn *conn, uint64_t now_us)
 void
 tcp_on_acceptable(struct tcp_conn *conn, uint64_t now_us)
 {
+    if (conn->config.keepalive)
+        conn->keepalive_deadline_us = tcp_after_us(now_us, conn->config.keepalive_idle_us);
+    else if (conn->flags & TCP_CONN_CHALLENGED)
+        conn->keepalive_deadline_us = TCP_NEVER;
     conn->keepalive_probe_count = 0;
     conn->flags &= ~(TCP_CONN_CHALLENGED | TCP_CONN_RST_CHALLENGED);
-    conn->keepalive_deadline_us = conn->config.keepalive
-                                      ? tcp_after_us(now_us, conn->config.keepalive_idle_us)
-                                      : TCP_NEVER;
     if (conn->state == TCP_FIN_WAIT_2)
         conn->fin_wait_2_deadline_us = tcp_after_us(now_us, conn->config.fin_wait_2_us);
 }
