@@ -306,6 +306,7 @@ typedef struct _TCP_OFFLOAD_STATE_DELEGATED {
 #define TCP_EXTENSION_ECN_ECHO 0x0002    /* ECE goes with every ACK until a CWR comes */
 #define TCP_EXTENSION_ECN_CWR 0x0004     /* CWR goes with the next new data */
 #define TCP_EXTENSION_ECN_REACTED 0x0008 /* the window was reduced for what is before EcnSeq */
+#define TCP_EXTENSION_REORDERING 0x0010  /* the network was seen to reorder */
 
 /*
  * OURS: what a connection knows beyond the documented state, delegated like that, behind it, for two

@@ -25,6 +25,7 @@ import_extension(const TCP_OFFLOAD_STATE_EXTENSION *in, struct tcp_extension *ou
         .ecn_echo = in->Flags & TCP_EXTENSION_ECN_ECHO,
         .ecn_cwr = in->Flags & TCP_EXTENSION_ECN_CWR,
         .ecn_reacted = in->Flags & TCP_EXTENSION_ECN_REACTED,
+        .reordering = in->Flags & TCP_EXTENSION_REORDERING,
         .recover_seq = in->RecoverSeq,
         .ecn_seq = in->EcnSeq,
         .min_rtt_us = in->MinRtt,
@@ -50,7 +51,8 @@ export_extension(const struct tcp_extension *in, TCP_OFFLOAD_STATE_EXTENSION *ou
     out->Flags = (USHORT)((in->recovering ? TCP_EXTENSION_RECOVERING : 0) |
                           (in->ecn_echo ? TCP_EXTENSION_ECN_ECHO : 0) |
                           (in->ecn_cwr ? TCP_EXTENSION_ECN_CWR : 0) |
-                          (in->ecn_reacted ? TCP_EXTENSION_ECN_REACTED : 0));
+                          (in->ecn_reacted ? TCP_EXTENSION_ECN_REACTED : 0) |
+                          (in->reordering ? TCP_EXTENSION_REORDERING : 0));
     out->RecoverSeq = in->recover_seq;
     out->EcnSeq = in->ecn_seq;
     out->MinRtt = in->min_rtt_us < UINT32_MAX ? (ULONG)in->min_rtt_us : 0;

@@ -167,11 +167,11 @@ echo_goes_back(void **state)
     }
 }
 
-/* The window was reduced already, and CWR is still to be said. */
+/* The window was reduced already, and CWR is still to be said. What the network does is passed on. */
 static void
 reduced_already(void **state)
 {
-    start_ecn(TCP_EXTENSION_ECN_CWR | TCP_EXTENSION_ECN_REACTED);
+    start_ecn(TCP_EXTENSION_ECN_CWR | TCP_EXTENSION_ECN_REACTED | TCP_EXTENSION_REORDERING);
     NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, 10, 0, 0));
     rig_expect_out(&rig, 1);
     assert_true(rig.out[0].tcp.flags & TCP_CWR);
@@ -179,6 +179,7 @@ reduced_already(void **state)
     rig_expect(&rig, "sent:ok:10");
     finish();
     assert_int_equal(given_back()->Flags & TCP_EXTENSION_ECN_CWR, 0);
+    assert_true(given_back()->Flags & TCP_EXTENSION_REORDERING);
 }
 
 /* Not negotiated: marks mean nothing, and the field is the host stack's. */
