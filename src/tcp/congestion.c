@@ -78,7 +78,7 @@ void
 tcp_cc_on_loss(struct tcp_conn *conn, uint32_t flight)
 {
     reduce(conn, flight);
-    conn->cwnd = conn->ssthresh;
+    conn->cwnd = tcp_min(conn->cwnd, conn->ssthresh); /* which is two segments at least */
 }
 
 void

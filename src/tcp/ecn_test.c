@@ -208,6 +208,23 @@ test_the_next_reaction_may_be_far(void **state)
     assert_true(feed_echo(&fx, 15000) & TCP_EV_WINDOW);
 }
 
+/* The smallest window does not grow by being reduced. */
+static void
+test_an_echo_at_one_segment(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.ecn = true;
+    fx.state.cwnd = MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 10 * MSS);
+    assert_data(&fx, 0, MSS);
+    feed_echo(&fx, 1000);
+    assert_int_equal(fx.conn.cwnd, MSS);
+    assert_data(&fx, 1000, MSS);
+}
+
 static void
 test_an_old_echo_is_ignored(void **state)
 {
@@ -257,6 +274,7 @@ main(void)
         cmocka_unit_test(test_one_reaction_per_window),
         cmocka_unit_test(test_a_loss_says_cwr_and_counts_as_the_reaction),
         cmocka_unit_test(test_the_next_reaction_may_be_far),
+        cmocka_unit_test(test_an_echo_at_one_segment),
         cmocka_unit_test(test_an_old_echo_is_ignored),
         cmocka_unit_test(test_not_negotiated),
     };

@@ -207,7 +207,8 @@ tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range)
     if (range.start == conn->last_dsack.start && range.end == conn->last_dsack.end)
         return 0;
     conn->last_dsack = range;
-    tcp_rack_on_dsack(conn);
+    if (!(conn->flags & TCP_CONN_TAIL_OPEN) || range.end != conn->tail_seq)
+        tcp_rack_on_dsack(conn); /* of a probe: that is what it is for */
     if (!(conn->flags & TCP_CONN_UNDO) || seq_before(range.start, conn->undo_seq) ||
         seq_after(range.end, conn->recover_seq) || !conn->undo_bytes)
         return 0;

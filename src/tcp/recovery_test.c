@@ -432,6 +432,44 @@ test_the_probe_was_needless(void **state)
     }
 }
 
+/* Nor does a D-SACK of the probe tell of reordering. */
+static void
+test_the_duplicate_of_a_probe_is_no_disorder(void **state)
+{
+    struct fixture fx;
+
+    open_probed(&fx);
+    add_sack(&fx, 4000, 5000);
+    feed_ack(&fx, 5000);
+    assert_int_equal(fx.conn.reo_multiplier, 1);
+    send_segments(&fx, 2);
+    add_sack(&fx, 3000, 4000);
+    feed_ack(&fx, 6000);
+    assert_int_equal(fx.conn.reo_multiplier, 2);
+}
+
+/* An adopted connection sends again what it does not know to have arrived. A probe meanwhile is one
+ * more copy, and what is acknowledged then no loss. */
+static void
+test_a_probe_while_all_goes_again(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.cwnd = 5 * MSS;
+    fx.state.ssthresh = 5 * MSS;
+    fx.state.snd_nxt = SEND + 5000;
+    fx.state.snd_max = fx.state.snd_end = SEND + 10000;
+    reopen(&fx);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_data(&fx, 4000, MSS);
+    feed_ack(&fx, 10000);
+    send_segments(&fx, 1);
+    feed_ack(&fx, 11000);
+    assert_true(fx.conn.cwnd >= 5 * MSS);
+}
+
 static void
 test_recovery_that_stalls(void **state)
 {
@@ -507,6 +545,8 @@ main(void)
         cmocka_unit_test(test_tail_probe_into_a_full_window),
         cmocka_unit_test(test_the_probe_repaired_a_loss),
         cmocka_unit_test(test_the_probe_was_needless),
+        cmocka_unit_test(test_the_duplicate_of_a_probe_is_no_disorder),
+        cmocka_unit_test(test_a_probe_while_all_goes_again),
         cmocka_unit_test(test_timeout_in_recovery_reduces_once),
         cmocka_unit_test(test_recovery_that_stalls),
         cmocka_unit_test(test_recovery_of_a_fin),
