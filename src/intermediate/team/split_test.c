@@ -339,6 +339,70 @@ no_memory(void **state)
     leave();
 }
 
+/* ---- a member is gone before its time ---- */
+
+/* NDIS has waited for it long enough. */
+static void
+torn_out(unsigned i)
+{
+    assert_int_equal(fake.protocol.UnbindAdapterHandlerEx(FAKE_UNBIND, fake.bindings[i]),
+                     NDIS_STATUS_SUCCESS);
+}
+
+/* One connection, which belongs to the second member. */
+static void
+tree_of_the_second(struct tree *tree)
+{
+    TCP_OFFLOAD_STATE_CONST *tcp;
+
+    tree_init(tree, 1);
+    tcp = NDIS_OFFLOAD_STATE_FIRST(&tree->conns[0].block);
+    tcp->LocalPort = (USHORT)first_at(tree, 1);
+}
+
+/* The other part is below, and this one cannot follow. */
+static void
+torn_out_between_the_parts(void **state)
+{
+    struct tree tree;
+
+    stand();
+    tree_of_the_second(&tree);
+    fake.provider.InitiateOffloadHandler(fake.adapter_context, &tree.neighbor.block);
+    assert_int_equal(whose(&fake.downs[0]), 0);
+    torn_out(1);
+    complete(&fake.downs[0], &fine);
+    assert_int_equal(fake.down_count, 1);
+    assert_string_equal(fake.up.name, "initiate");
+    check_node(&tree.neighbor, NDIS_STATUS_SUCCESS);
+    check_node(&tree.path, NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS);
+    check_node(&tree.conns[0], NDIS_STATUS_FAILURE);
+    terminate_all(&tree, 1);
+    leave();
+}
+
+/* What was there is lost: whoever asks for it hears that. */
+static void
+torn_out_with_connections(void **state)
+{
+    struct tree tree;
+
+    stand();
+    tree_of_the_second(&tree);
+    initiate(&tree, both_fine);
+    check_node(&tree.conns[0], NDIS_STATUS_SUCCESS);
+    torn_out(1);
+    node_init(&tree.conns[0], TcpOffloadState, &tree.cells[2], NULL);
+    operate(fake.provider.QueryOffloadHandler, &tree.conns[0], both_fine);
+    assert_int_equal(fake.down_count, 0);
+    assert_int_equal(tree.conns[0].block.Status, NDIS_STATUS_FAILURE);
+    terminate_all(&tree, 1);
+    assert_int_equal(fake.down_count, 1);
+    assert_int_equal(tree.neighbor.block.Status, NDIS_STATUS_FAILURE);
+    assert_int_equal(tree.conns[0].block.Status, NDIS_STATUS_FAILURE);
+    leave();
+}
+
 /* ---- events ---- */
 
 static PVOID
@@ -416,11 +480,18 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_parts),         cmocka_unit_test(statuses),
-        cmocka_unit_test(not_at_its_member), cmocka_unit_test(ages),
-        cmocka_unit_test(all_or_nothing),    cmocka_unit_test(relinked_to_what_is_not_there),
-        cmocka_unit_test(home_again),        cmocka_unit_test(no_memory),
-        cmocka_unit_test(events_wait),       cmocka_unit_test(neighbors_are_asked_about),
+        cmocka_unit_test(torn_out_between_the_parts),
+        cmocka_unit_test(torn_out_with_connections),
+        cmocka_unit_test(two_parts),
+        cmocka_unit_test(statuses),
+        cmocka_unit_test(not_at_its_member),
+        cmocka_unit_test(ages),
+        cmocka_unit_test(all_or_nothing),
+        cmocka_unit_test(relinked_to_what_is_not_there),
+        cmocka_unit_test(home_again),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(events_wait),
+        cmocka_unit_test(neighbors_are_asked_about),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,18 +43,18 @@ leave(void)
 {
     NET_PNP_EVENT_NOTIFICATION pauses[2];
 
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < fake.binding_count; i++) {
         assert_int_equal(member(i)->connection_count, 0);
         assert_true(list_empty(&member(i)->connections) && list_empty(&member(i)->places));
     }
     fake.miniport.PauseHandler(fake.adapter_context, NULL);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < fake.binding_count; i++) {
         fake.binding_context = fake.bindings[i];
         fake_event(&pauses[i], NetEventPause);
         if (fake.work)
             fake_run_work();
     }
-    for (unsigned i = 2; i-- > 0;)
+    for (ULONG i = fake.binding_count; i-- > 0;)
         fake.protocol.UnbindAdapterHandlerEx(FAKE_UNBIND, fake.bindings[i]);
     if (fake.work)
         fake_run_work();
