@@ -41,7 +41,7 @@ prepare(const struct house_option *options, unsigned flags)
     extension->Sacked[0].End = RIG_SND + 4 * SEGMENT;
     extension->Sacked[1].Start = RIG_SND + 9 * SEGMENT;
     extension->Sacked[1].End = RIG_SND + 10 * SEGMENT;
-    extension->Flags = TCP_EXTENSION_RECOVERING;
+    extension->Flags = TCP_EXTENSION_RECOVERING | TCP_EXTENSION_REORDERING;
     extension->RecoverSeq = RIG_SND + 10 * SEGMENT;
     extension->MinRtt = 7000;
 }
@@ -88,6 +88,7 @@ scoreboard(void **state)
     assert_int_equal(given_back()->Sacked[1].End, RIG_SND + 10 * SEGMENT);
     assert_true(given_back()->Flags & TCP_EXTENSION_RECOVERING);
     assert_int_equal(given_back()->RecoverSeq, RIG_SND + 10 * SEGMENT);
+    assert_true(given_back()->Flags & TCP_EXTENSION_REORDERING);
     assert_int_equal(given_back()->MinRtt, 7000);
 }
 
