@@ -375,7 +375,7 @@ void tcp_set_mtu(struct tcp_conn *conn, uint32_t path_mtu);
  * chimney 4.3. */
 void tcp_set_keepalive(struct tcp_conn *conn, const struct tcp_config *config, bool restart,
                        uint64_t now_us);
-void tcp_restart_max_rt(struct tcp_conn *conn, uint64_t max_rt_us);
+void tcp_restart_max_rt(struct tcp_conn *conn, uint64_t max_rt_us, uint64_t now_us);
 
 /* ---- what to send ---- */
 

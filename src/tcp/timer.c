@@ -211,10 +211,11 @@ tcp_set_keepalive(struct tcp_conn *conn, const struct tcp_config *config, bool r
 }
 
 void
-tcp_restart_max_rt(struct tcp_conn *conn, uint64_t max_rt_us)
+tcp_restart_max_rt(struct tcp_conn *conn, uint64_t max_rt_us, uint64_t now_us)
 {
     conn->config.max_rt_us = max_rt_us;
     conn->total_rt_us = 0;
+    conn->last_rtx_us = now_us; /* the time since then counts, too */
 }
 
 /* ---- expiring ---- */

@@ -98,7 +98,7 @@ test_restarting_max_rt(void **state)
     fx.state.snd_nxt = fx.state.snd_max = fx.state.snd_end = SEND + 10;
     fx.state.retransmit_delta_us = 200000;
     reopen(&fx);
-    tcp_restart_max_rt(&fx.conn, 2000000);
+    tcp_restart_max_rt(&fx.conn, 2000000, fx.now_us);
     while (!fx.conn.counters.timeouts)
         assert_false(expire(&fx) & TCP_EV_TIMEOUT);
     reopen(&fx); /* without, that was the end */

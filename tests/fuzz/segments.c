@@ -199,7 +199,7 @@ settings_change(struct world *world, struct fuzz *fuzz)
         tcp_set_keepalive(&world->conn, &config, fuzz_u8(fuzz) & 1, world->now_us);
         break;
     case 1:
-        tcp_restart_max_rt(&world->conn, config.max_rt_us);
+        tcp_restart_max_rt(&world->conn, config.max_rt_us, world->now_us);
         break;
     default:
         tcp_set_mtu(&world->conn, config.path_mtu);

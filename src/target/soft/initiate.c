@@ -137,6 +137,18 @@ check_tcp(struct soft_adapter *adapter, const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *
                : NDIS_STATUS_SUCCESS;
 }
 
+/* The flags of an update may come with the initiate (chimney 4.3). */
+static void
+restart_timers(const struct soft_conn *conn, struct tcp_state *state)
+{
+    if (conn->cached.Flags & TCP_FLAG_MAX_RT_RESTART)
+        state->total_rt_us = 0;
+    if (conn->cached.Flags & TCP_FLAG_KEEP_ALIVE_RESTART) {
+        state->keepalive_probe_count = 0;
+        state->keepalive_delta_us = TCP_NEVER;
+    }
+}
+
 static NDIS_STATUS
 restore(struct soft_conn *conn, const struct soft_object *parent,
         const TCP_OFFLOAD_STATE_DELEGATED *delegated, uint32_t send_bytes, uint64_t now_us)
@@ -147,12 +159,17 @@ restore(struct soft_conn *conn, const struct soft_object *parent,
     struct tcp_state state;
 
     soft_import_config(adapter, conn, path, delegated->TsTime, now_us, &config);
-    if (!soft_import_state(adapter, delegated, send_bytes, &state) ||
-        tcp_restore(&conn->tcp, &config, &state, now_us))
+    if (!soft_import_state(adapter, delegated, send_bytes, &state))
+        return NDIS_STATUS_FAILURE;
+    restart_timers(conn, &state);
+    if (tcp_restore(&conn->tcp, &config, &state, now_us))
         return NDIS_STATUS_FAILURE;
     soft_extension_restore(conn, delegated, now_us);
     if (!soft_receive_adopt(conn, delegated->BufferedData, delegated->RcvNxt))
         return NDIS_STATUS_RESOURCES;
+    if (conn->cached.Flags & TCP_FLAG_UPDATE_RCV_WND &&
+        conn->cached.InitialRcvWnd != delegated->RcvWnd)
+        tcp_ack_now(&conn->tcp);
     conn->dwnd = delegated->DWnd;
     conn->finished = state.fin_queued;
     conn->fin_received = conn->fin_indicated = state.state == TCP_CLOSE_WAIT ||

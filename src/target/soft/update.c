@@ -54,6 +54,14 @@ update_window(struct soft_conn *conn)
         tcp_ack_now(&conn->tcp);
 }
 
+static bool
+keepalive_changes(const struct soft_conn *conn, const TCP_OFFLOAD_STATE_CACHED *cached)
+{
+    return cached->KaProbeCount != conn->cached.KaProbeCount ||
+           cached->KaTimeout != conn->cached.KaTimeout ||
+           cached->KaInterval != conn->cached.KaInterval;
+}
+
 static NDIS_STATUS
 update_tcp(struct soft_object *object, const TCP_OFFLOAD_STATE_CACHED *cached)
 {
@@ -67,12 +75,13 @@ update_tcp(struct soft_object *object, const TCP_OFFLOAD_STATE_CACHED *cached)
         return NDIS_STATUS_FAILURE;
     bool max_rt = cached->Flags & TCP_FLAG_MAX_RT_RESTART ||
                   (cached->MaxRT && cached->MaxRT != conn->cached.MaxRT);
-    bool restart = cached->Flags & (TCP_FLAG_KEEP_ALIVE_RESTART | TCP_FLAG_MAX_RT_RESTART);
+    bool restart = cached->Flags & TCP_FLAG_KEEP_ALIVE_RESTART ||
+                   (cached->Flags & TCP_FLAG_MAX_RT_RESTART && keepalive_changes(conn, cached));
     conn->cached = *cached;
     soft_import_cached(adapter, cached, &config);
     tcp_set_keepalive(&conn->tcp, &config, restart, soft_now_us(adapter));
     if (max_rt)
-        tcp_restart_max_rt(&conn->tcp, config.max_rt_us);
+        tcp_restart_max_rt(&conn->tcp, config.max_rt_us, soft_now_us(adapter));
     if (cached->Flags & TCP_FLAG_UPDATE_RCV_WND)
         update_window(conn);
     soft_dirty(conn);
