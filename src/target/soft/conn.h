@@ -90,6 +90,7 @@ struct soft_watch {
 struct soft_conn {
     struct soft_object object;
     struct soft_conn *next; /* in the bucket */
+    uint32_t hash;          /* of the key */
     struct soft_key key;
     struct tcp_conn tcp;
     struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
@@ -175,6 +176,10 @@ void soft_object_free(struct soft_object *object);
 /* True if it is this kind of object. */
 bool soft_object_is(const struct soft_object *object, enum soft_kind kind);
 
+/* ---- table.c ---- */
+/* False: out of memory. */
+bool soft_map_init(struct soft_map *map, uint64_t seed);
+void soft_map_fini(struct soft_map *map);
 void soft_conn_insert(struct soft_conn *conn);
 /* The connection of this 4-tuple whose neighbor is in this VLAN: the same addresses may be in use
  * in several. */
@@ -184,6 +189,8 @@ struct soft_conn *soft_conn_find(struct soft_adapter *adapter, const struct soft
 struct soft_conn *soft_conn_find_any(struct soft_adapter *adapter, const struct soft_key *key);
 /* Its frames take the regular path from now on; a second call is harmless. */
 void soft_conn_remove(struct soft_conn *conn);
+
+/* ---- object.c again ---- */
 /* Zeroed, lists and timer ready, phase ADOPTED; NULL: out of memory. */
 struct soft_conn *soft_conn_create(struct soft_adapter *adapter);
 void soft_conn_set_phase(struct soft_conn *conn, enum soft_phase phase, const char *why);

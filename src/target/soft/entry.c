@@ -12,7 +12,6 @@
 /* As chimney/house.h declares it; that header is the house's, not a driver's. */
 NDIS_STATUS soft_target_entry(DRIVER_OBJECT *DriverObject, UNICODE_STRING *RegistryPath);
 
-#define BUCKETS_MAX 65536u
 #define BOUNCE_BYTES WIRE_MAX_FRAME
 #define IP_ID_FIRST 0x8000u
 #define LINK_SPEED 10000000000u /* the wire does not tell */
@@ -172,7 +171,7 @@ free_adapter(struct soft_adapter *adapter)
         NdisFreeNetBufferListPool(adapter->chimney_pool);
     if (adapter->frame_pool)
         NdisFreeNetBufferListPool(adapter->frame_pool);
-    free(adapter->buckets);
+    soft_map_fini(&adapter->map);
     free(adapter->bounce);
     free(adapter);
 }
@@ -180,16 +179,12 @@ free_adapter(struct soft_adapter *adapter)
 static bool
 allocate(struct soft_adapter *adapter)
 {
-    uint32_t buckets = 64;
+    bool map = soft_map_init(&adapter->map, (uintptr_t)adapter ^ soft_now_us(adapter) << 20);
 
-    while (buckets < adapter->limits.connections && buckets < BUCKETS_MAX)
-        buckets *= 2;
-    adapter->bucket_mask = buckets - 1;
-    adapter->buckets = calloc(buckets, sizeof(struct soft_conn *));
     adapter->bounce = malloc(BOUNCE_BYTES);
     adapter->chimney_pool = create_pool(adapter->handle);
     adapter->frame_pool = create_pool(adapter->handle);
-    return adapter->buckets && adapter->bounce && adapter->chimney_pool && adapter->frame_pool;
+    return map && adapter->bounce && adapter->chimney_pool && adapter->frame_pool;
 }
 
 static void
@@ -277,7 +272,6 @@ create_adapter(NDIS_HANDLE handle, struct wire *wire)
     adapter->wire = wire;
     adapter->loop = wire_loop(wire);
     adapter->ip_id = IP_ID_FIRST;
-    adapter->hash_seed = (uintptr_t)adapter ^ soft_now_us(adapter) << 20;
     soft_params_default(&adapter->params);
     list_init(&adapter->objects);
     list_init(&adapter->graves);

@@ -3,18 +3,13 @@
  * initiate lives on in the parent pointers. An object knows its dependents, so that an invalidated
  * neighbor reaches its connections and an object that is terminated too early outlives them (the
  * host stack's mistake, not our crash).
- *
- * Connections are also in a table of buckets by 4-tuple, which is what decides whose a received
- * frame is.
  */
 #include "target/soft/conn.h"
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/machine.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const char *const phase_names[SOFT_PHASE_COUNT] = {
 #define NAME(name) [SOFT_##name] = #name,
@@ -137,70 +132,6 @@ bool
 soft_object_is(const struct soft_object *object, enum soft_kind kind)
 {
     return object && object->kind == kind && !object->doomed;
-}
-
-/* ---- the table ---- */
-
-static uint32_t
-bucket_of(const struct soft_adapter *adapter, const struct soft_key *key)
-{
-    return (uint32_t)hash_tuple(key->local, key->peer, key->ipv6 ? 16 : 4, key->local_port,
-                                key->peer_port, adapter->hash_seed) &
-           adapter->bucket_mask;
-}
-
-static bool
-same_key(const struct soft_key *a, const struct soft_key *b)
-{
-    size_t len = a->ipv6 ? 16 : 4;
-
-    return a->ipv6 == b->ipv6 && a->local_port == b->local_port && a->peer_port == b->peer_port &&
-           !memcmp(a->local, b->local, len) && !memcmp(a->peer, b->peer, len);
-}
-
-void
-soft_conn_insert(struct soft_conn *conn)
-{
-    struct soft_conn **bucket = &conn->object.adapter
-                                     ->buckets[bucket_of(conn->object.adapter, &conn->key)];
-
-    conn->next = *bucket;
-    *bucket = conn;
-}
-
-struct soft_conn *
-soft_conn_find(struct soft_adapter *adapter, const struct soft_key *key, unsigned vlan)
-{
-    struct soft_conn *conn = adapter->buckets[bucket_of(adapter, key)];
-
-    /* A path may be relinked to a neighbor in another VLAN, so the id is asked for and not kept. */
-    while (conn && (!same_key(&conn->key, key) ||
-                    soft_path_neighbor(soft_conn_path(conn))->constant.VlanId != vlan))
-        conn = conn->next;
-    return conn;
-}
-
-struct soft_conn *
-soft_conn_find_any(struct soft_adapter *adapter, const struct soft_key *key)
-{
-    struct soft_conn *conn = adapter->buckets[bucket_of(adapter, key)];
-
-    while (conn && !same_key(&conn->key, key))
-        conn = conn->next;
-    return conn;
-}
-
-void
-soft_conn_remove(struct soft_conn *conn)
-{
-    struct soft_conn **at = &conn->object.adapter
-                                 ->buckets[bucket_of(conn->object.adapter, &conn->key)];
-
-    while (*at && *at != conn)
-        at = &(*at)->next;
-    if (*at)
-        *at = conn->next;
-    conn->next = NULL;
 }
 
 static void

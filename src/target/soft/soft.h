@@ -152,6 +152,15 @@ struct soft_use {
     uint8_t value[SOFT_USE_BYTES];
 };
 
+/* Connections by 4-tuple (table.c). */
+struct soft_map {
+    struct soft_conn **buckets,
+        **former;                        /* former: not all carried over yet; NULL: there is none */
+    uint32_t mask, former_mask, carried; /* buckets of the former that are empty now */
+    unsigned count;
+    uint64_t seed;
+};
+
 /* Of offloaded connections only; one for each IP version. */
 struct soft_stats {
     IP_OFFLOAD_STATS ip;
@@ -176,9 +185,7 @@ struct soft_adapter {
     struct soft_thresholds thresholds;
     enum tcp_congestion congestion;
 
-    struct soft_conn **buckets; /* by 4-tuple */
-    uint32_t bucket_mask;
-    uint64_t hash_seed;
+    struct soft_map map;
     struct list objects; /* every neighbor, path and connection, by soft_object.all */
     unsigned neighbors, paths, connections;
     struct soft_table hw_addresses, ip_addresses, vlans; /* in use */
