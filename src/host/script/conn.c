@@ -127,6 +127,8 @@ script_conn_create(struct script *script, const struct script_options *options,
     if (sys_timer_init(&conn->hold_timer, script->loop, script_on_hold_timer, conn))
         goto no_hold_timer;
     list_add_tail(&script->conns, &conn->link);
+    list_add_tail(script_bucket(script, conn->options.local_port, conn->options.peer_port),
+                  &conn->bucket);
     return conn;
 no_hold_timer:
     sys_timer_fini(&conn->timer);
@@ -166,6 +168,7 @@ script_conn_destroy(struct script_conn *conn)
         free(data);
     }
     list_del(&conn->link);
+    list_del(&conn->bucket);
     free(conn);
 }
 

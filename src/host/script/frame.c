@@ -97,7 +97,9 @@ find_conn(struct script *script, const struct packet *packet, const struct tcp_s
 {
     size_t size = packet->ipv6 ? 16 : 4;
 
-    list_for_each(conn, &script->conns, struct script_conn, link) {
+    struct list *bucket = script_bucket(script, segment->dest_port, segment->source_port);
+
+    list_for_each(conn, bucket, struct script_conn, bucket) {
         const struct script_options *options = &conn->options;
         if (options->local_port == segment->dest_port &&
             options->peer_port == segment->source_port && options->ipv6 == packet->ipv6 &&

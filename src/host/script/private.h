@@ -8,6 +8,7 @@
 #define SCRIPT_POST_BYTES 6000u   /* not a multiple of any segment size */
 #define SCRIPT_BLOCK_BYTES 16384u /* the most one send NBL covers */
 #define SCRIPT_FIN_WATCH_US 20000u
+#define SCRIPT_BUCKETS 1024u
 #define SCRIPT_TICKS_PER_SECOND 1000u
 
 struct script {
@@ -16,6 +17,7 @@ struct script {
     struct host *host;
     struct host_binding *binding; /* Running; NULL: none */
     struct list conns;
+    struct list buckets[SCRIPT_BUCKETS]; /* the same, by ports */
     struct script_stats stats;
 };
 
@@ -64,6 +66,7 @@ struct script_post {
 struct script_conn {
     struct host_conn down; /* first: container_of by address */
     struct list link;
+    struct list bucket;
     struct script *script;
     struct script_options options;
     const struct script_app *app;
@@ -107,6 +110,12 @@ struct script_conn {
     uint32_t moved_bytes;
     struct script_figures figures;
 };
+
+static inline struct list *
+script_bucket(struct script *script, uint16_t local_port, uint16_t peer_port)
+{
+    return &script->buckets[(local_port ^ peer_port * 31u) % SCRIPT_BUCKETS];
+}
 
 static inline struct script_conn *
 script_of(struct host_conn *down)

@@ -95,6 +95,8 @@ script_create(const char *name, struct sys_loop *loop)
     snprintf(script->name, sizeof script->name, "%s", name);
     script->loop = loop;
     list_init(&script->conns);
+    for (unsigned i = 0; i < SCRIPT_BUCKETS; i++)
+        list_init(&script->buckets[i]);
     return script;
 }
 

@@ -10,6 +10,8 @@
 
 #include "target/soft/soft.h"
 
+#include <stddef.h>
+
 /* ---- objects ---- */
 
 enum soft_kind { SOFT_NEIGHBOR, SOFT_PATH, SOFT_TCP };
@@ -85,56 +87,66 @@ struct soft_watch {
     unsigned told;                    /* mask of reasons */
 };
 
+#define SOFT_CACHE_LINE 64
 #define SOFT_HELD_MAX 1024 /* frames kept for the host stack while stopped */
 
+/*
+ * What a segment touches comes first: two cache lines, then the object (of which the adapter and
+ * the parent), then the engine's own. The rest is for sends, for what seldom happens, and for the
+ * ends of a connection's life.
+ */
 struct soft_conn {
-    struct soft_object object;
+    /* whose is the segment, and may it be taken */
     struct soft_conn *next; /* in the bucket */
     uint32_t hash;          /* of the key */
-    struct soft_key key;
-    struct tcp_conn tcp;
-    struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
     enum soft_phase phase;
-    unsigned events;  /* TCP_EV_..., since the last service */
+    struct soft_key key;
     bool terminating; /* asked for: its frames take the regular path */
     bool servicing, again;
-    struct list adopted; /* on soft_adapter.adopted */
-    struct list dirty;   /* on soft_adapter.dirty */
-    struct list blocked; /* on soft_adapter.blocked */
+    bool ack_returned;
+    bool refused;    /* the host stack refused what is buffered: wait for a post */
+    bool posted_new; /* posts since the last delivery */
+    bool last_push;  /* the newest placed byte ended a pushed segment */
+    bool fin_received, fin_indicated;
+    bool stalled; /* stalled_out was refused by the wire */
+
+    /* what becomes of it */
+    struct list dirty;    /* on soft_adapter.dirty */
+    struct list buffered; /* frames in order, not delivered */
+    struct list posted;   /* NBLs */
+    unsigned events;      /* TCP_EV_..., since the last service */
+    uint32_t filled;      /* bytes placed in the first posted */
+    uint32_t buffered_bytes, lent_bytes;
+
+    struct soft_object object;
+    struct tcp_conn tcp;
     struct sys_timer timer;
+    uint64_t push_deadline_us;
+    struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
+    struct list adopted;         /* on soft_adapter.adopted */
+    struct list blocked;         /* on soft_adapter.blocked */
+    struct list later;           /* on soft_adapter.later */
     TCP_OFFLOAD_STATE_CONST constant;
     TCP_OFFLOAD_STATE_CACHED cached;
     ULONG dwnd;    /* DWnd, handed through */
     bool extended; /* goes back with the extension it came with */
 
     /* sending */
+    bool finished;     /* a graceful disconnect was posted, or the host stack had sent its FIN */
     struct list sends; /* NBLs in posting order; the last may be the disconnect's */
     uint32_t send_seq; /* number of the first byte of the first NBL */
+    uint32_t backlog;  /* as last indicated */
+    uint64_t backlog_us;
     struct soft_cursor cursor;
     NET_BUFFER_LIST *disconnect; /* graceful: also on sends; abortive: waits for the RST to leave */
-    bool finished; /* a graceful disconnect was posted, or the host stack had sent its FIN */
-    bool stalled;  /* stalled_out was refused by the wire */
+    uint64_t sent_flush;         /* soft_adapter.flushes when it last sent */
     struct tcp_out stalled_out;
-    uint64_t sent_flush; /* soft_adapter.flushes when it last sent */
-    uint32_t backlog;    /* as last indicated */
-    uint64_t backlog_us;
 
     /* receiving */
-    bool ack_returned;
-    bool refused;    /* the host stack refused what is buffered: wait for a post */
-    bool posted_new; /* posts since the last delivery */
-    bool last_push;  /* the newest placed byte ended a pushed segment */
-    bool fin_received, fin_indicated;
-    struct list posted;   /* NBLs */
-    uint32_t filled;      /* bytes placed in the first of them */
-    struct list buffered; /* frames in order, not delivered */
-    uint32_t buffered_bytes;
     struct list
         lent; /* frames delivered, ascending, that the ack point (or the window) waits for */
-    uint32_t lent_bytes;
     struct list held; /* frames kept for the host stack */
     unsigned held_count;
-    uint64_t push_deadline_us;
 
     struct soft_watch watch;
 
@@ -142,6 +154,10 @@ struct soft_conn {
     struct soft_nbls done_sends, done_receives, done_disconnects, done_forwards;
     struct list forwards; /* NBLs not processed yet */
 };
+
+_Static_assert(offsetof(struct soft_conn, dirty) == SOFT_CACHE_LINE &&
+                   offsetof(struct soft_conn, object) == 2 * SOFT_CACHE_LINE,
+               "two lines");
 
 static inline struct soft_path *
 soft_conn_path(const struct soft_conn *conn)
@@ -212,6 +228,8 @@ NDIS_STATUS soft_limits_tcp(const struct soft_adapter *adapter, const NET_BUFFER
                             const TCP_OFFLOAD_STATE_CONST *constant,
                             const TCP_OFFLOAD_STATE_CACHED *cached,
                             const TCP_OFFLOAD_STATE_DELEGATED *delegated);
+/* Bytes of window that a connection may have of the budget. */
+uint32_t soft_limits_share(const struct soft_adapter *adapter, unsigned connections);
 /* The path MTU can be kept. */
 bool soft_mtu_fits(const struct soft_adapter *adapter, bool ipv6, ULONG mtu);
 
@@ -240,6 +258,10 @@ void soft_extension_capture(const struct soft_conn *conn, TCP_OFFLOAD_STATE_DELE
 /* ---- service.c ---- */
 /* The connection is looked after at the end of the batch. */
 void soft_dirty(struct soft_conn *conn);
+/* What it has to say waits for the initiates in progress (V-137). */
+void soft_later(struct soft_conn *conn);
+/* They are over. */
+void soft_later_over(struct soft_adapter *adapter);
 /* Everything that is due, now. */
 void soft_service(struct soft_conn *conn);
 /* Calls the completions of what is settled. */

@@ -280,6 +280,7 @@ create_adapter(NDIS_HANDLE handle, struct wire *wire)
     list_init(&adapter->adopted);
     list_init(&adapter->dirty);
     list_init(&adapter->blocked);
+    list_init(&adapter->later);
     list_init(&adapter->sending);
     list_init(&adapter->spare);
     soft_table_init(&adapter->hw_addresses);

@@ -88,7 +88,7 @@ indicate_backlog(struct soft_conn *conn)
     if (backlog == last)
         return;
     if (adapter->initiates) { /* V-137 */
-        soft_dirty(conn);
+        soft_later(conn);
         return;
     }
     if (backlog > last && backlog - last <= last / 4 && now_us - conn->backlog_us < BACKLOG_SLOW_US)

@@ -348,6 +348,8 @@ soft_initiate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *ro
     adapter->initiates--;
     NdisMInitiateOffloadComplete(adapter->handle, root);
     open_adopted(adapter);
+    if (!adapter->initiates)
+        soft_later_over(adapter);
 }
 
 VOID

@@ -14,6 +14,7 @@
 
 #define CONNECTIONS_DEFAULT 4096u
 #define WATCH_WINDOW_DEFAULT 256u   /* segments */
+#define LEAST_SHARE 4096u           /* of the budget: with less a connection would crawl */
 #define WINDOW_DEFAULT (256u << 20) /* largest InitialRcvWnd */
 
 /* ---- configuration ---- */
@@ -41,6 +42,7 @@ static const struct soft_limits defaults = {
     .mtu = SOFT_UNLIMITED,
     .send_bytes = SOFT_UNLIMITED,
     .buffered_bytes = SOFT_UNLIMITED,
+    .budget = SOFT_UNLIMITED,
     .extension = TCP_OFFLOAD_EXTENSION_VERSION,
     .ipv4 = true,
     .ipv6 = true,
@@ -65,6 +67,7 @@ read_all(struct soft_adapter *adapter, NDIS_HANDLE configuration)
         {u"VlanId", &limits->vlan},
         {u"MaxPathMtu", &limits->mtu},
         {u"MaxReceiveWindow", &limits->window_bytes},
+        {u"ReceiveBudget", &limits->budget},
         {u"MaxSendData", &limits->send_bytes},
         {u"MaxBufferedData", &limits->buffered_bytes},
         {u"MinSegment", &limits->least_mss},
@@ -221,6 +224,19 @@ soft_limits_path(struct soft_adapter *adapter, struct soft_path *path)
 
 /* ---- connections ---- */
 
+/*
+ * Windows are promises of memory. With a budget each connection may have an equal part of it and no
+ * more; what one that came early was shown beyond its part runs out as it is used, because an edge
+ * that was shown never moves back (RFC 9293, section 3.8.6).
+ */
+uint32_t
+soft_limits_share(const struct soft_adapter *adapter, unsigned connections)
+{
+    uint32_t budget = adapter->limits.budget;
+
+    return budget == SOFT_UNLIMITED || !connections ? budget : budget / connections;
+}
+
 static uint64_t
 bytes_of(const NET_BUFFER_LIST *chain)
 {
@@ -244,6 +260,8 @@ soft_limits_tcp(const struct soft_adapter *adapter, const NET_BUFFER_LIST *sends
         return NDIS_STATUS_OFFLOAD_CONNECTION_REJECTED;
     if (cached->InitialRcvWnd > limits->window_bytes)
         return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
+    if (soft_limits_share(adapter, adapter->connections + 1) < LEAST_SHARE)
+        return NDIS_STATUS_OFFLOAD_TCP_RCV_BUFFER;
     if (bytes_of(sends) > limits->send_bytes)
         return NDIS_STATUS_OFFLOAD_TCP_XMIT_BUFFER;
     if (bytes_of(delegated->BufferedData) > limits->buffered_bytes)

@@ -320,6 +320,79 @@ buffered_data(void **state)
     finish();
 }
 
+/* ---- the budget of windows ---- */
+
+/* In order, delivered and given back. */
+static void
+arrive(uint16_t port, uint32_t *arrived, uint32_t len)
+{
+    rig_peer(&rig,
+             (struct rig_in){.seq = RIG_RCV + *arrived, .ack = RIG_SND, .len = len, .port = port});
+    *arrived += len;
+    rig_turn(&rig);
+    while (rig.kept_count)
+        rig_return(&rig, --rig.kept_count);
+    rig_pass(&rig, 50000);
+    rig.heard[0] = 0;
+    rig.got_count = 0;
+}
+
+static uint32_t
+last_edge(void)
+{
+    const struct tcp_segment *tcp = &rig.out[rig.out_count - 1].tcp;
+
+    assert_true(rig.out_count > 0);
+    return tcp->ack + tcp->window;
+}
+
+/* Alone a connection has all it wants; with others its window runs down to its part, never
+ * backwards, and it has it all again when they are gone. */
+static void
+budget(void **state)
+{
+    uint32_t arrived = 0, edge;
+
+    start("ReceiveBudget", "90000");
+    tree.p1.block.NextBlock = NULL;
+    tree.t1.block.NextBlock = NULL;
+    initiate(&tree.n1.block);
+    arrive(4001, &arrived, 1000);
+    edge = last_edge();
+    assert_int_equal(edge, RIG_RCV + 1000 + 65535);
+    struct rig_node n, p;
+    rig_node_init(&n, NeighborOffloadState, &tree.n1.handle);
+    rig_node_init(&p, Ip4OffloadState, &tree.p1.handle);
+    n.block.DependentBlockList = &p.block;
+    p.block.DependentBlockList = &tree.t2.block;
+    tree.t2.block.NextBlock = &tree.t3.block;
+    initiate(&n.block);
+    assert_int_equal(tree.t3.block.Status, NDIS_STATUS_SUCCESS);
+    for (int i = 0; i < 60; i++) {
+        rig_forget(&rig);
+        arrive(4001, &arrived, 1000);
+        assert_true(seq_after_eq(last_edge(), edge));
+        edge = last_edge();
+    }
+    assert_in_range(edge - (RIG_RCV + arrived), 29000, 30000);
+    end_one(TcpOffloadDelegatedState, &tree.t2.handle);
+    end_one(TcpOffloadDelegatedState, &tree.t3.handle);
+    rig_forget(&rig);
+    arrive(4001, &arrived, 1000);
+    assert_int_equal(last_edge() - (RIG_RCV + arrived), 65535);
+    finish();
+}
+
+static void
+budget_spent(void **state)
+{
+    start("ReceiveBudget", "8192");
+    initiate(&tree.n1.block);
+    assert_statuses(SUCCESS, SUCCESS, SUCCESS, SUCCESS, OFFLOAD_PARTIAL_SUCCESS,
+                    OFFLOAD_TCP_RCV_BUFFER);
+    finish();
+}
+
 /* ---- not worth it ---- */
 
 static void
@@ -354,7 +427,8 @@ main(void)
         cmocka_unit_test(ip_families),         cmocka_unit_test(vlan_ids),
         cmocka_unit_test(refused_halfway),     cmocka_unit_test(path_mtu),
         cmocka_unit_test(receive_window),      cmocka_unit_test(send_data),
-        cmocka_unit_test(buffered_data),       cmocka_unit_test(small_segments),
+        cmocka_unit_test(buffered_data),       cmocka_unit_test(budget),
+        cmocka_unit_test(budget_spent),        cmocka_unit_test(small_segments),
         cmocka_unit_test(one_family),
     };
 

@@ -10,6 +10,7 @@
 #include "base/machine.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const phase_names[SOFT_PHASE_COUNT] = {
 #define NAME(name) [SOFT_##name] = #name,
@@ -143,10 +144,13 @@ on_timer(void *arg)
 struct soft_conn *
 soft_conn_create(struct soft_adapter *adapter)
 {
-    struct soft_conn *conn = calloc(1, sizeof *conn);
+    size_t size = (sizeof(struct soft_conn) + SOFT_CACHE_LINE - 1) / SOFT_CACHE_LINE *
+                  SOFT_CACHE_LINE;
+    struct soft_conn *conn = aligned_alloc(SOFT_CACHE_LINE, size);
 
     if (!conn)
         return NULL;
+    memset(conn, 0, sizeof *conn);
     if (sys_timer_init(&conn->timer, adapter->loop, on_timer, conn)) {
         free(conn);
         return NULL;
@@ -155,6 +159,7 @@ soft_conn_create(struct soft_adapter *adapter)
     list_init(&conn->adopted);
     list_init(&conn->dirty);
     list_init(&conn->blocked);
+    list_init(&conn->later);
     list_init(&conn->sends);
     list_init(&conn->posted);
     list_init(&conn->buffered);

@@ -38,11 +38,15 @@ soft_receive_take(struct soft_conn *conn)
 void
 soft_receive_edge(struct soft_conn *conn)
 {
-    uint32_t used = conn->buffered_bytes + conn->lent_bytes;
+    const struct soft_adapter *adapter = conn->object.adapter;
+    uint32_t used = conn->buffered_bytes + conn->lent_bytes, window = conn->cached.InitialRcvWnd;
+    uint32_t share = soft_limits_share(adapter, adapter->connections);
 
-    if (conn->ack_returned || used >= conn->cached.InitialRcvWnd)
+    if (window > share)
+        window = share;
+    if (conn->ack_returned || used >= window)
         return;
-    tcp_set_right_edge(&conn->tcp, conn->tcp.rcv_nxt + conn->cached.InitialRcvWnd - used);
+    tcp_set_right_edge(&conn->tcp, conn->tcp.rcv_nxt + window - used);
 }
 
 /* ---- what was delivered ---- */

@@ -27,6 +27,23 @@ soft_dirty(struct soft_conn *conn)
 }
 
 void
+soft_later(struct soft_conn *conn)
+{
+    if (list_empty(&conn->later))
+        list_add_tail(&conn->object.adapter->later, &conn->later);
+}
+
+void
+soft_later_over(struct soft_adapter *adapter)
+{
+    while (!list_empty(&adapter->later)) {
+        struct soft_conn *conn = list_first(&adapter->later, struct soft_conn, later);
+        list_del(&conn->later);
+        soft_dirty(conn);
+    }
+}
+
+void
 soft_complete(struct soft_conn *conn)
 {
     struct soft_adapter *adapter = conn->object.adapter;

@@ -124,6 +124,7 @@ struct soft_limits {
     unsigned vlan;                       /* the one id that is configured; 0: any */
     unsigned mtu;                        /* largest PathMtu; the wire's may be less */
     unsigned window_bytes;               /* largest InitialRcvWnd */
+    unsigned budget;                     /* of all windows together */
     unsigned send_bytes, buffered_bytes; /* largest chains handed over */
     unsigned least_mss;                  /* a connection with a smaller RemoteMss is not worth it */
     unsigned extension;                  /* the version that it says it has; only one is known */
@@ -199,6 +200,7 @@ struct soft_adapter {
     struct list adopted; /* connections whose initiate is not completed */
     struct list dirty;   /* connections to be serviced */
     struct list blocked; /* connections that wait for the wire */
+    struct list later;   /* connections that have news which waits for the end of the initiates */
     struct sys_task service;
     struct sys_hook flush;
     bool wire_blocked;

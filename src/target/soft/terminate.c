@@ -43,6 +43,7 @@ settle(struct soft_conn *conn)
     soft_service(conn);
     list_del(&conn->dirty);
     list_del(&conn->blocked);
+    list_del(&conn->later);
     sys_timer_set(&conn->timer, SYS_NEVER);
 }
 
@@ -127,6 +128,7 @@ soft_conn_drop(struct soft_conn *conn)
     list_del(&conn->adopted);
     list_del(&conn->dirty);
     list_del(&conn->blocked);
+    list_del(&conn->later);
     collect_leftover(conn, &leftover);
     move_all(&conn->buffered, &leftover);
     while (!list_empty(&leftover))

@@ -19,7 +19,7 @@ static bool
 judged(const struct soft_conn *conn)
 {
     return conn->object.adapter->thresholds.any && conn->tcp.state == TCP_ESTABLISHED &&
-           !conn->terminating;
+           !conn->terminating && !conn->object.adapter->initiates;
 }
 
 static uint32_t
@@ -105,7 +105,9 @@ soft_watch_run(struct soft_conn *conn)
 {
     const struct soft_adapter *adapter = conn->object.adapter;
 
-    if (!judged(conn) || adapter->initiates) /* V-137 */
+    if (adapter->thresholds.any && adapter->initiates) /* V-137 */
+        soft_later(conn);
+    if (!judged(conn))
         return;
     if (adapter->thresholds.idle_us)
         judge_activity(conn);
