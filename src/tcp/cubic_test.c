@@ -106,6 +106,9 @@ test_decrease_and_fast_convergence(void **state)
     assert_int_equal(fx.conn.cwnd, 70 * MSS);
     assert_int_equal(fx.conn.ssthresh, 70 * MSS);
     assert_int_equal(fx.conn.cubic.w_max, W_MAX);
+    fx.conn.cwnd = W_MAX;
+    tcp_cc_on_loss(&fx.conn, W_MAX); /* the same again: no reason to give way */
+    assert_int_equal(fx.conn.cubic.w_max, W_MAX);
     tcp_cc_on_loss(&fx.conn, 70 * MSS); /* below the last: gives way */
     assert_int_equal(fx.conn.cwnd, 49 * MSS);
     assert_int_equal(fx.conn.cubic.w_max, 70 * MSS * 85 / 100);

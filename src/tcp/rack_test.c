@@ -157,6 +157,37 @@ test_adopted_with_losses(void **state)
     assert_data(&fx, 0, 1000);
 }
 
+/* The former owner has counted duplicates, too. */
+static void
+test_adopted_with_duplicates(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_nxt = fx.state.snd_max = fx.state.snd_end = SEND + 20000;
+    fx.state.dup_ack_count = 2;
+    reopen(&fx);
+    feed_sack(&fx, 0, 1000, 2000);
+    assert_data(&fx, 0, 1000);
+}
+
+static void
+test_lost_up_to(void **state)
+{
+    struct fixture fx;
+    uint32_t start, end;
+
+    open_sent(&fx);
+    tcp_rack_lose(&fx.conn, SEND + 3000);
+    assert_int_equal(tcp_rack_lost_bytes(&fx.conn), 3000);
+    assert_true(tcp_rack_next_lost(&fx.conn, &start, &end));
+    assert_int_equal(start, SEND);
+    assert_int_equal(end, SEND + 3000);
+    tcp_rack_forgive(&fx.conn);
+    assert_false(tcp_rack_next_lost(&fx.conn, &start, &end));
+    assert_int_equal(tcp_rack_lost_bytes(&fx.conn), 0);
+}
+
 /* What goes again anyway is not marked as well. */
 static void
 test_not_above_snd_nxt(void **state)
@@ -310,6 +341,8 @@ main(void)
         cmocka_unit_test(test_never_more_than_a_round_trip),
         cmocka_unit_test(test_the_first_copy_arrived),
         cmocka_unit_test(test_adopted_with_losses),
+        cmocka_unit_test(test_adopted_with_duplicates),
+        cmocka_unit_test(test_lost_up_to),
         cmocka_unit_test(test_not_above_snd_nxt),
         cmocka_unit_test(test_what_goes_out_together_shares_a_mark),
         cmocka_unit_test(test_few_marks_and_never_too_early),

@@ -143,6 +143,22 @@ test_needless_recovery_is_undone(void **state)
     assert_silent(&fx);
 }
 
+/* Of what was sent after the recovery began. */
+static void
+test_a_new_dsack_undoes_nothing(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 20000);
+    tcp_queue(&fx.conn, 5 * MSS);
+    drain_out(&fx);
+    uint32_t ssthresh = fx.conn.ssthresh;
+    feed_ack(&fx, 25000);
+    feed_sack(&fx, 25000, 21000, 22000);
+    assert_int_equal(fx.conn.ssthresh, ssthresh);
+}
+
 static void
 test_an_old_dsack_undoes_nothing(void **state)
 {
@@ -177,6 +193,25 @@ test_newreno(void **state)
     assert_int_equal(fx.conn.counters.fast_recoveries, 1);
     send_segments(&fx, 1);
     assert_false(fx.out.retransmission);
+}
+
+/* Deflating: a partial ACK of three segments takes two duplicates back. */
+static void
+test_partial_ack_without_sack(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 20);
+    for (int i = 0; i < 6; i++) {
+        feed_ack(&fx, 0);
+        drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.dup_ack_count, 6);
+    feed_ack(&fx, 3000);
+    assert_int_equal(fx.conn.dup_ack_count, 4);
+    assert_data(&fx, 3000, 1000);
+    feed_ack(&fx, 13000);
+    assert_int_equal(fx.conn.dup_ack_count, 0);
 }
 
 static void
@@ -314,6 +349,21 @@ test_tail_probe_of_the_first_without_sack(void **state)
     assert_data(&fx, 2000, 1000);
     feed_ack(&fx, 4000);
     assert_int_equal(fx.conn.counters.timeouts, 0);
+}
+
+/* All that was out when the probe went has arrived: what followed is no loss. */
+static void
+test_tail_probe_answered_without_sack(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 4);
+    expire(&fx);
+    assert_data(&fx, 0, 1000);
+    send_segments(&fx, 2);
+    feed_ack(&fx, 4000);
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 0);
 }
 
 static void
@@ -531,14 +581,17 @@ main(void)
         cmocka_unit_test(test_the_next_hole_was_lost_again),
         cmocka_unit_test(test_partial_ack_with_sack),
         cmocka_unit_test(test_needless_recovery_is_undone),
+        cmocka_unit_test(test_a_new_dsack_undoes_nothing),
         cmocka_unit_test(test_an_old_dsack_undoes_nothing),
         cmocka_unit_test(test_newreno),
+        cmocka_unit_test(test_partial_ack_without_sack),
         cmocka_unit_test(test_what_is_no_duplicate),
         cmocka_unit_test(test_duplicates_after_a_timeout_do_not_recover_again),
         cmocka_unit_test(test_timeout_goes_back),
         cmocka_unit_test(test_second_timeout_forgets_sacks),
         cmocka_unit_test(test_tail_loss),
         cmocka_unit_test(test_tail_probe_of_the_first_without_sack),
+        cmocka_unit_test(test_tail_probe_answered_without_sack),
         cmocka_unit_test(test_a_few_sacks_and_silence),
         cmocka_unit_test(test_one_probe_per_silence),
         cmocka_unit_test(test_tail_probe_with_new_data),
