@@ -1,7 +1,8 @@
 /*
  * The heart beat is the right to speak. The steering programs let go 100 ms after the last one, and
  * from then on kernel and peer talk past us. So whoever finds that a beat was missed first silences
- * the wires and gives every flow up.
+ * the wires and gives every flow up. Behind a port there is no steering and nobody to talk past us:
+ * late is late there, nothing more.
  *
  * With every beat a few connections are looked at: whether the kernel socket is still there, and
  * whether the way to the peer has changed (watch.c). Bounded, so that a beat is never late because
@@ -21,6 +22,8 @@ gag(struct hoststack *stack, bool gagged)
 {
     stack->gagged = gagged;
     list_for_each(port, &stack->ports, struct live_port, link) {
+        if (port->own)
+            continue;
         for (unsigned i = 0; i < port->wire_count; i++)
             wire_gag(port->wires[i], gagged);
         wire_gag(port->tap, gagged);
@@ -37,17 +40,29 @@ hoststack_busy(const struct hoststack *stack)
     return false;
 }
 
+/* The same of those whose frames the kernel gets when we are late. */
+static bool
+steers(const struct hoststack *stack)
+{
+    list_for_each(conn, &stack->conns, struct live_conn, link) {
+        if (conn->phase != LIVE_KERNEL && !conn->port->own)
+            return true;
+    }
+    return false;
+}
+
 static void
 give_all_up(struct hoststack *stack, uint64_t late_us)
 {
-    if (!hoststack_busy(stack))
+    if (!steers(stack))
         return;
     log_warn("missed beat: %llu ms late; every flow goes back to the kernel",
              (unsigned long long)late_us / 1000);
     stack->totals.missed_beats++;
     gag(stack, true);
     list_for_each_safe(conn, &stack->conns, struct live_conn, link) {
-        live_abandon(conn, HOSTSTACK_MISSED_BEAT);
+        if (!conn->port->own)
+            live_abandon(conn, HOSTSTACK_MISSED_BEAT);
     }
 }
 
@@ -138,7 +153,7 @@ hoststack_beat(void *arg)
     uint64_t now_us = hoststack_now_us(stack);
     bool alive = alive_at(stack, now_us);
 
-    if (stack->gagged && !hoststack_busy(stack))
+    if (stack->gagged && !steers(stack))
         gag(stack, false);
     stack->last_beat_us = now_us;
     steer_beat(stack->steer, now_us * 1000);

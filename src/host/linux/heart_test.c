@@ -274,6 +274,24 @@ a_short_stop_changes_nothing(void **state)
     assert_int_equal(rig.conn->phase, LIVE_OFFLOADED);
 }
 
+/* Behind a port the kernel has no other way than through us. */
+static void
+a_port_may_be_late(void **state)
+{
+    rig.port->own = true;
+    rig.on_beat = stop;
+    rig_pass(LIVE_BEAT_US);
+    rig_pass(LIVE_BEAT_US);
+    assert_true(stopped_at_us != 0);
+    assert_int_equal(rig.stack->totals.missed_beats, 0);
+    assert_int_equal(rig.conn->phase, LIVE_OFFLOADED);
+    assert_false(rig.stack->gagged);
+    rig_kernel((struct rig_segment){.seq = RIG_SND, .len = SEGMENT});
+    rig_expect_lent(RIG_SND, RIG_SND + SEGMENT);
+    rig_complete_send(NDIS_STATUS_SUCCESS);
+    rig.port->own = false; /* what was built is taken down again */
+}
+
 int
 main(void)
 {
@@ -292,6 +310,7 @@ main(void)
         HEART_TEST(stopped_while_the_target_hands_back),
         HEART_TEST(stopped_in_the_release),
         HEART_TEST(a_short_stop_changes_nothing),
+        HEART_TEST(a_port_may_be_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
