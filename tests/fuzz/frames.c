@@ -1,8 +1,9 @@
 /*
  * Frames from the wire into the soft target while it has two connections: segments with whatever in
- * their fields, frames that are nothing but bytes, time, and what a host stack asks meanwhile. The
- * verifier watches; what was accepted is returned; in the end both connections are given back and
- * nothing is left.
+ * their fields, frames that are nothing but bytes, time, and what a host stack asks and sends
+ * meanwhile. In between stands nothing, or a driver that does something to frames. The verifier
+ * watches; what was accepted is returned; in the end both connections are given back and nothing is
+ * left.
  */
 #include "fuzz.h"
 
@@ -13,7 +14,21 @@
 #define STEPS 64
 #define RAW_MAX 256u
 
+#define VLAN 10
+
+static const struct house_option vlan_options[] = {{"Id", "10"}, {"Priority", "3"}, {NULL, NULL}};
+static const struct house_option fault_options[] = {
+    {"Script", "frames in duplicate 30%;frames in delay 3ms 30%;frames in corrupt 30%;frames in "
+               "reorder;frames out reorder 50%;frames out duplicate 50%;frames out corrupt"},
+    {NULL, NULL}};
+static const struct house_option no_options[] = {{NULL, NULL}};
+static const struct rig_floor floors[] = {{"vlan", vlan_entry, vlan_options},
+                                          {"fault", fault_entry, fault_options},
+                                          {"passthru", passthru_entry, no_options},
+                                          {"team", team_entry, no_options}};
+
 static struct rig rig;
+static bool in_vlan;
 
 static void
 segment(struct fuzz *fuzz, const struct tcp_segment *last)
@@ -37,6 +52,8 @@ segment(struct fuzz *fuzz, const struct tcp_segment *last)
     in.bad_checksum = (what & 48) == 48;
     in.not_tcp = what == 255;
     in.gso_size = what & 64 && in.len > 100 ? 100 : 0;
+    in.tagged = in_vlan != ((what & 136) == 136);
+    in.tag = in.tagged ? VLAN : 0;
     rig_peer(&rig, in);
 }
 
@@ -57,6 +74,22 @@ raw(struct fuzz *fuzz)
     buf->len = len;
     buf->meta.csum_valid = what & 4;
     test_wire_deliver(rig.wire, buf);
+}
+
+/* Down the regular path, in pieces. */
+static void
+send_frame(struct fuzz *fuzz)
+{
+    uint32_t len = 14 + fuzz_u8(fuzz) % (RAW_MAX - 14);
+    NET_BUFFER_LIST *nbl = rig_nbl(&rig, len, fuzz_u8(fuzz), fuzz_u8(fuzz));
+    uint8_t *bytes = nbl->ProtocolReserved[0];
+    unsigned what = fuzz_u8(fuzz);
+
+    for (uint32_t i = 12; i < len && i < 64; i++)
+        bytes[i] = fuzz_u8(fuzz);
+    if (what & 1)
+        memcpy(bytes + 12, what & 2 ? "\x81\x00" : "\x08\x00", 2);
+    NdisSendNetBufferLists(rig.binding, nbl, 0, 0);
 }
 
 static void
@@ -108,7 +141,7 @@ step(struct fuzz *fuzz, struct rig_conn conns[2], bool closed[2], struct tcp_seg
 {
     unsigned which = fuzz_u8(fuzz) & 1;
 
-    switch (fuzz_below(fuzz, 10)) {
+    switch (fuzz_below(fuzz, 11)) {
     case 0:
         raw(fuzz);
         break;
@@ -128,6 +161,9 @@ step(struct fuzz *fuzz, struct rig_conn conns[2], bool closed[2], struct tcp_seg
         break;
     case 5:
         settle(last, true);
+        break;
+    case 6:
+        send_frame(fuzz);
         break;
     default:
         segment(fuzz, last);
@@ -160,9 +196,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz fuzz = {data, size};
     struct tcp_segment last = {.seq = RIG_SND};
     bool closed[2] = {false, false};
-    unsigned flags = fuzz_u8(&fuzz) & 1 ? TCP_FLAG_ACK_RETURNED : 0;
+    unsigned flags = fuzz_u8(&fuzz) & 1 ? TCP_FLAG_ACK_RETURNED : 0, floor = fuzz_below(&fuzz, 5);
 
-    rig_open(&rig, NULL);
+    in_vlan = floor == 0;
+    rig_open_under(&rig, NULL, floor < 4 ? &floors[floor] : NULL);
     rig.careless = true;
     for (unsigned i = 0; i < 2; i++) {
         rig_conn_init(&conns[i], i == 1, flags | TCP_FLAG_SACK_ENABLED);

@@ -107,7 +107,7 @@ choose_numbers(struct fuzz *fuzz, struct rig_tcp *tcp)
     if (what & 16)
         delegated->RcvWnd = fuzz_u32(fuzz);
     if (what & 32)
-        delegated->CWnd = fuzz_u32(fuzz);
+        delegated->CWnd = 65536 + (fuzz_u32(fuzz) >> 3); /* the engine bounds it: V-054 */
     if (what & 64) {
         tcp->cached.InitialRcvWnd = fuzz_u32(fuzz);
         tcp->constant.SndWindScale = fuzz_u8(fuzz) & 15;
@@ -116,7 +116,8 @@ choose_numbers(struct fuzz *fuzz, struct rig_tcp *tcp)
     if (what & 128) {
         tcp->constant.RemoteMss = fuzz_u16(fuzz);
         tcp->cached.Flags = fuzz_u16(fuzz);
-        delegated->KeepAlive.TimeoutDelta = fuzz_u32(fuzz);
+        if (tcp->cached.Flags & TCP_FLAG_KEEP_ALIVE_ENABLED) /* else it would come back, V-151 */
+            delegated->KeepAlive.TimeoutDelta = fuzz_u32(fuzz);
         delegated->Retransmit.TimeoutDelta = fuzz_u32(fuzz);
     }
 }

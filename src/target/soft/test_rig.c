@@ -400,8 +400,26 @@ on_report(void *arg, const struct verifier_report *report)
     rig->breaches++;
 }
 
+/* The adapter to bind to. */
+static const char *
+build_floor(struct rig *rig, const struct rig_floor *floor)
+{
+    if (!floor)
+        return "a0";
+    assert_int_equal(house_load(rig->house, floor->name, floor->entry, NULL), 0);
+    assert_int_equal(house_set_options(rig->house, "f0", floor->options), 0);
+    assert_int_equal(house_bind(rig->house, floor->name, "a0", "f0"), 0);
+    return "f0";
+}
+
 void
 rig_open(struct rig *rig, const struct house_option *options)
+{
+    rig_open_under(rig, options, NULL);
+}
+
+void
+rig_open_under(struct rig *rig, const struct house_option *options, const struct rig_floor *floor)
 {
     memset(rig, 0, sizeof *rig);
     current = rig;
@@ -416,7 +434,7 @@ rig_open(struct rig *rig, const struct house_option *options)
     assert_int_equal(house_load(rig->house, "soft", soft_target_entry, NULL), 0);
     assert_int_equal(house_load(rig->house, "rig", rig_entry, rig), 0);
     assert_int_equal(house_add_adapter(rig->house, "soft", "a0", rig->wire, options), 0);
-    assert_int_equal(house_bind(rig->house, "rig", "a0", NULL), 0);
+    assert_int_equal(house_bind(rig->house, "rig", build_floor(rig, floor), NULL), 0);
     rig_turn(rig);
     assert_true(rig->running);
     set_parameters(rig);

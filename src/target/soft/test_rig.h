@@ -66,6 +66,14 @@ struct rig {
 /* Sends rig->parameters to the target. */
 void rig_set_parameters(struct rig *rig);
 void rig_open(struct rig *rig, const struct house_option *options);
+/* The same with a driver in between; floor NULL: none. */
+struct rig_floor {
+    const char *name;
+    house_driver_entry entry;
+    const struct house_option *options;
+};
+void rig_open_under(struct rig *rig, const struct house_option *options,
+                    const struct rig_floor *floor);
 void rig_close(struct rig *rig);
 /* Turns until nothing is due now. */
 void rig_turn(struct rig *rig);
