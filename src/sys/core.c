@@ -26,7 +26,7 @@ sys_core_init(struct sys_core *core)
     list_init(&core->batch);
     list_init(&core->hooks);
     list_init(&core->hooks_left);
-    list_init(&core->due);
+    sys_core_init_timers(core);
 }
 
 void
@@ -38,7 +38,6 @@ sys_core_fini(struct sys_core *core)
         log_error("loop destroyed with hooks");
     if (core->timer_count != 0)
         log_error("loop destroyed with %zu timers", core->timer_count);
-    free(core->heap);
 }
 
 bool

@@ -16,24 +16,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct timer_node;
+#define SYS_WHEEL_LEVELS 11 /* of six bits: all of a deadline */
+#define SYS_WHEEL_SLOTS 64
 
 struct sys_core {
     struct list tasks; /* deferred, in order; under the lock in core.c */
     struct list batch; /* tasks of the turn in progress; under the lock */
     struct list hooks,
         hooks_left; /* run, or not being run; and those the turn in progress has still to run */
-    struct timer_node **heap; /* [0]: the earliest deadline */
-    size_t heap_count, heap_room;
-    size_t timer_count;  /* initialised; the heap has room for all of them */
-    uint64_t next_order; /* equal deadlines fire in the order in which they were set */
-    struct list due;     /* taken off the heap by the turn in progress */
+    struct list slots[SYS_WHEEL_LEVELS][SYS_WHEEL_SLOTS]; /* timers by deadline (timers.c) */
+    uint64_t occupied[SYS_WHEEL_LEVELS];                  /* slots that are not empty */
+    uint64_t cursor_us; /* no timer lies before it; never ahead of the time of a turn */
+    size_t timer_count; /* initialised */
+    struct list due;    /* taken off the wheel by the turn in progress */
     bool stopping;
 };
 
 void sys_core_init(struct sys_core *core);
 void sys_core_fini(struct sys_core *core);
 
+void sys_core_init_timers(struct sys_core *core);
 /*
  * Fires what was due at now_us. What a callback sets to a time already past waits for the next
  * turn.
@@ -43,8 +45,10 @@ bool sys_core_run_tasks(struct sys_core *core);
 void sys_core_run_hooks(struct sys_core *core);
 /* Something is to be done that needs no waiting. */
 bool sys_core_ready(struct sys_core *core);
-/* SYS_NEVER: no timer runs. */
+/* No timer is due before; perhaps none is due then. SYS_NEVER: no timer runs. */
 uint64_t sys_core_deadline_us(const struct sys_core *core);
+/* The first deadline. The time of the next turn must not be before it (nor before now). */
+uint64_t sys_core_reach_us(struct sys_core *core);
 
 /* Each loop provides these two. */
 struct sys_core *sys_core_of(struct sys_loop *loop);

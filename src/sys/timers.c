@@ -1,127 +1,141 @@
 /*
- * Timers of a loop: a binary heap by (deadline, order of setting). Every timer knows its place in
- * the heap, so moving one costs a few swaps and stopping one needs no search. Room for all timers
- * is reserved when a timer is initialised: setting cannot fail.
+ * Timers of a loop: a wheel of wheels. Each level has 64 slots and a slot of a level is as long as
+ * the whole level below; those of the lowest are one microsecond. A timer lies at the level of the
+ * highest group of six bits in which its deadline differs from the cursor, in the slot that this
+ * group names: so setting, moving and stopping one touch one list, however many there are.
  *
- * A turn first moves all that is due from the heap to a list and then fires from the list. Thus a
- * timer that sets itself to the past cannot keep the others from firing, and a callback may stop or
- * move any other timer.
+ * The cursor follows time. When it comes to a slot of a higher level, the timers in it go to the
+ * levels below, each at most once per level; nothing can be in those before. Therefore the timers
+ * of a slot are always in the order in which they were set, and equal deadlines fire in it. What
+ * was set to a time before the cursor lies at the cursor, and is put in its place among the due.
+ *
+ * sys_core_deadline_us names the beginning of the first slot that is not empty. Above the lowest
+ * level that is earlier than any deadline: a real loop then wakes for nothing, once for a slot. A
+ * simulated one, which jumps to the deadline, asks for the exact one.
+ *
+ * A turn first moves all that is due to a list and then fires from the list. Thus a timer that sets
+ * itself to the past cannot keep the others from firing, and a callback may stop or move any other
+ * timer.
  */
 #include "sys/core.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define NOT_IN_HEAP SIZE_MAX
+#define SLOT_BITS 6u
+#define SLOT_MASK 63u
 
 struct timer_node {
     struct sys_timer *timer;
-    struct list due; /* on core->due while about to fire */
+    struct list link; /* in a slot; or on core->due while about to fire */
     uint64_t deadline_us;
-    uint64_t order;
-    size_t index;
+    unsigned level, slot; /* while in_slot */
+    bool in_slot;
 };
 
-static bool
-node_before(const struct timer_node *a, const struct timer_node *b)
+/* ---- slots ---- */
+
+static void
+wheel_add(struct sys_core *core, struct timer_node *node)
 {
-    if (a->deadline_us != b->deadline_us)
-        return a->deadline_us < b->deadline_us;
-    return a->order < b->order;
+    uint64_t at_us = node->deadline_us > core->cursor_us ? node->deadline_us : core->cursor_us;
+    uint64_t differs = at_us ^ core->cursor_us;
+
+    node->level = differs ? (63u - (unsigned)__builtin_clzll(differs)) / SLOT_BITS : 0;
+    node->slot = (unsigned)(at_us >> SLOT_BITS * node->level) & SLOT_MASK;
+    node->in_slot = true;
+    list_add_tail(&core->slots[node->level][node->slot], &node->link);
+    core->occupied[node->level] |= 1ull << node->slot;
 }
 
 static void
-heap_place(struct sys_core *core, size_t index, struct timer_node *node)
+wheel_remove(struct sys_core *core, struct timer_node *node)
 {
-    core->heap[index] = node;
-    node->index = index;
+    struct list *slot = &core->slots[node->level][node->slot];
+
+    list_del(&node->link);
+    node->in_slot = false;
+    if (list_empty(slot))
+        core->occupied[node->level] &= ~(1ull << node->slot);
 }
 
-static void
-heap_rise(struct sys_core *core, size_t index, struct timer_node *node)
+/* The first slot that is not empty, and where it begins; SYS_NEVER: there is none. */
+static uint64_t
+first_slot(const struct sys_core *core, unsigned *level, unsigned *slot)
 {
-    while (index > 0) {
-        size_t parent = (index - 1) / 2;
-
-        if (!node_before(node, core->heap[parent]))
-            break;
-        heap_place(core, index, core->heap[parent]);
-        index = parent;
+    for (unsigned i = 0; i < SYS_WHEEL_LEVELS; i++) {
+        if (!core->occupied[i])
+            continue;
+        unsigned shift = SLOT_BITS * i;
+        uint64_t above = shift + SLOT_BITS < 64 ? ~0ull << (shift + SLOT_BITS) : 0;
+        *level = i;
+        *slot = (unsigned)__builtin_ctzll(core->occupied[i]);
+        return (core->cursor_us & above) | (uint64_t)*slot << shift;
     }
-    heap_place(core, index, node);
+    return SYS_NEVER;
+}
+
+/* What is in a slot of a higher level goes below; the cursor is at its beginning. */
+static void
+cascade(struct sys_core *core, unsigned level, unsigned slot)
+{
+    struct list *list = &core->slots[level][slot], *last = list->prev, *link;
+
+    core->occupied[level] &= ~(1ull << slot);
+    do {
+        link = list->next;
+        list_del(link);
+        wheel_add(core, container_of(link, struct timer_node, link));
+    } while (link != last);
+}
+
+/* By deadline; those that were in order already just go to the end. */
+static void
+due_add(struct sys_core *core, struct timer_node *node)
+{
+    struct list *before = core->due.prev;
+
+    while (before != &core->due &&
+           container_of(before, struct timer_node, link)->deadline_us > node->deadline_us)
+        before = before->prev;
+    list_add_head(before, &node->link);
 }
 
 static void
-heap_sink(struct sys_core *core, size_t index, struct timer_node *node)
+take_due(struct sys_core *core, uint64_t now_us)
 {
-    for (;;) {
-        size_t child = 2 * index + 1;
+    unsigned level, slot;
+    uint64_t begin_us;
 
-        if (child >= core->heap_count)
-            break;
-        if (child + 1 < core->heap_count && node_before(core->heap[child + 1], core->heap[child]))
-            child++;
-        if (!node_before(core->heap[child], node))
-            break;
-        heap_place(core, index, core->heap[child]);
-        index = child;
+    while ((begin_us = first_slot(core, &level, &slot)) <= now_us && begin_us != SYS_NEVER) {
+        struct list *list = &core->slots[level][slot];
+        core->cursor_us = begin_us;
+        if (level) {
+            cascade(core, level, slot);
+            continue;
+        }
+        while (!list_empty(list)) {
+            struct timer_node *node = list_first(list, struct timer_node, link);
+            wheel_remove(core, node);
+            due_add(core, node);
+        }
     }
-    heap_place(core, index, node);
+    if (now_us > core->cursor_us)
+        core->cursor_us = now_us;
 }
 
-/* Puts node at index, whose former content is gone, and restores the order of the heap. */
-static void
-heap_settle(struct sys_core *core, size_t index, struct timer_node *node)
-{
-    if (index > 0 && node_before(node, core->heap[(index - 1) / 2]))
-        heap_rise(core, index, node);
-    else
-        heap_sink(core, index, node);
-}
-
-static void
-heap_remove(struct sys_core *core, struct timer_node *node)
-{
-    size_t index = node->index;
-    struct timer_node *last = core->heap[--core->heap_count];
-
-    node->index = NOT_IN_HEAP;
-    if (last != node)
-        heap_settle(core, index, last);
-}
-
-static bool
-heap_reserve(struct sys_core *core, size_t count)
-{
-    size_t room = core->heap_room != 0 ? 2 * core->heap_room : 16;
-    struct timer_node **heap;
-
-    if (count <= core->heap_room)
-        return true;
-    heap = realloc(core->heap, room * sizeof(*heap));
-    if (heap == NULL)
-        return false;
-    core->heap = heap;
-    core->heap_room = room;
-    return true;
-}
+/* ---- timers ---- */
 
 int
 sys_timer_init(struct sys_timer *timer, struct sys_loop *loop, void (*fn)(void *arg), void *arg)
 {
-    struct sys_core *core = sys_core_of(loop);
     struct timer_node *node = calloc(1, sizeof(*node));
 
     if (node == NULL)
         return -ENOMEM;
-    if (!heap_reserve(core, core->timer_count + 1)) {
-        free(node);
-        return -ENOMEM;
-    }
-    core->timer_count++;
-    list_init(&node->due);
+    sys_core_of(loop)->timer_count++;
+    list_init(&node->link);
     node->timer = timer;
-    node->index = NOT_IN_HEAP;
     *timer = (struct sys_timer){loop, fn, arg, SYS_NEVER, node};
     return 0;
 }
@@ -136,18 +150,12 @@ sys_timer_set(struct sys_timer *timer, uint64_t deadline_us)
         return;
     core = sys_core_of(timer->loop);
     timer->deadline_us = deadline_us;
-    list_del(&node->due);
-    if (deadline_us == SYS_NEVER) {
-        if (node->index != NOT_IN_HEAP)
-            heap_remove(core, node);
-        return;
-    }
+    if (node->in_slot)
+        wheel_remove(core, node);
+    list_del(&node->link);
     node->deadline_us = deadline_us;
-    node->order = core->next_order++;
-    if (node->index != NOT_IN_HEAP)
-        heap_settle(core, node->index, node);
-    else
-        heap_rise(core, core->heap_count++, node);
+    if (deadline_us != SYS_NEVER)
+        wheel_add(core, node);
 }
 
 void
@@ -161,10 +169,39 @@ sys_timer_fini(struct sys_timer *timer)
     timer->impl = NULL;
 }
 
+/* ---- for the loops ---- */
+
+void
+sys_core_init_timers(struct sys_core *core)
+{
+    for (unsigned level = 0; level < SYS_WHEEL_LEVELS; level++) {
+        core->occupied[level] = 0;
+        for (unsigned slot = 0; slot < SYS_WHEEL_SLOTS; slot++)
+            list_init(&core->slots[level][slot]);
+    }
+    list_init(&core->due);
+    core->cursor_us = 0;
+}
+
 uint64_t
 sys_core_deadline_us(const struct sys_core *core)
 {
-    return core->heap_count != 0 ? core->heap[0]->deadline_us : SYS_NEVER;
+    unsigned level, slot;
+
+    return first_slot(core, &level, &slot);
+}
+
+uint64_t
+sys_core_reach_us(struct sys_core *core)
+{
+    unsigned level = 0, slot = 0;
+    uint64_t begin_us;
+
+    while ((begin_us = first_slot(core, &level, &slot)) != SYS_NEVER && level) {
+        core->cursor_us = begin_us;
+        cascade(core, level, slot);
+    }
+    return begin_us;
 }
 
 bool
@@ -172,17 +209,12 @@ sys_core_run_timers(struct sys_core *core, uint64_t now_us)
 {
     bool any = false;
 
-    while (core->heap_count != 0 && core->heap[0]->deadline_us <= now_us) {
-        struct timer_node *node = core->heap[0];
-
-        heap_remove(core, node);
-        list_add_tail(&core->due, &node->due);
-    }
+    take_due(core, now_us);
     while (!list_empty(&core->due)) {
-        struct timer_node *node = list_first(&core->due, struct timer_node, due);
+        struct timer_node *node = list_first(&core->due, struct timer_node, link);
         struct sys_timer *timer = node->timer;
 
-        list_del(&node->due);
+        list_del(&node->link);
         timer->deadline_us = SYS_NEVER;
         any = true;
         timer->fn(timer->arg);

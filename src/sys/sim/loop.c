@@ -74,12 +74,13 @@ sys_sim_stand_still(struct sys_loop *loop, uint64_t us)
 static bool
 loop_turn(struct sys_loop *loop, bool wait)
 {
-    uint64_t deadline_us = sys_core_deadline_us(&loop->core);
     bool any;
 
-    if (wait && deadline_us != SYS_NEVER && deadline_us > loop->now_us &&
-        !sys_core_ready(&loop->core))
-        loop->now_us = deadline_us;
+    if (wait && !sys_core_ready(&loop->core)) {
+        uint64_t deadline_us = sys_core_reach_us(&loop->core);
+        if (deadline_us != SYS_NEVER && deadline_us > loop->now_us)
+            loop->now_us = deadline_us;
+    }
     any = sys_core_run_timers(&loop->core, loop->now_us);
     any |= sys_core_run_tasks(&loop->core);
     sys_core_run_hooks(&loop->core);
