@@ -36,8 +36,9 @@ note_data(struct judge *judge, const struct peer_segment *segment)
         judge->fin_in = true;
         judge->fin_in_seq = to;
     }
-    if (segment->len && (seq_before_eq(to, judge->rcv_next) ||
-                         peer_ranges_hold(&judge->ahead, seq_max(from, judge->rcv_next), to)))
+    /* of which we have said that we have it, and not so old that PAWS drops it unread */
+    if (segment->len && seq_before_eq(to, judge->said_ack) &&
+        (!segment->has_ts || seq_after_eq(segment->tsval, judge->tsecr_out)))
         judge->again_in++;
     judge->rcv_max = seq_max(judge->rcv_max, to);
     if (seq_after(to, judge->rcv_next))
@@ -85,6 +86,7 @@ judge_in(struct judge *judge, const struct peer_segment *segment, uint64_t now_u
     /* What was ahead of a gap may be forgotten in a move, and what acknowledges too little is not
      * taken at all (RFC 5961, 5.2): only what follows what we have said, and is not old. */
     if (segment->len && segment->ack == judge->acked &&
+        (!segment->has_ts || seq_after_eq(segment->tsval, judge->tsecr_out)) &&
         seq_before_eq(segment->seq, judge->said_ack) && seq_after(end, judge->said_ack) &&
         judge->said && seq_before_eq(end, judge->said_edge) && !judge->ack_due_us &&
         judge->options.ack_limit_us) {

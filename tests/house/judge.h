@@ -38,7 +38,7 @@ struct judge {
     uint32_t acked, edge; /* highest acknowledgement, right edge */
     uint32_t tsval_in;
     bool tsval_seen, ecn_seen;
-    uint64_t again_in; /* segments of which every byte had come */
+    uint64_t again_in; /* segments of which we had acknowledged every byte */
     /* what our side said */
     uint32_t sent, said_ack, said_edge, tsval_out, tsecr_out;
     bool said, fin_out, may_reset, reset_in, reset_out;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LIMIT_US (1200 * SIM_SECOND)
+#define TURNS_MAX 100000 /* at one moment */
 
 _Noreturn void
 sim_fail(const struct sim *sim, const char *format, ...)
@@ -35,10 +36,15 @@ sim_fail(const struct sim *sim, const char *format, ...)
 static bool
 all_done(void *arg)
 {
-    const struct sim *sim = arg;
+    struct sim *sim = arg;
+    uint64_t now_us = sys_loop_now_us(sim->stage.loop);
 
     if (sim->stage.complaints)
         sim_fail(sim, "a complaint");
+    sim->turns = now_us == sim->turn_us ? sim->turns + 1 : 0;
+    sim->turn_us = now_us;
+    if (sim->turns > TURNS_MAX)
+        sim_fail(sim, "time stands still");
     for (unsigned i = 0; i < sim->plan.conns; i++)
         if (!sim_conn_done(&sim->conns[i]))
             return false;

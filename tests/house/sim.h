@@ -93,8 +93,8 @@ struct sim {
     struct stage stage;
     struct sim_conn conns[SIM_CONNS_MAX];
     struct random wire_random, peer_random;
-    uint64_t fingerprint; /* of every frame at our end, and when */
-    uint64_t frames;
+    uint64_t fingerprint;            /* of every frame at our end, and when */
+    uint64_t frames, turns, turn_us; /* turns of the loop at turn_us */
     bool verbose;
     struct trace *trace; /* NULL: none */
 };

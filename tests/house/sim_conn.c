@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define AGAIN_ENOUGH 10 /* a move may lose a D-SACK, but not so many */
+
 static uint64_t
 now(const struct sim_conn *conn)
 {
@@ -501,6 +503,10 @@ sim_conn_check(const struct sim_conn *conn)
         check_abort(conn);
         return;
     }
+    if (conn->judge.options.sack && !conn->sim->plan.loose &&
+        conn->judge.again_in >= AGAIN_ENOUGH && !conn->judge.dsacks_out)
+        sim_fail(conn->sim, "conn %u: %llu segments came again, and not one was reported",
+                 conn->number, (unsigned long long)conn->judge.again_in);
     if (!all_arrived(conn))
         sim_fail(conn->sim, "conn %u: not every byte has come", conn->number);
     if (end != SIM_STAYS_OPEN &&
