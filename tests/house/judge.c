@@ -223,7 +223,8 @@ judge_out(struct judge *judge, const struct peer_segment *segment, uint32_t gso_
     if (segment->flags & PEER_RST) {
         if (!judge->may_reset)
             blame(judge, "RST, and nobody asked for it");
-        if (seq_before(segment->seq, judge->acked) || seq_after(segment->seq, judge->sent))
+        if (!judge->options.loose &&
+            (seq_before(segment->seq, judge->acked) || seq_after(segment->seq, judge->sent)))
             blame(judge, "RST at %u, outside of %u to %u", segment->seq, judge->acked, judge->sent);
         judge->reset_out = true;
         return;

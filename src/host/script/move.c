@@ -369,7 +369,8 @@ come_home(struct script_conn *conn, const struct host_terminate_result *result)
     script_return_loans(conn, conn->options.ack_returned ? SCRIPT_DROP : SCRIPT_ALL);
     take_received_back(conn, result->buffered);
     compare(conn, &state);
-    if (peer_finished(state.state))
+    if (peer_finished(state.state) ||
+        (state.state == TCP_CLOSED && state.rcv_nxt == conn->received_seq + 1))
         script_on_fin(conn);
     else if (!conn->fin_told && state.state != TCP_CLOSED)
         conn->fin_known = false; /* it was behind what we have not acknowledged */
