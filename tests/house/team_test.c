@@ -307,6 +307,89 @@ power_goes(void **state)
     rig_close(&rig);
 }
 
+/* Nobody else can be used, so those above hear of it: in the drivers' own words, "-" and "+". */
+struct power_story {
+    struct rig rig;
+    struct observer observer;
+    char story[16];
+};
+
+static void
+on_power(void *arg, struct crossing *crossing)
+{
+    struct power_story *story = arg;
+    const NET_PNP_EVENT_NOTIFICATION *event = crossing->data;
+    const NDIS_DEVICE_POWER_STATE *state;
+
+    if (crossing->op != CROSSING_PNP_EVENT || crossing->after ||
+        crossing->code != NetEventSetPower || strcmp(crossing->to, "left") != 0)
+        return;
+    state = event->NetPnPEvent.Buffer;
+    assert_in_range(strlen(story->story), 0, sizeof story->story - 2);
+    strcat(story->story, *state == NdisDeviceStateD0 ? "+" : "-");
+}
+
+static void
+lose_all_power(struct power_story *story)
+{
+    memset(story, 0, sizeof *story);
+    story->observer = (struct observer){.on_crossing = on_power, .arg = story};
+    rig_open(&story->rig, &five_ms);
+    house_attach_observer(story->rig.stage.house, &story->observer);
+    add_second(&story->rig, NULL);
+    open_pairs(&story->rig, 1000000, 1000000);
+    stage_pass(&story->rig.stage, 20 * MS_US);
+    set_cable(&story->rig, 1, false);
+    assert_int_equal(house_set_power(story->rig.stage.house, "a0", NdisDeviceStateD3), 0);
+    assert_true(look("a0").active);
+    assert_string_equal(story->story, "-");
+    assert_true(all_home(&story->rig));
+    assert_false(resumed(&story->rig));
+}
+
+static void
+find_power(struct power_story *story)
+{
+    assert_true(stage_run(&story->rig.stage, resumed, &story->rig, SECOND_US));
+    assert_string_equal(story->story, "-+");
+    for (unsigned i = 0; i < PAIRS; i++)
+        actor_offload(&story->rig.pairs[i].actors[LEFT]);
+    finish_pairs(&story->rig);
+    assert_string_equal(story->story, "-+");
+    rig_close(&story->rig);
+}
+
+/* The other one takes over later, and has power. */
+static void
+power_goes_everywhere(void **state)
+{
+    struct power_story story;
+
+    lose_all_power(&story);
+    set_cable(&story.rig, 1, true);
+    assert_true(look("a1").active);
+    assert_true(stage_run(&story.rig.stage, resumed, &story.rig, SECOND_US));
+    assert_int_equal(house_set_power(story.rig.stage.house, "a0", NdisDeviceStateD0), 0);
+    find_power(&story);
+}
+
+/* What a member does that cannot be used is no news for them. */
+static void
+power_of_one_without_link(void **state)
+{
+    struct power_story story;
+
+    lose_all_power(&story);
+    assert_int_equal(house_set_power(story.rig.stage.house, "a1", NdisDeviceStateD3), 0);
+    assert_int_equal(house_set_power(story.rig.stage.house, "a1", NdisDeviceStateD0), 0);
+    stage_pass(&story.rig.stage, MS_US);
+    assert_string_equal(story.story, "-");
+    assert_false(resumed(&story.rig));
+    assert_int_equal(house_set_power(story.rig.stage.house, "a0", NdisDeviceStateD0), 0);
+    assert_true(look("a0").active);
+    find_power(&story);
+}
+
 /* The virtual adapter stands on the first member, and goes with it. Bound anew, it is there again,
  * with both. */
 static void
@@ -388,6 +471,8 @@ main(void)
         cmocka_unit_test(all_down),
         cmocka_unit_test(active_member_leaves),
         cmocka_unit_test(power_goes),
+        cmocka_unit_test(power_goes_everywhere),
+        cmocka_unit_test(power_of_one_without_link),
         cmocka_unit_test(first_member_leaves),
         cmocka_unit_test(misfits),
         cmocka_unit_test(unknown_modes),

@@ -6,7 +6,8 @@
  *
  * A member that pauses, or loses its power, is left like one without a link; its answer waits until
  * nothing of ours is at it any more. When there is nobody else, the drivers above hear of the loss
- * of power, and a pause is as it is for every floor. Source: P33, V-143, V-185, V-187, V-193.
+ * of power, and of power when anybody can carry them again; a pause is as it is for every floor.
+ * Source: P33, V-143, V-185, V-187, V-193.
  */
 #include "base/log.h"
 #include "intermediate/team/team.h"
@@ -320,21 +321,51 @@ team_member_ready(struct team_member *member)
     team_update(member->team, "running");
 }
 
+/* Those above wait for power that whoever carries them now has: the one that came back, or another
+ * that can be used again. */
+bool
+team_has_power_again(const struct team *team)
+{
+    return team->power_told && team->active && !team->active->asleep;
+}
+
+void
+team_tell_power(struct team *team)
+{
+    NDIS_DEVICE_POWER_STATE state = NdisDeviceStateD0;
+    NET_PNP_EVENT_NOTIFICATION event = {
+        .Header = {NDIS_OBJECT_TYPE_DEFAULT, NET_PNP_EVENT_NOTIFICATION_REVISION_1, sizeof(event)},
+        .NetPnPEvent = {.NetEvent = NetEventSetPower,
+                        .Buffer = &state,
+                        .BufferLength = sizeof(state)},
+    };
+
+    if (!team_has_power_again(team))
+        return;
+    team->power_told = false;
+    FloorNetPnPEvent(&team->floor, &event);
+}
+
 static NDIS_STATUS
 power(struct team_member *member, PNET_PNP_EVENT_NOTIFICATION event)
 {
     const NDIS_DEVICE_POWER_STATE *state = event->NetPnPEvent.Buffer;
     struct team *team = member->team;
-    bool tell;
+    NDIS_STATUS status;
 
     member->asleep = state && *state != NdisDeviceStateD0;
     team_update(team, member->asleep ? "no power" : "power");
-    tell = member->asleep ? member == team->active : team->power_told;
-    if (tell) {
-        team->power_told = member->asleep;
-        return FloorNetPnPEvent(&team->floor, event);
+    if (!member->asleep) {
+        team_tell_power(team);
+        return NDIS_STATUS_SUCCESS;
     }
-    return member->asleep ? wait_for_quiet(member, event) : NDIS_STATUS_SUCCESS;
+    if (member != team->active)
+        return wait_for_quiet(member, event);
+    status = FloorNetPnPEvent(&team->floor, event);
+    /* Only now: the loop has turned there, and nobody hears of two at once. */
+    team->power_told = team->floor.upper != NULL;
+    team_settle(&team->floor);
+    return status;
 }
 
 NDIS_STATUS

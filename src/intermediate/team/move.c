@@ -269,7 +269,7 @@ void
 team_settle(struct floor_adapter *adapter)
 {
     struct team *team = team_of(adapter);
-    bool due = can_finish(team) || !list_empty(&team->finished);
+    bool due = can_finish(team) || !list_empty(&team->finished) || team_has_power_again(team);
 
     list_for_each(member, &team->members, struct team_member, link)
         due |= member->event && team_member_quiet(member);
@@ -290,6 +290,7 @@ team_work(struct floor_adapter *adapter)
         log_debug("team %s: %s is free for connections", adapter->name, team->active->name);
         team_resume(team);
     }
+    team_tell_power(team);
     list_for_each_safe(member, &team->members, struct team_member, link) {
         PNET_PNP_EVENT_NOTIFICATION event = member->event;
 

@@ -217,6 +217,10 @@ PROTOCOL_CLOSE_ADAPTER_COMPLETE_EX TeamCloseAdapterCompleteEx;
 PROTOCOL_NET_PNP_EVENT TeamNetPnPEvent;
 /* A member has heard all it had to hear before it can be used. */
 void team_member_ready(struct team_member *member);
+/* Whether those above were told that there is no power, and there is. */
+bool team_has_power_again(const struct team *team);
+/* Tells them, if so. */
+void team_tell_power(struct team *team);
 
 /* ---- move.c: who is used ---- */
 
