@@ -368,3 +368,41 @@ sys_spool_open(const struct sys_spool_options *options, struct sys_spool **out)
         *out = spool;
     return error;
 }
+
+/* ---- names ---- */
+
+static bool
+same_inode(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Of the folder; *name points to what the file is called in it. */
+static bool
+stat_folder(const char *path, struct stat *status, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder;
+    bool found;
+
+    *name = slash ? slash + 1 : path;
+    if (!slash)
+        return stat(".", status) == 0;
+    folder = strndup(path, (size_t)(slash + 1 - path));
+    found = folder && stat(folder, status) == 0;
+    free(folder);
+    return found;
+}
+
+/* A file that is not there yet, or is just being put aside, is known by its folder and its name. */
+bool
+sys_spool_same_file(const char *a, const char *b)
+{
+    const char *name_a, *name_b;
+    struct stat at_a, at_b;
+
+    if (stat(a, &at_a) == 0 && stat(b, &at_b) == 0 && same_inode(&at_a, &at_b))
+        return true;
+    return stat_folder(a, &at_a, &name_a) && stat_folder(b, &at_b, &name_b) &&
+           same_inode(&at_a, &at_b) && strcmp(name_a, name_b) == 0;
+}

@@ -43,4 +43,7 @@ int sys_spool_flush(struct sys_spool *spool);
 /* Flushes first. */
 void sys_spool_close(struct sys_spool *spool);
 
+/* Whether the two are names of one file, there or not: links and folders may be others. */
+bool sys_spool_same_file(const char *a, const char *b);
+
 #endif

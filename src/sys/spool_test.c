@@ -279,14 +279,40 @@ cut_back(void **state)
     check_record(0, 0);
 }
 
+/* However it is written, and before it is there. */
+static void
+names_of_one_file(void **state)
+{
+    char other[96], link[96], linked[128];
+
+    snprintf(other, sizeof(other), "%s/../%s/./file", folder, folder + strlen("/tmp/"));
+    snprintf(link, sizeof(link), "%s/link", folder);
+    assert_true(sys_spool_same_file(path, path));
+    assert_true(sys_spool_same_file(path, other));
+    assert_false(sys_spool_same_file(path, aside));
+    assert_false(sys_spool_same_file(path, "/no/such/folder/file"));
+    assert_false(sys_spool_same_file("file", path));
+    assert_true(sys_spool_same_file("file", "./file"));
+    assert_int_equal(symlink(".", link), 0); /* a folder */
+    snprintf(linked, sizeof(linked), "%s/file", link);
+    assert_true(sys_spool_same_file(path, linked));
+    unlink(link);
+    sys_spool_close(open_spool(0, 4096));
+    assert_int_equal(symlink("file", link), 0);
+    assert_true(sys_spool_same_file(path, link));
+    assert_true(sys_spool_same_file(link, other));
+    assert_false(sys_spool_same_file(link, aside));
+    unlink(link);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(in_order),       TEST(what_was_there), TEST(what_does_not_fit),
-        TEST(bounded),        TEST(slow_disk),      TEST(too_large),
-        TEST(no_such_folder), TEST(disk_full),      TEST(cut_back),
+        TEST(in_order),  TEST(what_was_there),    TEST(what_does_not_fit), TEST(bounded),
+        TEST(slow_disk), TEST(too_large),         TEST(no_such_folder),    TEST(disk_full),
+        TEST(cut_back),  TEST(names_of_one_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -319,29 +319,69 @@ passes_without_a_file(void **state)
     }
 }
 
-/* Two floors may share a file, but not if one wants it bounded and the other does not. */
+/* One more trace, over the other side's target. */
+static void
+add_trace(struct stage *stage, const char *text)
+{
+    struct house_floor_words words;
+    const char *why;
+
+    assert_int_equal(house_read_floor(text, &words, &why), 0);
+    assert_int_equal(house_set_options(stage->house, "x", words.options), 0);
+    assert_int_equal(house_bind(stage->house, "trace", "b0", "x"), 0);
+}
+
+/* Two floors may share a file, but not if one wants it bounded and the other does not, nor if it is
+ * what the other puts aside. The first one's file is as it would be alone. */
 static void
 shared_but_differently(void **state)
 {
-    char text[256];
+    static const struct {
+        const char *first, *second, *why; /* what is behind the file's name */
+    } cases[] = {
+        {"", ":Ring=1", "another floor writes it with another Ring; give both the same"},
+        {":Ring=1", ".old",
+         "the Ring of another floor puts its older file there; give one another name"},
+        {".old", ":Ring=1",
+         "its Ring would put the older file over the File of another floor; give one another name"},
+    };
+
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512], name[128];
+        struct stage stage;
+
+        snprintf(text, sizeof text, "trace:File=%s%s", kit.path, cases[i].first);
+        open_with(&stage, text);
+        snprintf(text, sizeof text, "trace:File=%s%s", kit.path, cases[i].second);
+        add_trace(&stage, text);
+        snprintf(name, sizeof name, "%s%s", kit.path,
+                 *cases[i].second == '.' ? cases[i].second : "");
+        snprintf(text, sizeof text, "trace x: %s: %s; everything passes, nothing is recorded", name,
+                 cases[i].why);
+        assert_string_equal(said, text);
+        stage_close(&stage);
+        kit_read(*cases[i].first == '.' ? kit.aside : kit.path);
+        assert_int_equal(kit.file.interfaces, 2);
+    }
+}
+
+/* They write one file, not over each other. */
+static void
+shared_under_two_names(void **state)
+{
+    char text[512];
     struct stage stage;
+    const char *name = strrchr(kit.path, '/');
 
     snprintf(text, sizeof text, "trace:File=%s", kit.path);
     open_with(&stage, text);
-    snprintf(text, sizeof text, "trace:File=%s:Ring=1", kit.path);
-    struct house_floor_words words;
-    const char *why;
-    assert_int_equal(house_read_floor(text, &words, &why), 0);
-    assert_int_equal(house_set_options(stage.house, "x", words.options), 0);
-    assert_int_equal(house_bind(stage.house, "trace", "b0", "x"), 0);
-    snprintf(text, sizeof text,
-             "trace x: %s: another floor writes it with another Ring; give both the same; "
-             "everything passes, nothing is recorded",
-             kit.path);
-    assert_string_equal(said, text);
+    snprintf(text, sizeof text, "trace:File=%.*s/.%s", (int)(name - kit.path), kit.path, name);
+    add_trace(&stage, text);
+    assert_int_equal(said_lines, 0);
     stage_close(&stage);
     kit_read(kit.path);
-    assert_int_equal(kit.file.interfaces, 2);
+    assert_int_equal(kit.file.interfaces, 4);
+    assert_string_equal(kit.file.interface[3].name, "x");
 }
 
 int
@@ -354,6 +394,7 @@ main(void)
         TEST(bad_options),
         TEST(passes_without_a_file),
         TEST(shared_but_differently),
+        TEST(shared_under_two_names),
     };
 
     return cmocka_run_group_tests_name("house/trace", tests, NULL, NULL);

@@ -79,16 +79,35 @@ file_create(const char *path, uint64_t ring_bytes, const char **why)
     return file;
 }
 
+/* Two that write one file without knowing it would write over each other. NULL: it may be made. */
+static const char *
+collision(const char *path, uint64_t ring_bytes)
+{
+    char aside[TRACE_PATH_SIZE + 4];
+
+    snprintf(aside, sizeof(aside), "%s.old", path);
+    list_for_each(other, &files, struct trace_file, link) {
+        if (other->ring_bytes && sys_spool_same_file(other->aside, path))
+            return "the Ring of another floor puts its older file there; give one another name";
+        if (ring_bytes && sys_spool_same_file(aside, other->path))
+            return "its Ring would put the older file over the File of another floor; give one "
+                   "another name";
+    }
+    return NULL;
+}
+
 struct trace_file *
 trace_file_get(const char *path, uint64_t ring_bytes, const char **why)
 {
     struct trace_file *file = NULL;
 
     list_for_each(other, &files, struct trace_file, link)
-        if (strcmp(other->path, path) == 0)
+        if (sys_spool_same_file(other->path, path))
             file = other;
-    if (!file)
-        file = file_create(path, ring_bytes, why);
+    if (!file) {
+        *why = collision(path, ring_bytes);
+        file = *why ? NULL : file_create(path, ring_bytes, why);
+    }
     if (file && file->ring_bytes != ring_bytes) {
         *why = "another floor writes it with another Ring; give both the same";
         return NULL;

@@ -1,6 +1,6 @@
 /*
- * One file, however many floors record into it: each has interfaces of its own there, and all are
- * on one time axis.
+ * One file, however many floors record into it, and however they write its name: each has
+ * interfaces of its own there, and all are on one time axis.
  *
  * Threads: the loop's.
  */
