@@ -242,6 +242,8 @@ what_cannot_start_says_why(void **state)
     CHIMNEYD(&result, "--socket", other, "--stack", "lo=passthru:10");
     assert_int_equal(result.code, 2);
     check_contains(result.err, "lo: 'passthru:10': an option is KEY=VALUE\n");
+    CHIMNEYD(&result, "--socket", other, "--stack", "lo=passthru:Id=10:Id=11");
+    check_contains(result.err, "lo: 'passthru:Id=10:Id=11': an option is given twice\n");
     CHIMNEYD(&result, "--socket", other, "--stack", "no-such-if0");
     assert_int_equal(result.code, 1);
     check_contains(result.err, "no-such-if0");

@@ -69,8 +69,9 @@ int house_unload(struct house *house, const char *name);
 /*
  * Creates an adapter of a loaded miniport driver and brings it to Running. device becomes
  * NDIS_MINIPORT_INIT_PARAMETERS.MiniportAddDeviceContext (in-tree targets: their struct wire).
- * Options are copied. -EIO: the driver failed, or has no such option, or its value is not of the
- * type that the driver reads (it has to ask for all of them in MiniportInitializeEx).
+ * Options are copied. -EINVAL: one of them is there twice, which is logged; -EIO: the driver
+ * failed, or has no such option, or its value is not of the type that the driver reads (it has to
+ * ask for all of them in MiniportInitializeEx).
  */
 int house_add_adapter(struct house *house, const char *driver, const char *adapter, void *device,
                       const struct house_option *options);
@@ -78,7 +79,7 @@ int house_add_adapter(struct house *house, const char *driver, const char *adapt
  * Options of a virtual adapter that an intermediate driver will announce under this name: its
  * driver reads them as those of house_add_adapter are read, and house_bind fails like that. They
  * are copied, and hold whenever the adapter is made, until they are set again. options NULL: none
- * any more. -ENOMEM; -EINVAL: no such name can be.
+ * any more. -ENOMEM; -EINVAL: no such name can be, or an option is there twice, which is logged.
  */
 int house_set_options(struct house *house, const char *adapter, const struct house_option *options);
 /* NetEventPause to the bindings, unbind, MiniportPause, MiniportHalt. */

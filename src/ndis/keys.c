@@ -9,6 +9,8 @@
  */
 #include "ndis/objects.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,10 +230,26 @@ ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value)
     return set(keys, name, value, false);
 }
 
+/* Drivers would hear of one, and nobody of the other. */
+static bool
+are_distinct(const struct house_option *options)
+{
+    for (const struct house_option *at = options; at && at->name; at++) {
+        for (const struct house_option *other = options; other < at; other++) {
+            if (!begins(other->name, at->name, strlen(at->name) + 1))
+                continue;
+            log_error("option %s is given twice, as %s and as %s", at->name,
+                      other->value ? other->value : "", at->value ? at->value : "");
+            return false;
+        }
+    }
+    return true;
+}
+
 int
 ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options)
 {
-    int error = 0;
+    int error = are_distinct(options) ? 0 : -EINVAL;
 
     for (; !error && options && options->name; options++)
         error = set(keys, options->name, options->value ? options->value : "", true);

@@ -549,7 +549,7 @@ void ndis_keys_read(struct ndis_keys *keys, const char *name, NDIS_PARAMETER_TYP
                     bool understood);
 /* Something is below this sub key. */
 bool ndis_keys_below(struct ndis_keys *keys, const char *sub_key);
-/* Both are copied; 0 or -ENOMEM. */
+/* Both are copied; 0 or -ENOMEM; -EINVAL: one of all is there twice. */
 int ndis_keys_set(struct ndis_keys *keys, const char *name, const char *value);
 int ndis_keys_set_all(struct ndis_keys *keys, const struct house_option *options);
 int ndis_keys_copy(struct ndis_keys *to, struct ndis_keys *from);

@@ -65,6 +65,10 @@ reach_the_adapter_they_are_for(void **state)
     assert_int_equal(house_bind(stage->house, "im", "nic0", "v0"), 0);
     assert_option(stage, "v0", "Id", NULL);
     assert_int_equal(house_set_options(stage->house, "", ten), -EINVAL);
+    static const struct house_option twice[] = {{"Id", "10"}, {"id", "11"}, {NULL, NULL}};
+    assert_int_equal(house_set_options(stage->house, "v0", twice), -EINVAL);
+    assert_true(stage_logged(stage, "option id is given twice, as 10 and as 11"));
+    assert_int_equal(house_add_adapter(stage->house, "target", "nic1", NULL, twice), -EINVAL);
 }
 
 static void
@@ -88,6 +92,11 @@ floors_are_read(void **state)
          NULL,
          {{NULL, NULL}, {NULL, NULL}},
          "there are too many options"},
+        {"vlan:Id=10:Id=11", NULL, {{NULL, NULL}, {NULL, NULL}}, "an option is given twice"},
+        {"vlan:Id=10:Priority=1:ID=10",
+         NULL,
+         {{NULL, NULL}, {NULL, NULL}},
+         "an option is given twice"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

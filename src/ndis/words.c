@@ -2,6 +2,7 @@
 #include "chimney/house.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* KEY=VALUE, in place. */
@@ -15,6 +16,16 @@ read_option(char *word, struct house_option *option)
     *equals = '\0';
     *option = (struct house_option){word, equals + 1};
     return NULL;
+}
+
+/* Case does not count, as for drivers: which of the two would be the one? */
+static bool
+is_there_twice(const struct house_option *options, unsigned last)
+{
+    for (unsigned i = 0; i < last; i++)
+        if (strcasecmp(options[i].name, options[last].name) == 0)
+            return true;
+    return false;
 }
 
 int
@@ -39,7 +50,10 @@ house_read_floor(const char *text, struct house_floor_words *out, const char **w
         if (count == HOUSE_FLOOR_OPTIONS)
             *why = "there are too many options";
         else
-            *why = read_option(word, &out->options[count++]);
+            *why = read_option(word, &out->options[count]);
+        if (!*why && is_there_twice(out->options, count))
+            *why = "an option is given twice";
+        count++;
     }
     return *why ? -EINVAL : 0;
 }
