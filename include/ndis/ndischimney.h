@@ -101,8 +101,8 @@ typedef enum _INDICATE_OFFLOAD_EVENT {
  */
 #define TCP_FLAG_ACK_RETURNED 0x8000
 /*
- * OURS: the delegated state is followed by a TCP_OFFLOAD_STATE_EXTENSION, at the initiate and at the
- * terminate. Needs its version in NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION.
+ * OURS: the delegated state is followed by a TCP_OFFLOAD_STATE_EXTENSION, at the initiate and at
+ * the terminate. Needs its version in NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION.
  */
 #define TCP_FLAG_STATE_EXTENDED 0x4000
 /* OURS: RFC 3168 was negotiated. Only with TCP_FLAG_STATE_EXTENDED. */
@@ -309,12 +309,12 @@ typedef struct _TCP_OFFLOAD_STATE_DELEGATED {
 #define TCP_EXTENSION_REORDERING 0x0010  /* the network was seen to reorder */
 
 /*
- * OURS: what a connection knows beyond the documented state, delegated like that, behind it, for two
- * owners that agree (TCP_FLAG_STATE_EXTENDED). Whoever does not know the Version, or finds that the
- * contents do not fit the rest, works with the documented state alone. At a terminate the host stack
- * gives the room (Length), and a Version of zero on return says that nothing was written. Data that
- * arrived out of order is not here: it is forwarded after an initiate, and takes the regular path
- * after a terminate. Sequence numbers and bytes; times in microseconds.
+ * OURS: what a connection knows beyond the documented state, delegated like that, behind it, for
+ * two owners that agree (TCP_FLAG_STATE_EXTENDED). Whoever does not know the Version, or finds that
+ * the contents do not fit the rest, works with the documented state alone. At a terminate the host
+ * stack gives the room (Length), and a Version of zero on return says that nothing was written.
+ * Data that arrived out of order is not here: it is forwarded after an initiate, and takes the
+ * regular path after a terminate. Sequence numbers and bytes; times in microseconds.
  */
 typedef struct _TCP_OFFLOAD_STATE_EXTENSION {
     OFFLOAD_STATE_HEADER Header;
