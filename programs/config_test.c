@@ -273,6 +273,145 @@ too_many_stacks_are_refused(void **state)
     assert_non_null(strstr(config.error, "more than"));
 }
 
+/* ---- the examples of the manual pages ---- */
+
+/* One page, block by block: what stands between two lines of ```. PAGES names the folder. */
+static FILE *
+open_page(const char *name)
+{
+    const char *folder = getenv("PAGES");
+    char path[512];
+    FILE *page;
+
+    assert_non_null(folder);
+    snprintf(path, sizeof(path), "%s/%s.scd", folder, name);
+    page = fopen(path, "r");
+    assert_non_null(page);
+    return page;
+}
+
+static bool
+next_block(FILE *page, char *block, size_t room)
+{
+    bool inside = false;
+    char line[256];
+
+    *block = '\0';
+    while (fgets(line, sizeof(line), page) != NULL) {
+        if (strcmp(line, "```\n") == 0 && inside)
+            return true;
+        if (inside) {
+            assert_in_range(strlen(block) + strlen(line), 0, room - 1);
+            strcat(block, line);
+        }
+        inside |= strcmp(line, "```\n") == 0;
+    }
+    return false;
+}
+
+/* "# chimneyd WORD..." or without the prompt, as a shell would part it; false: another command. */
+static bool
+read_command(struct config *config, const char *command)
+{
+    const char *words[16];
+    char copy[256], *rest = NULL;
+    int count = 0;
+
+    command += strncmp(command, "# ", 2) == 0 ? 2 : 0;
+    if (strncmp(command, "chimneyd ", 9) != 0)
+        return false;
+    snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(command, "\n"), command + 9);
+    copy[strcspn(copy, "\n")] = '\0';
+    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        assert_in_range(count, 0, 14);
+        words[count++] = word;
+    }
+    assert_int_equal(read_words(config, count, words), 0);
+    return true;
+}
+
+struct page {
+    const char *name;
+    unsigned files, commands;                     /* how many examples there are */
+    const char *ifname, *wires[2], *intermediate; /* what it says */
+};
+
+/* The two forms of an example mean the same; what is about a stack may be anything. */
+static void
+check_example(const struct page *page, const struct config *config, bool is_file)
+{
+    const struct config_stack *stack = &config->stacks[0];
+
+    assert_int_equal(config->stack_count, 1);
+    if (is_file && !stack->port)
+        return;
+    assert_string_equal(stack->ifname, page->ifname);
+    for (unsigned i = 0; i < 2 && page->wires[i]; i++)
+        assert_string_equal(stack->wires[i], page->wires[i]);
+    assert_int_equal(stack->intermediate_count, 1);
+    assert_memory_equal(stack->intermediates[0], page->intermediate, strlen(page->intermediate));
+}
+
+/* Every example parses. */
+static void
+pages_are_right(void **state)
+{
+    static const struct page pages[] = {
+        {"chimneyd.8", 3, 0, "chim0", {"eth1"}, "passthru"},
+        {"chimney-passthru.7", 1, 1, "chim0", {"eth1"}, "passthru"},
+        {"chimney-vlan.7", 1, 1, "chim0", {"eth1"}, "vlan:Id=10:Priority=3"},
+        {"chimney-trace.7", 0, 1, "eth0", {NULL}, "trace:File=eth0.pcapng:Ring=64"},
+        {"chimney-team.7", 0, 2, "chim0", {"eth0", "eth1"}, "team"},
+    };
+
+    for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        FILE *file = open_page(pages[i].name);
+        unsigned files = 0, commands = 0;
+        struct config config;
+        char block[2048];
+
+        while (next_block(file, block, sizeof(block))) {
+            bool is_file = *block == '[';
+
+            if (is_file && read_text(&config, block) != 0)
+                fail_msg("%s: %s in:\n%s", pages[i].name, config.error, block);
+            if (!is_file && !read_command(&config, block))
+                continue;
+            files += is_file;
+            commands += !is_file;
+            check_example(&pages[i], &config, is_file);
+        }
+        fclose(file);
+        assert_int_equal(files, pages[i].files);
+        assert_int_equal(commands, pages[i].commands);
+    }
+}
+
+/* In its text: "or *--port NAME=WIRE,DRIVER*." behind the same in a file. */
+static void
+options_in_the_text(void **state)
+{
+    FILE *page = open_page("chimneyd.8");
+    unsigned found = 0;
+    char line[512];
+
+    while (fgets(line, sizeof(line), page) != NULL) {
+        for (const char *at = line; (at = strstr(at, "--port chim0=")) != NULL; at++, found++) {
+            char word[128];
+            struct config config;
+
+            snprintf(word, sizeof(word), "%.*s", (int)strcspn(at + 7, "* \n"), at + 7);
+            assert_int_equal(READ_WORDS(&config, "--port", word), 0);
+            assert_string_equal(config.stacks[0].ifname, "chim0");
+            assert_string_equal(config.stacks[0].wires[0], "eth1");
+            assert_string_equal(config.stacks[0].intermediates[0],
+                                config.stacks[0].wire_count > 1 ? "team" : "passthru");
+        }
+    }
+    fclose(page);
+    assert_int_equal(found, 2);
+}
+
 int
 main(void)
 {
@@ -280,6 +419,8 @@ main(void)
         cmocka_unit_test(file_sets_everything),
         cmocka_unit_test(defaults_stand),
         cmocka_unit_test(ports_stand_on_wires),
+        cmocka_unit_test(pages_are_right),
+        cmocka_unit_test(options_in_the_text),
         cmocka_unit_test(drivers_may_be_paths),
         cmocka_unit_test(a_stack_needs_no_key),
         cmocka_unit_test(arguments_win_over_the_file),
