@@ -31,6 +31,7 @@ static const struct {
      {"adapter v: driver trace has no option Rings; it has File, Ring, Snap"}},
     {"trace:File=/dev/null:Ring=4k", {"trace v: Ring=4k: it is a number from 1 to 1048576"}},
     {"trace:Path=/dev/null", {"it has no option File", "no option Path; it has File, Ring, Snap"}},
+    {"fault", {NULL}}, /* without rules */
     {"fault:Script=frames in drop 7:Seed=3", {NULL}},
     {"fault:Script=frames in drop 7:Sead=3",
      {"adapter v: driver fault has no option Sead; it has File, Script, Seed"}},
