@@ -45,6 +45,8 @@ all_done(void *arg)
     sim->turn_us = now_us;
     if (sim->turns > TURNS_MAX)
         sim_fail(sim, "time stands still");
+    if (sim->dead && !sim->revived)
+        return true;
     for (unsigned i = 0; i < sim->plan.conns; i++)
         if (!sim_conn_done(&sim->conns[i]))
             return false;
@@ -75,6 +77,11 @@ live(struct sim *sim, struct sim_figures *figures)
         sim_conn_open(sim, i);
     if (!stage_run(&sim->stage, all_done, sim, LIMIT_US))
         tell_stuck(sim);
+    if (sim->dead) {
+        sim_kill_revive(sim, figures);
+        if (!stage_run(&sim->stage, all_done, sim, LIMIT_US))
+            tell_stuck(sim);
+    }
     for (unsigned i = 0; i < sim->plan.conns; i++)
         sim_conn_check(&sim->conns[i]);
     for (unsigned i = 0; i < sim->plan.conns; i++)
@@ -97,6 +104,7 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
     sim_plan_make(&sim->plan, seed);
     snprintf(floors, sizeof floors, "%s%s%s%s", trace ? "trace:File=" : "", trace ? trace : "",
              trace && *sim->plan.floors ? "," : "", sim->plan.floors);
+    options.observer = sim_kill_observer(sim);
     options.floors = floors;
     options.mtu = 1500;
     options.late = sim->plan.late;

@@ -59,6 +59,7 @@ struct sim_plan {
     struct wire_mem_impair impair[2];
     uint32_t corrupt_ppm;
     uint16_t mtu;
+    unsigned kill_at; /* the owner dies at this crossing; 0: it lives */
     unsigned conns;
     struct sim_conn_plan conn[SIM_CONNS_MAX];
 };
@@ -72,11 +73,13 @@ struct sim_conn {
     struct random random; /* of what is done to it */
     struct script_conn *host;
     struct peer *peer;
+    struct peer *kernel; /* what goes on instead of host, after a kill */
     struct judge judge;
     struct sys_timer out_timer, in_timer, read_out_timer, read_in_timer, move_timer, abort_timer,
         forge_timer;
     struct sys_task move_task;
-    uint64_t offered_out, written; /* by our application: may be written, is */
+    uint64_t offered_out, written,
+        acked_out; /* by our application: may be written, is; has arrived */
     uint64_t offered_in;
     uint64_t received_out, received_in; /* at the peer, at us */
     bool out_closed, in_closed, fin_at_us, fin_at_peer;
@@ -97,11 +100,14 @@ struct sim {
     uint64_t frames, turns, turn_us; /* turns of the loop at turn_us */
     bool verbose;
     struct trace *trace; /* NULL: none */
+    struct observer observer;
+    unsigned crossings;
+    bool dead, revived; /* the owner was killed; others have gone on */
 };
 
 /* What all runs of a process have come to. */
 struct sim_figures {
-    uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged;
+    uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills;
 };
 
 /* What the seed means. */
@@ -116,15 +122,28 @@ _Noreturn void sim_fail(const struct sim *sim, const char *format, ...)
 
 /* ---- sim_conn.c ---- */
 void sim_conn_open(struct sim *sim, unsigned number);
+void sim_conn_bring_home(struct sim_conn *conn);
+void sim_conn_close(struct sim_conn *conn, struct sim_figures *figures);
+/* Writes what was offered, and closes when it may. */
+void sim_conn_write(struct sim_conn *conn);
+uint64_t sim_out_seed(const struct sim_conn *conn);
+uint64_t sim_in_seed(const struct sim_conn *conn);
+/* A frame of ours has passed the wire. */
+void sim_conn_count_frame(struct sim_conn *conn);
+
+/* ---- sim_end.c ---- */
 /* As the plan has it: everything has come, both have ended … */
 bool sim_conn_done(const struct sim_conn *conn);
 void sim_conn_check(const struct sim_conn *conn);
-void sim_conn_bring_home(struct sim_conn *conn);
-void sim_conn_close(struct sim_conn *conn, struct sim_figures *figures);
 /* What the script thinks of it, for who looks for the reason. */
 const char *sim_conn_inside(const struct sim_conn *conn);
-/* A frame of ours has passed the wire. */
-void sim_conn_count_frame(struct sim_conn *conn);
+/* Waits until it is at home, and forgets the script's end. */
+void sim_conn_leave(struct sim_conn *conn, struct sim_figures *figures);
+
+/* ---- sim_kill.c ---- */
+struct observer *sim_kill_observer(struct sim *sim);
+/* After the kill: sockets go on from what the applications know. */
+void sim_kill_revive(struct sim *sim, struct sim_figures *figures);
 
 /* ---- sim_wire.c ---- */
 void sim_wire_open(struct sim *sim);

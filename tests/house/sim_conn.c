@@ -8,22 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AGAIN_ENOUGH 10 /* a move may lose a D-SACK, but not so many */
-
 static uint64_t
 now(const struct sim_conn *conn)
 {
     return sys_loop_now_us(conn->sim->stage.loop);
 }
 
-static uint64_t
-out_seed(const struct sim_conn *conn)
+uint64_t
+sim_out_seed(const struct sim_conn *conn)
 {
     return conn->plan->seed;
 }
 
-static uint64_t
-in_seed(const struct sim_conn *conn)
+uint64_t
+sim_in_seed(const struct sim_conn *conn)
 {
     return conn->plan->seed + 1;
 }
@@ -51,23 +49,39 @@ we_may_close(const struct sim_conn *conn)
 }
 
 static void
-write_more(struct sim_conn *conn)
+write_down(struct sim_conn *conn)
 {
     uint8_t bytes[4096];
 
     while (conn->written < conn->offered_out && !conn->host_ended) {
         uint64_t left = conn->offered_out - conn->written;
         size_t part = left < sizeof bytes ? (size_t)left : sizeof bytes, taken;
-        sim_stream_fill(out_seed(conn), conn->written, bytes, part);
+        sim_stream_fill(sim_out_seed(conn), conn->written, bytes, part);
         taken = script_write(conn->host, bytes, part);
         conn->written += taken;
         if (taken < part)
             return;
     }
-    if (conn->written == conn->plan->out.bytes && we_may_close(conn) && !conn->out_closed) {
-        conn->out_closed = true;
-        script_close(conn->host);
+}
+
+void
+sim_conn_write(struct sim_conn *conn)
+{
+    if (conn->sim->dead && !conn->kernel)
+        return;
+    if (conn->kernel && !conn->out_closed) {
+        peer_offer(conn->kernel, conn->offered_out - conn->written);
+        conn->written = conn->offered_out;
+    } else if (!conn->kernel) {
+        write_down(conn);
     }
+    if (conn->written != conn->plan->out.bytes || !we_may_close(conn) || conn->out_closed)
+        return;
+    conn->out_closed = true;
+    if (conn->kernel)
+        peer_close(conn->kernel);
+    else
+        script_close(conn->host);
 }
 
 static void
@@ -75,7 +89,9 @@ on_data(void *arg, const uint8_t *bytes, size_t len)
 {
     struct sim_conn *conn = arg;
 
-    if (!sim_stream_is(in_seed(conn), conn->received_in, bytes, len) ||
+    if (conn->sim->dead)
+        return;
+    if (!sim_stream_is(sim_in_seed(conn), conn->received_in, bytes, len) ||
         conn->received_in + len > conn->plan->in.bytes)
         sim_fail(conn->sim, "conn %u: wrong bytes for us at %llu", conn->number,
                  (unsigned long long)conn->received_in);
@@ -85,7 +101,12 @@ on_data(void *arg, const uint8_t *bytes, size_t len)
 static void
 on_room(void *arg, size_t bytes)
 {
-    write_more(arg);
+    struct sim_conn *conn = arg;
+
+    if (conn->sim->dead)
+        return;
+    conn->acked_out += bytes;
+    sim_conn_write(conn);
 }
 
 static void
@@ -93,13 +114,15 @@ on_fin(void *arg)
 {
     struct sim_conn *conn = arg;
 
+    if (conn->sim->dead)
+        return;
     if (conn->fin_at_us)
         sim_fail(conn->sim, "conn %u: a second FIN", conn->number);
     if (conn->received_in != conn->plan->in.bytes)
         sim_fail(conn->sim, "conn %u: FIN after %llu of %llu bytes", conn->number,
                  (unsigned long long)conn->received_in, (unsigned long long)conn->plan->in.bytes);
     conn->fin_at_us = true;
-    write_more(conn);
+    sim_conn_write(conn);
 }
 
 static void
@@ -107,6 +130,8 @@ on_end(void *arg, enum script_end end)
 {
     struct sim_conn *conn = arg;
 
+    if (conn->sim->dead)
+        return;
     conn->host_ended = true;
     conn->host_end = end;
     conn->ended_us = now(conn);
@@ -161,7 +186,7 @@ peer_send(void *arg, const uint8_t *frame, size_t len)
 static void
 peer_fill(void *arg, uint64_t at, uint8_t *bytes, size_t len)
 {
-    sim_stream_fill(in_seed(arg), at, bytes, len);
+    sim_stream_fill(sim_in_seed(arg), at, bytes, len);
 }
 
 static bool
@@ -169,7 +194,7 @@ peer_is_right(void *arg, uint64_t at, const uint8_t *bytes, size_t len)
 {
     const struct sim_conn *conn = arg;
 
-    return at + len <= conn->plan->out.bytes && sim_stream_is(out_seed(conn), at, bytes, len);
+    return at + len <= conn->plan->out.bytes && sim_stream_is(sim_out_seed(conn), at, bytes, len);
 }
 
 static void
@@ -229,7 +254,7 @@ talk_out(void *arg)
     const struct sim_talk *talk = &conn->plan->out;
 
     conn->offered_out += next_part(conn, talk, conn->offered_out);
-    write_more(conn);
+    sim_conn_write(conn);
     if (conn->offered_out < talk->bytes)
         after(conn, &conn->out_timer, talk->gap_min_us, talk->gap_max_us);
 }
@@ -292,7 +317,7 @@ move(void *arg)
     uint32_t what = random_below(&conn->random, 16);
 
     conn->frames_to_move = 0;
-    if (!conn->moves_left || script_ended(conn->host))
+    if (conn->sim->dead || !conn->moves_left || script_ended(conn->host))
         return;
     if (what == 0)
         script_query(conn->host);
@@ -312,22 +337,6 @@ sim_conn_count_frame(struct sim_conn *conn)
 {
     if (conn->frames_to_move && --conn->frames_to_move == 0)
         sys_loop_defer(conn->sim->stage.loop, &conn->move_task);
-}
-
-const char *
-sim_conn_inside(const struct sim_conn *conn)
-{
-    static char text[256];
-    const struct script_conn *host = conn->host;
-
-    snprintf(text, sizeof text,
-             "state %u, updates %u, queries %u, FIN wanted %d below %d acked %d known %d told %d, "
-             "upload wanted %d, blocked %d, reading %d, posted %u, window due %d, disconnect %d",
-             host->down.state, host->down.updates, host->down.queries, host->fin_wanted,
-             host->fin_below, host->fin_acked, host->fin_known, host->fin_told, host->upload_wanted,
-             host->blocked, host->reading, host->posted, host->window_due,
-             host->disconnect != NULL);
-    return text;
 }
 
 static void
@@ -351,6 +360,8 @@ forge(void *arg)
 {
     struct sim_conn *conn = arg;
 
+    if (conn->sim->dead)
+        return;
     sim_wire_forge(conn);
     if (--conn->forgeries_left && !conn->host_ended)
         after(conn, &conn->forge_timer, 1, 20000);
@@ -455,112 +466,33 @@ sim_conn_open(struct sim *sim, unsigned number)
     start_timers(conn);
 }
 
-static bool
-all_arrived(const struct sim_conn *conn)
-{
-    return conn->received_in == conn->plan->in.bytes && conn->received_out == conn->plan->out.bytes;
-}
-
-bool
-sim_conn_done(const struct sim_conn *conn)
-{
-    bool quiet = conn->ended_us && now(conn) > conn->ended_us + 5 * SIM_SECOND;
-
-    switch (conn->plan->end) {
-    case SIM_STAYS_OPEN:
-        return all_arrived(conn);
-    case SIM_WE_ABORT:
-        return conn->host_ended && (conn->peer->end != PEER_OPEN || quiet);
-    case SIM_PEER_ABORTS:
-        return conn->peer->end != PEER_OPEN && (conn->host_ended || quiet);
-    default:
-        return conn->host_ended && conn->peer->end != PEER_OPEN;
-    }
-}
-
-static void
-check_abort(const struct sim_conn *conn)
-{
-    bool ours = conn->plan->end == SIM_WE_ABORT;
-
-    if (ours ? conn->host_end != SCRIPT_ABORTED : conn->peer->end != PEER_ABORTED)
-        sim_fail(conn->sim, "conn %u: aborted, and ended %d, %d", conn->number, conn->host_end,
-                 conn->peer->end);
-    /* an RST may be lost, and who has nothing to say does not learn of it */
-    if (!conn->sim->plan.exact || conn->sim->plan.loose)
-        return;
-    if (ours ? conn->peer->end != PEER_RESET : !conn->host_ended || conn->host_end != SCRIPT_RESET)
-        sim_fail(conn->sim, "conn %u: the RST was not heard: %d, %d", conn->number, conn->host_end,
-                 conn->peer->end);
-}
-
-void
-sim_conn_check(const struct sim_conn *conn)
-{
-    enum sim_end end = conn->plan->end;
-
-    if (end == SIM_WE_ABORT || end == SIM_PEER_ABORTS) {
-        check_abort(conn);
-        return;
-    }
-    if (conn->judge.options.sack && !conn->sim->plan.loose &&
-        conn->judge.again_in >= AGAIN_ENOUGH && !conn->judge.dsacks_out)
-        sim_fail(conn->sim, "conn %u: %llu segments came again, and not one was reported",
-                 conn->number, (unsigned long long)conn->judge.again_in);
-    if (!all_arrived(conn))
-        sim_fail(conn->sim, "conn %u: not every byte has come", conn->number);
-    if (end != SIM_STAYS_OPEN &&
-        (conn->host_end != SCRIPT_CLOSED || conn->peer->end != PEER_CLOSED))
-        sim_fail(conn->sim, "conn %u: both closed, and it ended %d, %d", conn->number,
-                 conn->host_end, conn->peer->end);
-    if (end == SIM_STAYS_OPEN && (conn->host_ended || conn->peer->end != PEER_OPEN))
-        sim_fail(conn->sim, "conn %u: it should be open: %d, %d", conn->number, conn->host_end,
-                 conn->peer->end);
-}
-
 void
 sim_conn_bring_home(struct sim_conn *conn)
 {
     struct sys_timer *timer;
 
-    for (unsigned i = 0; (timer = timer_of(conn, i, NULL)); i++)
+    for (unsigned i = 0; !conn->sim->dead && (timer = timer_of(conn, i, NULL)); i++)
         sys_timer_set(timer, SYS_NEVER);
     conn->moves_left = conn->frames_to_move = 0;
     sys_task_cancel(&conn->move_task);
-    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+    if (conn->host && script_state(conn->host) == HOST_CONN_OFFLOADED)
         script_upload(conn->host);
-}
-
-static bool
-at_home(void *arg)
-{
-    struct sim_conn *conn = arg;
-
-    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
-        script_upload(conn->host);
-    return script_state(conn->host) == HOST_CONN_HOST;
 }
 
 void
 sim_conn_close(struct sim_conn *conn, struct sim_figures *figures)
 {
-    struct script_figures of_host;
     struct sys_timer *timer;
 
-    if (!stage_run(&conn->sim->stage, at_home, conn, 20 * SIM_SECOND))
-        sim_fail(conn->sim, "conn %u: does not come home, state %d", conn->number,
-                 script_state(conn->host));
-    script_read_figures(conn->host, &of_host);
-    figures->handovers += of_host.moves_down + of_host.moves_up;
-    figures->refused += of_host.refused;
+    sim_conn_leave(conn, figures);
     figures->bytes += conn->received_in + conn->received_out;
-    figures->retransmissions += of_host.retransmits + conn->peer->retransmissions;
+    figures->retransmissions += conn->peer->retransmissions;
     figures->dsacks += conn->judge.dsacks_out;
     figures->forged += conn->plan->forgeries - conn->forgeries_left;
     for (unsigned i = 0; (timer = timer_of(conn, i, NULL)); i++)
         sys_timer_fini(timer);
-    script_conn_destroy(conn->host);
+    peer_destroy(conn->kernel);
     peer_destroy(conn->peer);
-    conn->host = NULL;
+    conn->kernel = NULL;
     conn->peer = NULL;
 }

@@ -238,6 +238,22 @@ draw_conn(struct sim_plan *plan, unsigned number, struct random *random)
         conn->forgeries = between(random, 1, 20);
 }
 
+/* What is acknowledged when it is returned, and readers that do not pause: then the applications
+ * know all that a kernel would. */
+static void
+draw_kill(struct sim_plan *plan, struct random *random)
+{
+    plan->kill_at = between(random, 1, one_in(random, 2) ? 300 : 5000);
+    for (unsigned i = 0; i < plan->conns; i++) {
+        struct sim_conn_plan *conn = &plan->conn[i];
+        conn->host.receive = SCRIPT_HOLD;
+        conn->host.ack_returned = true;
+        conn->in.pauses = 0;
+        if (conn->end == SIM_WE_ABORT || conn->end == SIM_PEER_ABORTS)
+            conn->end = SIM_BOTH_CLOSE;
+    }
+}
+
 void
 sim_plan_make(struct sim_plan *plan, uint64_t seed)
 {
@@ -252,6 +268,8 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed)
     plan->conns = one_in(&random, 3) ? between(&random, 1, SIM_CONNS_MAX) : 1;
     for (unsigned i = 0; i < plan->conns; i++)
         draw_conn(plan, i, &random);
+    if (one_in(&random, 6))
+        draw_kill(plan, &random);
 }
 
 void
@@ -262,11 +280,11 @@ sim_plan_print(const struct sim_plan *plan)
     static const char *const receives[] = {"accept", "hold", "post", "nibble"};
 
     printf("seed %llu: floors \"%s\"%s, MTU %u, loss %u/%u ppm, duplicates %u/%u, reorder %u/%u, "
-           "corrupt %u, delay %u/%u us\n",
+           "corrupt %u, delay %u/%u us, killed at crossing %u\n",
            (unsigned long long)plan->seed, plan->floors, plan->late ? " late" : "", plan->mtu,
            plan->impair[0].loss_ppm, plan->impair[1].loss_ppm, plan->impair[0].duplicate_ppm,
            plan->impair[1].duplicate_ppm, plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm,
-           plan->corrupt_ppm, plan->impair[0].delay_us, plan->impair[1].delay_us);
+           plan->corrupt_ppm, plan->impair[0].delay_us, plan->impair[1].delay_us, plan->kill_at);
     for (unsigned i = 0; i < plan->conns; i++) {
         const struct sim_conn_plan *conn = &plan->conn[i];
         printf("  %u: IPv%u%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "
