@@ -78,7 +78,8 @@ look(void *arg, enum stage_side side, bool out, const struct wire_tx *frame)
 
     if (side != LEFT)
         return;
-    memcpy(bytes, frame->header, len);
+    if (len)
+        memcpy(bytes, frame->header, len);
     for (size_t i = 0; i < frame->piece_count; i++) {
         size_t room = sizeof bytes - len, step = frame->pieces[i].iov_len;
         total += step;
