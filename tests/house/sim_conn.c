@@ -307,7 +307,13 @@ update(struct sim_conn *conn)
         .TtlOrHopLimit = (UCHAR)(32 + random_below(&conn->random, 30)),
     };
 
-    host_update(&conn->host->down, &cached);
+    uint32_t least = options->ipv6 ? 1280 : 576;
+
+    if (random_below(&conn->random, 3) == 0)
+        host_update_path_mtu(&conn->host->down,
+                             least + random_below(&conn->random, options->mtu - least + 1u));
+    else
+        host_update(&conn->host->down, &cached);
 }
 
 static void

@@ -150,7 +150,7 @@ draw_options(struct sim_conn_plan *conn, const struct sim_plan *plan, struct ran
     struct script_options *host = &conn->host;
     bool scaling = !one_in(random, 4);
 
-    host->ipv6 = one_in(random, 3);
+    host->ipv6 = one_in(random, 3) && plan->mtu >= 1280; /* RFC 8200, 5 */
     host->no_timestamps = one_in(random, 4);
     host->no_sack = one_in(random, 4);
     host->no_scaling = !scaling;
