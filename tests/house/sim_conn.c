@@ -380,7 +380,8 @@ judge_it(struct sim_conn *conn)
 {
     const struct script_options *host = &conn->plan->host;
     const struct sim_plan *plan = &conn->sim->plan;
-    bool prompt = !plan->loose && !strstr(plan->floors, "fault") &&
+    /* what is lent is forgotten by a move, and waits for a reader that pauses */
+    bool prompt = !plan->loose &&
                   !(host->ack_returned && (conn->plan->in.pauses || conn->plan->moves));
     struct judge_options options = {.path = {.ipv6 = host->ipv6,
                                              .local_port = host->local_port,
@@ -396,7 +397,8 @@ judge_it(struct sim_conn *conn)
                                     .mss = conn->plan->peer.mss,
                                     .mtu = plan->mtu,
                                     .loose = plan->loose,
-                                    .ack_limit_us = prompt ? 500 * SIM_MS : 0,
+                                    /* before the peer, whose RTO is 200 ms at least, asks again */
+                                    .ack_limit_us = prompt ? 180 * SIM_MS : 0,
                                     .on_violation = on_violation,
                                     .arg = conn};
 

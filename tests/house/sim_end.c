@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define AGAIN_ENOUGH 10 /* a move may lose a D-SACK, but not so many */
+#define AGAIN_ENOUGH 3 /* a move may lose a D-SACK, but not so many */
 
 const char *
 sim_conn_inside(const struct sim_conn *conn)
