@@ -157,7 +157,8 @@ script_post_receives(struct script_conn *conn)
 {
     bool all = conn->options.receive == SCRIPT_POST;
 
-    if (!conn->reading || nothing_more_to_come(conn) || conn->blocked || (!all && !conn->post_due))
+    if (!conn->reading || conn->upload_wanted || nothing_more_to_come(conn) || conn->blocked ||
+        (!all && !conn->post_due))
         return;
     conn->post_due = false;
     for (unsigned i = 0; i < SCRIPT_POSTS; i++) {
