@@ -49,12 +49,15 @@ shows_and_fails_members(void **state)
 
     CTL(daemon, &result, "team", "show");
     assert_int_equal(result.code, 0);
-    check_order(result.out, "chim0/team1: member chim0/soft.eth0 link up active mode backup switches 0 connections 7",
-                "chim0/team1: member chim0/soft.eth1 link up mode backup switches 0 connections 0");
+    check_order(
+        result.out,
+        "chim0/team1: member chim0/soft.eth0 link up active mode backup switches 0 connections 7",
+        "chim0/team1: member chim0/soft.eth1 link up mode backup switches 0 connections 0");
     CTL(daemon, &result, "-j", "team", "show");
     object = json_loads(result.out, 0, NULL);
     assert_int_equal(json_array_size(object), 2);
     assert_true(json_is_true(json_object_get(json_array_get(object, 0), "active")));
+    assert_true(json_is_false(json_object_get(json_array_get(object, 0), "gone")));
     json_decref(object);
     CTL(daemon, &result, "team", "fail", "eth0");
     assert_int_equal(result.code, 0);

@@ -323,7 +323,8 @@ static void
 serve_team(struct client *client, const struct message_request *request)
 {
     char words[256];
-    enum message_code code = show_team(request, on_item, client, words, sizeof(words));
+    enum message_code code = show_team(client->control->house, request, on_item, client, words,
+                                       sizeof(words));
 
     client_finish(client, code, code == MESSAGE_DONE ? NULL : words);
 }

@@ -210,12 +210,12 @@ message_floor(const struct house_floor *floor, const char *link)
 }
 
 json_t *
-message_member(const struct team_info *info)
+message_member(const struct team_info *info, bool gone)
 {
-    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i}", "team", info->team,
+    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:i, s:i}", "team", info->team,
                      "member", info->member, "mode", info->mode, "active", info->active, "moving",
-                     info->moving, "link", info->link, "running", info->running, "failed",
-                     info->failed, "switches", (int)info->switches, "connections",
+                     info->moving, "link", info->link, "gone", gone, "running", info->running,
+                     "failed", info->failed, "switches", (int)info->switches, "connections",
                      (int)info->connections);
 }
 

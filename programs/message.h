@@ -59,7 +59,8 @@ void message_endpoint(const struct hoststack_endpoint *endpoint, char text[MESSA
 /* Builders of answers; NULL: out of memory. Owner: the caller's reference. */
 /* link: of its device: up, down, gone; NULL: it stands on an adapter. */
 json_t *message_floor(const struct house_floor *floor, const char *link);
-json_t *message_member(const struct team_info *info);
+/* gone: the interface under it is not there any more. */
+json_t *message_member(const struct team_info *info, bool gone);
 json_t *message_conn(const struct hoststack_conn_info *info);
 json_t *message_move(const struct hoststack_move *move);
 json_t *message_status(const struct hoststack_totals *totals, unsigned long long uptime_ms);

@@ -89,8 +89,10 @@ is(json_t *object, const char *key)
 void
 print_member(json_t *member)
 {
-    printf("%s: member %s link %s%s%s%s%s mode %s switches %lld connections %lld\n", text(member, "team"),
-           text(member, "member"), is(member, "link") ? "up" : "down",
+    const char *link = is(member, "gone") ? "gone" : is(member, "link") ? "up" : "down";
+
+    printf("%s: member %s link %s%s%s%s%s mode %s switches %lld connections %lld\n",
+           text(member, "team"), text(member, "member"), link,
            is(member, "active") ? " active" : "", is(member, "moving") ? " moving" : "",
            is(member, "running") ? "" : " paused", is(member, "failed") ? " failed" : "",
            text(member, "mode"), number(member, "switches"), number(member, "connections"));

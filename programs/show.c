@@ -11,6 +11,7 @@
 #include <string.h>
 
 struct show {
+    struct house *house;
     show_fn fn;
     void *arg;
 };
@@ -39,9 +40,38 @@ on_floor(void *arg, const struct house_floor *floor)
 void
 show_floors(struct house *house, show_fn fn, void *arg)
 {
-    struct show show = {fn, arg};
+    struct show show = {house, fn, arg};
 
     house_walk(house, on_floor, &show);
+}
+
+/* ---- teams ---- */
+
+/* Down from an adapter to its wire. */
+struct descent {
+    const char *adapter; /* NULL: there is nothing below */
+    const char *link;    /* NULL: not there yet */
+};
+
+static void
+descend(void *arg, const struct house_floor *floor)
+{
+    struct descent *descent = arg;
+
+    if (descent->adapter == NULL || strcmp(floor->adapter, descent->adapter) != 0)
+        return;
+    descent->link = link_of(floor);
+    descent->adapter = floor->below;
+}
+
+/* The house is walked from the top of a stack to its bottom. */
+static bool
+is_gone(struct house *house, const char *adapter)
+{
+    struct descent descent = {.adapter = adapter};
+
+    house_walk(house, descend, &descent);
+    return descent.link != NULL && strcmp(descent.link, "gone") == 0;
 }
 
 static void
@@ -49,7 +79,7 @@ on_member(void *arg, const struct team_info *info)
 {
     const struct show *show = arg;
 
-    show->fn(show->arg, "member", message_member(info));
+    show->fn(show->arg, "member", message_member(info, is_gone(show->house, info->member)));
 }
 
 static const char *
@@ -70,10 +100,11 @@ words_of(int error, bool fail)
 }
 
 enum message_code
-show_team(const struct message_request *request, show_fn fn, void *arg, char *words, size_t size)
+show_team(struct house *house, const struct message_request *request, show_fn fn, void *arg,
+          char *words, size_t size)
 {
     bool fail = request->op == MESSAGE_FAIL;
-    struct show show = {fn, arg};
+    struct show show = {house, fn, arg};
     int error;
 
     if (request->op == MESSAGE_TEAM) {

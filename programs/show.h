@@ -12,7 +12,7 @@ typedef void (*show_fn)(void *arg, const char *name, json_t *item);
 void show_floors(struct house *house, show_fn fn, void *arg);
 /* Shows the members, fails or restores one. The code of the answer; unless it is DONE, words say
  * why. */
-enum message_code show_team(const struct message_request *request, show_fn fn, void *arg,
-                            char *words, size_t size);
+enum message_code show_team(struct house *house, const struct message_request *request, show_fn fn,
+                            void *arg, char *words, size_t size);
 
 #endif

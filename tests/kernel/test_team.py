@@ -84,6 +84,15 @@ def set_link(net, member, administrative, up):
     run("ip", "-n", net.near if administrative else net.far, "link", "set", member, "up" if up else "down")
 
 
+def make_again(net, dev):
+    """One of our two under its old name, by another number."""
+    number = MEMBERS.index(dev)
+    run("ip", "link", "add", dev, "index", str(301 + number), "netns", net.near, "type", "veth",
+        "peer", "name", dev, "index", str(401 + number), "netns", net.far)
+    run("ip", "-n", net.near, "link", "set", dev, "up")
+    run("ip", "-n", net.far, "link", "set", dev, "master", "br0", "up")
+
+
 def fail_over(net, daemon, administrative):
     """From the member in use to the other; what was lost is there again when it has moved."""
     was = active(daemon)
@@ -199,6 +208,31 @@ def test_the_page():
     with one_aggregate() as net:
         assert [(member["mode"], member["active"], member["connections"])
                 for member in follow(net, *spread)] == [("hash", True, 0)] * 2
+
+
+def test_gone():
+    """A member whose interface is deleted is told apart from one that is down, and is no other that gets its name."""
+    with two_ways() as net, standing(net) as daemon:
+        net.warm()
+        pair = Pair(net)
+        echo(pair, b"before")
+        daemon.must_move("offload", *pair.selector)
+        set_link(net, "eth1", True, False)
+        wait_for(lambda: not members(daemon)["eth1"]["link"], "eth1 to be down")
+        assert not members(daemon)["eth1"]["gone"]
+        set_link(net, "eth1", True, True)
+        wait_for(lambda: members(daemon)["eth1"]["link"] and forwards(net, "eth1"), "the link of eth1")
+        run("ip", "-n", net.near, "link", "del", "eth0")
+        wait_for(lambda: active(daemon) == "eth1", "eth1 to take over")
+        echo(pair, b"after")
+        assert members(daemon)["eth0"]["gone"] and not members(daemon)["eth1"]["gone"]
+        make_again(net, "eth0")
+        wait_for(lambda: forwards(net, "eth0"), "the other eth0 to be there")
+        member = members(daemon)["eth0"]
+        assert member["gone"] and not member["link"] and not member["active"], member
+        daemon.must_move("offload", *pair.selector)
+        echo(pair, b"offloaded")
+        pair.close()
 
 
 def test_both_down():
