@@ -85,7 +85,7 @@ def set_link(net, member, administrative, up):
 
 
 def make_again(net, dev):
-    """One of our two under its old name, by another number."""
+    """One of our two under its old name, by another number. The bridge would take the lowest address of its ports."""
     number = MEMBERS.index(dev)
     run("ip", "link", "add", dev, "index", str(301 + number), "netns", net.near, "type", "veth",
         "peer", "name", dev, "index", str(401 + number), "netns", net.far)
@@ -222,6 +222,8 @@ def test_gone():
         assert not members(daemon)["eth1"]["gone"]
         set_link(net, "eth1", True, True)
         wait_for(lambda: members(daemon)["eth1"]["link"] and forwards(net, "eth1"), "the link of eth1")
+        bridge = json.loads(run("ip", "-n", net.far, "-j", "link", "show", "dev", "br0").stdout)[0]["address"]
+        run("ip", "-n", net.far, "link", "set", "br0", "address", bridge)
         run("ip", "-n", net.near, "link", "del", "eth0")
         wait_for(lambda: active(daemon) == "eth1", "eth1 to take over")
         echo(pair, b"after")
