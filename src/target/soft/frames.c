@@ -10,10 +10,14 @@
  */
 #include "target/soft/conn.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <sys/uio.h>
 
 #define FRAMES_UP_MAX 16384u /* regular frames the host stack may sit on */
+#define HEADER_BYTES 18u     /* of Ethernet, with a tag, beside the MTU */
+#define TOO_LONG_TOLD 1000u  /* one in so many */
 
 void
 soft_wire_flush(struct soft_adapter *adapter)
@@ -148,6 +152,23 @@ pieces_of(NET_BUFFER *nb, struct iovec *pieces, size_t max)
     return count;
 }
 
+/* Or its segments. Somebody above may think that the wire takes more than it does: the kernel, when
+ * a port's MTU is raised. Nobody can be told but whoever did that. */
+static bool
+fits(struct soft_adapter *adapter, const struct wire_meta *meta, uint32_t len)
+{
+    uint32_t longest = meta->gso_size ? (uint32_t)meta->header_len + meta->gso_size : len;
+
+    if (longest <= wire_mtu(adapter->wire) + HEADER_BYTES)
+        return true;
+    if (adapter->too_long++ % TOO_LONG_TOLD == 0)
+        log_warn("soft %s: a frame of %u bytes is too long for an MTU of %u and not sent, number "
+                 "%llu",
+                 wire_name(adapter->wire), (unsigned)longest, (unsigned)wire_mtu(adapter->wire),
+                 (unsigned long long)adapter->too_long);
+    return false;
+}
+
 static int
 transmit(struct soft_adapter *adapter, NET_BUFFER_LIST *nbl, NET_BUFFER *nb)
 {
@@ -158,6 +179,8 @@ transmit(struct soft_adapter *adapter, NET_BUFFER_LIST *nbl, NET_BUFFER *nb)
     if (!len || len > WIRE_MAX_FRAME)
         return -EMSGSIZE;
     read_meta(nbl, nb, &tx.meta);
+    if (!fits(adapter, &tx.meta, len))
+        return -EMSGSIZE;
     tx.piece_count = pieces_of(nb, pieces, WIRE_MAX_PIECES);
     if (!tx.piece_count) {
         copied.iov_base = NdisGetDataBuffer(nb, len, adapter->bounce, 1, 0);

@@ -4,10 +4,12 @@
  */
 #include "base/bytes.h"
 #include "base/checksum.h"
+#include "base/log.h"
 #include "target/soft/test_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -348,6 +350,70 @@ regular_frames(void **state)
     finish();
 }
 
+static unsigned warnings;
+static char warning[256];
+
+static void
+on_line(enum log_level level, const char *line, void *arg)
+{
+    if (level > LOG_WARN)
+        return;
+    warnings++;
+    snprintf(warning, sizeof warning, "%s", line);
+}
+
+/* A host stack that thinks the wire takes more: the frame fails, one warning stands for many. */
+static void
+too_long_for_the_wire(void **state)
+{
+    static const uint32_t lengths[] = {1518, 1519, 9014};
+
+    start(false);
+    log_set_sink(on_line, NULL);
+    warnings = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        NET_BUFFER_LIST *nbl = rig_nbl(&rig, lengths[i], 0, 0);
+
+        rig_forget(&rig);
+        nbl->SourceHandle = rig.binding; /* V-184 */
+        NdisSendNetBufferLists(rig.binding, nbl, NDIS_DEFAULT_PORT_NUMBER, 0);
+        rig_turn(&rig);
+        rig_expect(&rig, i ? "frame-sent:c0000001" : "frame-sent:ok");
+        rig_expect_out(&rig, i == 0);
+    }
+    assert_int_equal(warnings, 1);
+    assert_string_equal(warning, "soft test: a frame of 1519 bytes is too long for an MTU of "
+                                 "1500 and not sent, number 1");
+    log_set_sink(NULL, NULL);
+    finish();
+}
+
+/* Of a superframe it is the segments that have to fit. */
+static void
+segments_too_long_for_the_wire(void **state)
+{
+    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO large = {.Value = NULL};
+    NET_BUFFER_LIST *super;
+
+    start(false);
+    log_set_sink(on_line, NULL);
+    warnings = 0;
+    super = rig_nbl(&rig, 54 + 20000, 0, 0);
+    ((uint8_t *)super->ProtocolReserved[0])[34 + 12] = 0x50;
+    large.LsoV2Transmit.MSS = 8960;
+    large.LsoV2Transmit.TcpHeaderOffset = 34;
+    large.LsoV2Transmit.Type = NDIS_TCP_LARGE_SEND_OFFLOAD_V2_TYPE;
+    NET_BUFFER_LIST_INFO(super, TcpLargeSendNetBufferListInfo) = large.Value;
+    super->SourceHandle = rig.binding; /* V-184 */
+    NdisSendNetBufferLists(rig.binding, super, NDIS_DEFAULT_PORT_NUMBER, 0);
+    rig_turn(&rig);
+    rig_expect(&rig, "frame-sent:c0000001");
+    rig_expect_out(&rig, 0);
+    assert_int_equal(warnings, 1);
+    log_set_sink(NULL, NULL);
+    finish();
+}
+
 int
 main(void)
 {
@@ -362,6 +428,8 @@ main(void)
         cmocka_unit_test(abortive),
         cmocka_unit_test(reset_by_peer),
         cmocka_unit_test(regular_frames),
+        cmocka_unit_test(too_long_for_the_wire),
+        cmocka_unit_test(segments_too_long_for_the_wire),
         cmocka_unit_test(closed_window_is_watched),
     };
 

@@ -213,6 +213,7 @@ struct soft_adapter {
     struct soft_nbls going_up; /* regular frames, indicated together at the end of the batch */
     unsigned going_up_count;
     unsigned frames_up; /* regular NBLs that NDIS has */
+    uint64_t too_long;  /* regular frames that do not fit into the wire */
     unsigned lent;      /* chimney NBLs that NDIS has */
     struct list spare;  /* frames without a buffer, for the next */
     unsigned spare_count;
