@@ -103,6 +103,17 @@ nbl_note_refused(struct verifier *verifier, struct shadow_nbl *nbl)
     mark_above(verifier, nbl, false);
 }
 
+void
+nbl_note_no_memory(const struct shadow_nbl *nbl)
+{
+    for (struct table_entry *entry = table_find_older(&nbl->entry); entry;
+         entry = table_find_older(entry)) {
+        struct shadow_nbl *above = container_of(entry, struct shadow_nbl, entry);
+
+        above->no_memory_below |= above->adapter->driver == nbl->binding->driver;
+    }
+}
+
 /* ---- what a target may say ---- */
 
 bool

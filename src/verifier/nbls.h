@@ -40,6 +40,8 @@ bool nbl_was_changed(const struct shadow_nbl *nbl);
 void nbl_note_posted(struct verifier *verifier, struct shadow_nbl *nbl, bool data);
 /* NDIS keeps it: it comes back from there. */
 void nbl_note_refused(struct verifier *verifier, struct shadow_nbl *nbl);
+/* This one's driver had no memory for it: who passes that on above is not to blame. */
+void nbl_note_no_memory(const struct shadow_nbl *nbl);
 
 /* It does not run into itself. */
 /* Posted, or sent as a frame, over that binding and not back. NULL: it is not. */

@@ -30,6 +30,9 @@ check_no_memory(struct call *call, const struct shadow_nbl *nbl)
 
     if (status != NDIS_STATUS_REQUEST_UPLOAD && status != NDIS_STATUS_UPLOAD_REQUESTED)
         return;
+    nbl_note_no_memory(nbl);
+    if (nbl->no_memory_below)
+        return;
     down = gone_down(nbl);
     if (down)
         report(call, 86, BLAME_CALLER, nbl->nbl, "status 0x%08x, but NBL %p of its list went down",

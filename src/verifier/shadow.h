@@ -269,6 +269,7 @@ struct shadow_nbl {
     bool first;            /* of its list */
     bool refused;          /* by NDIS: it comes back from there */
     bool went_down;        /* the intermediate driver that has it passed it on */
+    bool no_memory_below;  /* … and the one below it had no memory: that is passed on */
     bool passed_over;      /* a request of no bytes: data was indicated before it completed */
     bool done;             /* it is in the completion that is being looked at */
     bool hashed, breached; /* hashed: at the landing where its owner posted it */

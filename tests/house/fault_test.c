@@ -218,13 +218,13 @@ frames_are_damaged(void **state)
 /* ---- uploads are asked for ---- */
 
 static void
-asked_home(const char *rule)
+asked_home_through(const char *above, const char *rule)
 {
     struct stage stage;
     struct pair pair;
     char floors[128];
 
-    snprintf(floors, sizeof floors, "fault:Script=%s", rule);
+    snprintf(floors, sizeof floors, "%sfault:Script=%s", above, rule);
     stage_open(&stage, &(struct stage_options){
                            .floors = floors, .impaired = true, .impair = {quiet, quiet}});
     pair_open(&stage, &pair, plain);
@@ -240,6 +240,12 @@ asked_home(const char *rule)
     pair_check(&pair);
     pair_close(&pair);
     stage_close(&stage);
+}
+
+static void
+asked_home(const char *rule)
+{
+    asked_home_through("", rule);
 }
 
 static void
@@ -271,6 +277,7 @@ static void
 a_send_without_memory_brings_it_home(void **state)
 {
     asked_home("send 3 no-memory");
+    asked_home_through("passthru,", "send 3 no-memory"); /* who passes it on is not to blame */
 }
 
 /* V-134: in CLOSE_WAIT only a mandatory reason may be given. */
