@@ -66,8 +66,6 @@ draw_floors(struct sim_plan *plan, struct random *random)
         uint32_t kind = random_below(random, 6);
         if (kind < 3) {
             uint32_t which = random_below(random, sizeof faults / sizeof faults[0]);
-            if (*plan->floors && strstr(faults[which].script, "no-memory"))
-                continue;
             snprintf(text, sizeof text, "fault:Script=seed %u;%s", random_below(random, 1000),
                      faults[which].script);
             plan->loose |= faults[which].loose;
