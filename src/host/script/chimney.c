@@ -28,7 +28,7 @@ script_post_sends(struct script_conn *conn)
 {
     NET_BUFFER_LIST *head = NULL, **tail = &head;
 
-    if (conn->blocked)
+    if (conn->blocked || conn->upload_wanted)
         return;
     list_for_each(block, &conn->blocks, struct script_block, link) {
         if (block->nbl)
