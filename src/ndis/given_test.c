@@ -71,8 +71,9 @@ of_a_target(void **state)
     stage->target.ask = ask;
     assert_int_equal(house_load(stage->house, "target", fake_target_entry, &stage->target), 0);
     for (size_t i = 0; i < COUNT; i++) {
+        const char *other = strcmp(cases[i].name, "Speed") ? "Speed" : "Id";
         const struct house_option options[] = {
-            {"Speed", "1"}, {cases[i].name, cases[i].value}, {NULL, NULL}};
+            {other, "1"}, {cases[i].name, cases[i].value}, {NULL, NULL}};
 
         stage->log[0] = stage->trace[0] = '\0';
         assert_int_equal(house_add_adapter(stage->house, "target", "nic0", NULL, options),
