@@ -203,13 +203,14 @@ shadow_one_failure(const struct shadow_tree *tree)
     return tree->adapter->is_im && !shadow_came_through(status);
 }
 
+/* unwritten: the rule about a node that has no Status. */
 static void
-check_status(const struct call *call, const struct shadow_node *node)
+check_status(const struct call *call, const struct shadow_node *node, unsigned unwritten)
 {
     NDIS_STATUS status = node->block->Status;
 
     if (status == SHADOW_POISON)
-        report(call, 33, BLAME_CALLER, name_of(node), "Status of block %p was not written",
+        report(call, unwritten, BLAME_CALLER, name_of(node), "Status of block %p was not written",
                (void *)node->block);
     else if (node->role == SHADOW_PLACEHOLDER && status != NDIS_STATUS_SUCCESS)
         report(call, 36, BLAME_CALLER, name_of(node), "a placeholder completes 0x%08x",
@@ -220,16 +221,17 @@ check_status(const struct call *call, const struct shadow_node *node)
 }
 
 /* An intermediate driver hands on what NDIS said when it refused the tree below: one failure for
- * every block. */
+ * every block. One that it did not pass on has to fail as a whole (V-166). */
 static void
-check_statuses(const struct call *call)
+check_statuses(struct verifier *verifier, const struct call *call)
 {
     const struct shadow_tree *tree = call->tree;
+    unsigned unwritten = shadow_kept_back(verifier, tree) ? 166 : 33;
 
     if (tree->first->block->Status != SHADOW_POISON && shadow_one_failure(tree))
         return;
     for (const struct shadow_node *node = tree->first; node; node = node->next)
-        check_status(call, node);
+        check_status(call, node, unwritten);
 }
 
 static void
@@ -238,7 +240,7 @@ completing(struct verifier *verifier, struct call *call)
     if (call_by_ndis(call) || !check_operation(verifier, call) || !call->tree->first)
         return;
     check_members(call);
-    check_statuses(call);
+    check_statuses(verifier, call);
     if (call->tree->op == CROSSING_INITIATE || call->tree->op == CROSSING_UPDATE)
         check_states(call);
 }

@@ -211,6 +211,12 @@ went_down(struct verifier *verifier, const struct shadow_tree *tree)
     return tree->below_count || look_below(verifier, tree).issued > tree->number;
 }
 
+bool
+shadow_kept_back(struct verifier *verifier, const struct shadow_tree *tree)
+{
+    return !tree->by_ndis && tree->adapter->is_im && !went_down(verifier, tree);
+}
+
 static bool
 claims_success(const struct shadow_tree *tree)
 {
@@ -218,6 +224,31 @@ claims_success(const struct shadow_tree *tree)
         if (node->role != SHADOW_PLACEHOLDER && shadow_came_through(node->block->Status))
             return true;
     return false;
+}
+
+struct kept {
+    struct verifier *verifier;
+    const char *driver;
+    bool any;
+};
+
+static void
+look_if_kept(void *arg, struct table_entry *entry)
+{
+    const struct shadow_tree *tree = container_of(entry, struct shadow_tree, entry);
+    struct kept *kept = arg;
+
+    if (strcmp(tree->adapter->driver->name, kept->driver) == 0)
+        kept->any |= shadow_kept_back(kept->verifier, tree);
+}
+
+bool
+shadow_keeps_trees(struct verifier *verifier, const char *driver)
+{
+    struct kept kept = {verifier, driver, false};
+
+    table_each(&verifier->trees, look_if_kept, &kept);
+    return kept.any;
 }
 
 /* ---- V-161: whose context ---- */

@@ -240,6 +240,7 @@ the_context_from_below(void **state)
 static void
 it_cannot(void **state)
 {
+    enum { unwritten = 1 }; /* no status that there is */
     static const struct {
         NDIS_STATUS statuses[3];
         unsigned rule;
@@ -248,10 +249,11 @@ it_cannot(void **state)
         {{NDIS_STATUS_PAUSED, NDIS_STATUS_PAUSED, NDIS_STATUS_PAUSED}, 0},
         {{NDIS_STATUS_SUCCESS, NDIS_STATUS_SUCCESS, NDIS_STATUS_SUCCESS}, 166},
         {{NDIS_STATUS_PAUSED, NDIS_STATUS_FAILURE, NDIS_STATUS_FAILURE}, 34},
+        {{NDIS_STATUS_FAILURE, unwritten, NDIS_STATUS_FAILURE}, 166},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        bool good = cases[i].rule == 166;
+        bool good = cases[i].statuses[0] == NDIS_STATUS_SUCCESS;
         struct stack stack;
 
         print_message("# %zu\n", i);
@@ -259,13 +261,37 @@ it_cannot(void **state)
         restore(&stack);
         kit_after(&stack.kit, &stack.down, NDIS_STATUS_SUCCESS);
         for (int n = 0; n < 3; n++)
-            stack.conn.blocks[n].block.Status = cases[i].statuses[n];
+            if (cases[i].statuses[n] != unwritten)
+                stack.conn.blocks[n].block.Status = cases[i].statuses[n];
         stack.conn.neighbor.MiniportOffloadContext = good ? &stack.handles[0] : NULL;
         stack.conn.path.MiniportOffloadContext = good ? &stack.handles[1] : NULL;
         stack.conn.tcp.MiniportOffloadContext = good ? &stack.handles[2] : NULL;
         pass_up(&stack);
         stack_close(&stack, cases[i].rule);
     }
+}
+
+/* NDIS waits for a completion in vain: it cannot know why there is none. */
+static void
+ndis_waits(void **state)
+{
+    struct stack stack;
+
+    stack_open(&stack);
+    kit_after(&stack.kit, &stack.down, NDIS_STATUS_SUCCESS);
+    stack.kit.observer->on_breach(stack.kit.observer->arg, 29, "im", NULL, "not complete");
+    stack_close(&stack, 166);
+
+    stack_open(&stack);
+    kit_after(&stack.kit, &stack.down, NDIS_STATUS_SUCCESS);
+    stack.kit.observer->on_breach(stack.kit.observer->arg, 29, "target", NULL, "not complete");
+    kit_assert(&stack.kit, 29, "target");
+    stack_close(&stack, 0);
+
+    stack_open(&stack);
+    pass_down(&stack);
+    stack.kit.observer->on_breach(stack.kit.observer->arg, 29, "im", NULL, "not complete");
+    stack_close(&stack, 29);
 }
 
 /* At the end: who had it last. */
@@ -482,6 +508,7 @@ main(void)
         cmocka_unit_test(completed_before_it_is_done_below),
         cmocka_unit_test(the_context_from_below),
         cmocka_unit_test(it_cannot),
+        cmocka_unit_test(ndis_waits),
         cmocka_unit_test(lost),
         cmocka_unit_test(another_nbl),
         cmocka_unit_test(other_flags),

@@ -429,6 +429,13 @@ shadow_came_through(NDIS_STATUS status)
 /* An intermediate driver's tree that failed as a whole, with one status. */
 bool shadow_one_failure(const struct shadow_tree *tree);
 
+/* ---- intermediate.c ---- */
+
+/* An intermediate driver's tree that it has not passed on. */
+bool shadow_kept_back(struct verifier *verifier, const struct shadow_tree *tree);
+/* The driver has such trees. */
+bool shadow_keeps_trees(struct verifier *verifier, const char *driver);
+
 /* ---- issue.c ---- */
 
 /* A timer that is said to run and cannot (V-071, V-151); NULL: none. unsent: a send chain goes
