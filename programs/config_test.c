@@ -294,6 +294,7 @@ static bool
 next_block(FILE *page, char *block, size_t room)
 {
     bool inside = false;
+    size_t used = 0;
     char line[256];
 
     *block = '\0';
@@ -301,8 +302,9 @@ next_block(FILE *page, char *block, size_t room)
         if (strcmp(line, "```\n") == 0 && inside)
             return true;
         if (inside) {
-            assert_in_range(strlen(block) + strlen(line), 0, room - 1);
-            strcat(block, line);
+            assert_in_range(used + strlen(line), 0, room - 1);
+            memcpy(block + used, line, strlen(line) + 1);
+            used += strlen(line);
         }
         inside |= strcmp(line, "```\n") == 0;
     }

@@ -125,8 +125,7 @@ as_the_page_says(void **state)
     while (!at && fgets(line, sizeof line, file))
         at = strstr(line, "# chimneyd --port ");
     fclose(file);
-    assert_non_null(at);
-    at = strchr(at, ',');
+    at = at ? strchr(at, ',') : NULL;
     assert_non_null(at);
     line[strcspn(line, "\n")] = '\0';
     compare(at + 1);
