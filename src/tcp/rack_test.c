@@ -16,13 +16,6 @@ open_sent(struct fixture *fx)
     fx->now_us += RTT_US;
 }
 
-static unsigned
-feed_sack(struct fixture *fx, uint32_t ack, uint32_t start, uint32_t end)
-{
-    add_sack(fx, start, end);
-    return feed_ack(fx, ack);
-}
-
 /* ---- when ---- */
 
 static void

@@ -212,6 +212,25 @@ send_segments(struct fixture *fx, unsigned segments)
     assert_true(fx->conn.snd_max == fx->conn.snd_end);
 }
 
+/* So many segments are out. */
+static inline void
+open_sending(struct fixture *fx, bool with_sack, unsigned segments)
+{
+    prepare(fx);
+    fx->config.sack = with_sack;
+    fx->state.cwnd = 40 * MSS;
+    reopen(fx);
+    send_segments(fx, segments);
+}
+
+/* An acknowledgement with one more SACK block. */
+static inline unsigned
+feed_sack(struct fixture *fx, uint32_t ack, uint32_t start, uint32_t end)
+{
+    add_sack(fx, start, end);
+    return feed_ack(fx, ack);
+}
+
 /* The SACK blocks of what was said last; how many. */
 static inline unsigned
 out_sack(const struct fixture *fx, struct tcp_segment *segment)
