@@ -312,7 +312,7 @@ typedef struct _NDIS_OFFLOAD_ENCAPSULATION {
 
 /* OURS, in Flags: the target honours TCP_FLAG_ACK_RETURNED. */
 #define NDIS_TCP_CONNECTION_OFFLOAD_FLAG_ACK_RETURNED 0x00000001
-/* OURS, in Flags: the version of TCP_OFFLOAD_STATE_EXTENSION that the target understands; 0: none. */
+/* OURS, in Flags: the version of TCP_OFFLOAD_STATE_EXTENSION the target knows; 0: none. */
 #define NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION(Flags) ((Flags) >> 8 & 0xff)
 #define NDIS_TCP_CONNECTION_OFFLOAD_FLAG_EXTENSION(Version) ((ULONG)(Version) << 8)
 

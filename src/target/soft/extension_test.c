@@ -168,7 +168,7 @@ echo_goes_back(void **state)
     }
 }
 
-/* The window was reduced already, and CWR is still to be said. What the network does is passed on. */
+/* The window was reduced already, and CWR is still due. What the network does is passed on. */
 static void
 reduced_already(void **state)
 {
