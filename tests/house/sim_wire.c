@@ -71,7 +71,7 @@ find(struct sim *sim, const struct peer_segment *segment, bool out)
 {
     for (unsigned i = 0; i < sim->plan.conns; i++) {
         struct sim_conn *conn = &sim->conns[i];
-        if (conn->host &&
+        if ((conn->host || conn->kernel) &&
             peer_frame_is_for(segment, out ? &conn->plan->peer.path : &conn->judge.options.path))
             return conn;
     }
@@ -111,7 +111,7 @@ say(const struct sim_conn *conn, bool out, const struct peer_segment *segment, c
            segment->tsval, segment->tsecr, note);
     for (unsigned i = 0; i < segment->sacks; i++)
         printf(" [%u %u)", segment->sack[i][0] - ack_base, segment->sack[i][1] - ack_base);
-    printf(" %s\n", host_conn_names[script_state(conn->host)]);
+    printf(" %s\n", conn->host ? host_conn_names[script_state(conn->host)] : "SOCKET");
 }
 
 static size_t
@@ -145,6 +145,8 @@ on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *fram
     bool whole = out || !is_damaged(sim, frame);
     if (sim->verbose)
         say(conn, out, &segment, whole ? frame->meta.gso_size ? " super" : "" : " damaged");
+    if (conn->kernel)
+        return; /* the judge knew the dead one */
     if (out)
         judge_out(&conn->judge, &segment, frame->meta.gso_size, now_us);
     else if (whole)
