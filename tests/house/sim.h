@@ -103,6 +103,7 @@ struct sim {
     struct observer observer;
     unsigned crossings;
     bool dead, revived; /* the owner was killed; others have gone on */
+    bool past_gag;      /* one of those is sending */
 };
 
 /* What all runs of a process have come to. */

@@ -137,6 +137,8 @@ on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *fram
                                                       .length = len,
                                                       .gso_bytes = frame->meta.gso_size,
                                                       .copy = copy_frame});
+    if (out && sim->dead && !sim->past_gag)
+        sim_fail(sim, "the dead owner speaks");
     if (!peer_frame_read(bytes, have, len, frame->meta.gso_size != 0, &segment))
         return;
     struct sim_conn *conn = find(sim, &segment, out);
