@@ -28,6 +28,7 @@ LIMIT_S = 60
 # Daemons get the processor as soon as they want it. Their heart needs it every 80 ms (CAVEATS.md), and how busy the
 # machine is must not decide what a test finds. Not for what measures.
 realtime = False
+floors = None  # a stack, from the top down, for the interfaces of tests that are not about floors of their own
 
 
 class Skip(Exception):
@@ -197,6 +198,8 @@ class Daemon:
 
     def __init__(self, net, stack="eth0", debug=False, verify=True, options=(), port=None):
         self.net = net
+        if floors and stack in ("eth0", "eth0=passthru"):
+            stack = "eth0=" + floors
         self.serves = ["--port", port] if port else ["--stack", stack]
         self.options = list(options)
         self.verify, self.verified = verify, None
