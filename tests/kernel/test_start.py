@@ -88,7 +88,7 @@ def test_stack_show():
     """stack show follows the interface: up, without carrier, gone; the daemon goes on."""
     with Net() as net:
         net.warm()
-        with Daemon(net, stack="eth0=passthru") as daemon:
+        with Daemon(net, stack="eth0=passthru", own=True) as daemon:
             def links():
                 code, floors, _ = daemon.ctl("stack", "show")
                 assert code == 0 and [floor["adapter"] for floor in floors] == ["eth0/passthru1", "eth0/soft"], floors
