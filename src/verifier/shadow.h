@@ -52,6 +52,7 @@ struct shadow_adapter {
     /* running */
     bool paused_offload, uploading_all; /* PAUSE or UPLOAD_ALL in force; the latter only */
     bool power_pending;
+    bool sends_priority, leaves_priority; /* frames of connections that have one */
     struct list objects;                  /* shadow_object */
     size_t connections;                   /* of them */
     size_t initiates;                     /* trees on their way */

@@ -260,26 +260,44 @@ check_options(const struct segment *segment, struct shadow_object *object)
     object->tsval_seen = timestamps;
 }
 
-/* V-174: no tag for VLAN 0 and priority 0; both in the tag otherwise. */
+/* V-174: no tag for VLAN 0 and priority 0; both in the tag otherwise. A target need not know
+ * priorities (R-60), and then none of its frames has one: not some of them. */
+static bool
+tag_fits(const struct segment *segment, const struct shadow_object *object, unsigned vlan_id)
+{
+    unsigned tag = segment->tagged ? segment->tag : 0, priority = object->cached.tcp.UserPriority;
+    struct shadow_adapter *adapter = object->adapter;
+
+    if (segment->tagged && !tag)
+        return false;
+    if (!priority)
+        return tag == vlan_id;
+    if (tag == (vlan_id | priority << 13))
+        adapter->sends_priority = true;
+    else if (tag == vlan_id)
+        adapter->leaves_priority = true;
+    else
+        return false;
+    return !adapter->sends_priority || !adapter->leaves_priority;
+}
+
 static void
 check_link(const struct segment *segment, const struct shadow_object *object)
 {
     static const uint8_t none[6];
     const struct shadow_object *neighbor = object->parent->parent;
     const uint8_t *source, *to = segment->frame->bytes;
-    unsigned tag;
 
     if (!neighbor || neighbor->updates || object->parent->updates || object->updates)
         return;
     source = neighbor->fixed.neighbor_state.DlSourceAddress;
     if (!memcmp(source, none, sizeof(none)))
         source = segment->frame->mac;
-    tag = neighbor->fixed.neighbor_state.VlanId | (unsigned)object->cached.tcp.UserPriority << 13;
     if (memcmp(to, neighbor->cached.neighbor.DlDestinationAddress, 6) != 0)
         blame(segment, object, 174, "it goes to another link address than the neighbor's");
     else if (memcmp(to + 6, source, 6) != 0)
         blame(segment, object, 174, "it comes from another link address than the adapter's");
-    else if (segment->tagged != (tag != 0) || (segment->tagged && segment->tag != tag))
+    else if (!tag_fits(segment, object, neighbor->fixed.neighbor_state.VlanId))
         blame(segment, object, 174, "its VLAN tag is not the connection's");
 }
 

@@ -227,6 +227,47 @@ a_wrong_tag_is_seen(void **state)
     stage_close(&stage);
 }
 
+/* Of all frames, or of every second one. */
+static unsigned frames_between;
+
+static void
+without_priority(struct verifier_frame *frame, uint8_t *bytes)
+{
+    static unsigned count;
+
+    if (frame->out && frame->adapter[0] == 'a' && count++ % frames_between == 0)
+        bytes[14] &= 0x1f;
+}
+
+static unsigned
+breach_without_priority(unsigned between)
+{
+    struct stage stage;
+    struct pair pair;
+
+    stage_open(&stage, &(struct stage_options){.floors = "vlan:Id=5:Priority=3",
+                                               .far_floors = "vlan:Id=5"});
+    pair_open(&stage, &pair, plain);
+    frames_between = between;
+    stage.tamper = without_priority;
+    actor_offload(&pair.actors[LEFT]);
+    pair_send(&pair, 10000, 0, false);
+    assert_true(stage_run(&stage, pair_done, &pair, 60 * SECOND_US));
+    actor_upload(&pair.actors[LEFT]);
+    pair_close(&pair);
+    unsigned breach = stage.breach;
+    stage_close(&stage);
+    return breach;
+}
+
+/* A target need not know priorities, but it does or it does not. */
+static void
+a_target_may_leave_priorities(void **state)
+{
+    assert_int_equal(breach_without_priority(1), 0);
+    assert_int_equal(breach_without_priority(2), 174);
+}
+
 /* ---- what is not of a VLAN ---- */
 
 static void
@@ -325,10 +366,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_frame_is_tagged), cmocka_unit_test(as_the_page_says),
-        cmocka_unit_test(without_there_is_none), cmocka_unit_test(on_a_rough_wire),
-        cmocka_unit_test(moves_under_load),      cmocka_unit_test(a_wrong_tag_is_seen),
-        cmocka_unit_test(vlans_are_apart),       cmocka_unit_test(two_ids_are_refused),
+        cmocka_unit_test(every_frame_is_tagged),
+        cmocka_unit_test(as_the_page_says),
+        cmocka_unit_test(without_there_is_none),
+        cmocka_unit_test(on_a_rough_wire),
+        cmocka_unit_test(moves_under_load),
+        cmocka_unit_test(a_wrong_tag_is_seen),
+        cmocka_unit_test(a_target_may_leave_priorities),
+        cmocka_unit_test(vlans_are_apart),
+        cmocka_unit_test(two_ids_are_refused),
         cmocka_unit_test(target_has_another_id),
     };
 
