@@ -124,8 +124,8 @@ other_source(struct verifier_frame *frame, uint8_t *bytes)
 static void
 tagged(struct verifier_frame *frame, uint8_t *bytes)
 {
-    if (has_tag(bytes))
-        bytes[14] ^= 0x20;
+    if (has_tag(bytes)) /* another one: to have none is allowed */
+        bytes[14] ^= bytes[14] >> 5 == 1 ? 0x40 : 0x20;
     else
         insert_tag(frame, bytes, 0x0005);
 }
