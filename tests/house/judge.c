@@ -189,15 +189,16 @@ check_data(struct judge *judge, const struct peer_segment *segment, uint32_t gso
     uint32_t each = gso_bytes ? gso_bytes : segment->len;
     uint32_t ip_len = segment->ipv6 ? 40 : 20, options = segment->headers - ip_len - 20;
     uint32_t end = segment->seq + segment->len;
+    bool whole = !judge->options.loose && !judge->options.holes;
 
-    if (!judge->options.loose && seq_after(segment->seq, judge->sent))
+    if (whole && seq_after(segment->seq, judge->sent))
         blame(judge, "seq %u leaves a hole behind %u", segment->seq, judge->sent);
     if (each + options > judge->options.mss || each + segment->headers > judge->options.mtu)
         blame(judge, "%u bytes in a segment, MSS %u", each, judge->options.mss);
     /* a probe is one byte */
     if (segment->len > 1 && seq_after(end, judge->edge))
         blame(judge, "bytes up to %u, the window ends at %u", end, judge->edge);
-    if (!segment->len && !(segment->flags & PEER_FIN) && !judge->options.loose &&
+    if (!segment->len && !(segment->flags & PEER_FIN) && whole &&
         (seq_before(segment->seq, judge->acked - 1) || seq_after(segment->seq, judge->sent)))
         blame(judge, "an empty segment at %u, outside of %u to %u", segment->seq, judge->acked - 1,
               judge->sent);
@@ -223,7 +224,7 @@ judge_out(struct judge *judge, const struct peer_segment *segment, uint32_t gso_
     if (segment->flags & PEER_RST) {
         if (!judge->may_reset)
             blame(judge, "RST, and nobody asked for it");
-        if (!judge->options.loose &&
+        if (!judge->options.loose && !judge->options.holes &&
             (seq_before(segment->seq, judge->acked) || seq_after(segment->seq, judge->sent)))
             blame(judge, "RST at %u, outside of %u to %u", segment->seq, judge->acked, judge->sent);
         judge->reset_out = true;

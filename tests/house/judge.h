@@ -23,6 +23,7 @@ struct judge_options {
     bool timestamps, sack, ecn;
     uint16_t mss, mtu;
     bool loose;            /* what stands between may change the order of what we say */
+    bool holes;            /* what we say may be lost before it leaves: a cable is out */
     uint64_t ack_limit_us; /* in-order data are acknowledged by then; 0: no limit */
     void (*on_violation)(void *arg, const char *what);
     void *arg;

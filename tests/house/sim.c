@@ -84,6 +84,7 @@ live(struct sim *sim, struct sim_figures *figures)
     }
     for (unsigned i = 0; i < sim->plan.conns; i++)
         sim_conn_check(&sim->conns[i]);
+    sim_team_rest(sim);
     for (unsigned i = 0; i < sim->plan.conns; i++)
         sim_conn_bring_home(&sim->conns[i]);
     for (unsigned i = 0; i < sim->plan.conns; i++)
@@ -112,11 +113,13 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
     memcpy(options.impair, sim->plan.impair, sizeof options.impair);
     stage_open(&sim->stage, &options);
     sim_wire_open(sim);
+    sim_team_open(sim);
     if (trace)
         sim->trace = trace_join(sim->stage.top, sim->stage.ends[LEFT]);
     live(sim, figures);
     if (sim->trace)
         trace_leave(sim->trace);
+    sim_team_close(sim, figures);
     stage_close(&sim->stage);
     figures->runs++;
     figures->frames += sim->frames;

@@ -49,6 +49,9 @@ struct sim_conn_plan {
     unsigned move_frames; /* instead of by time: after so many frames of ours, at most */
 };
 
+/* A team below all floors, see sim_team.c. */
+enum sim_team_mode { SIM_NO_TEAM, SIM_TEAM_BACKUP, SIM_TEAM_HASH };
+
 struct sim_plan {
     uint64_t seed;
     char floors[512];
@@ -62,6 +65,10 @@ struct sim_plan {
     unsigned kill_at; /* the owner dies at this crossing; 0: it lives */
     unsigned conns;
     struct sim_conn_plan conn[SIM_CONNS_MAX];
+    enum sim_team_mode team;
+    bool crossed;   /* mode hash: peers answer through the other cable */
+    unsigned pulls; /* so often a cable comes or goes */
+    uint32_t pull_max_us;
 };
 
 struct sim;
@@ -89,6 +96,17 @@ struct sim_conn {
     bool host_ended;
     enum script_end host_end;
     uint64_t ended_us;
+    unsigned heard; /* through which cable the peer has heard us last */
+};
+
+struct sim_team {
+    struct wire *cable[2]; /* of a1: its end, the peers'; a0 is on the stage's wire */
+    struct stage_watch watch;
+    struct sys_timer puller;
+    struct random random;
+    bool up[2];
+    unsigned port; /* mode backup: the cable that the bridge sends through */
+    unsigned pulls, changes;
 };
 
 struct sim {
@@ -104,11 +122,13 @@ struct sim {
     unsigned crossings;
     bool dead, revived; /* the owner was killed; others have gone on */
     bool past_gag;      /* one of those is sending */
+    struct sim_team team;
 };
 
 /* What all runs of a process have come to. */
 struct sim_figures {
-    uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills;
+    uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills,
+        cables;
 };
 
 /* What the seed means. */
@@ -152,6 +172,25 @@ void sim_wire_open(struct sim *sim);
 void sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len);
 /* Something that somebody else made up arrives at our end. */
 void sim_wire_forge(struct sim_conn *conn);
+
+/* A frame of ours has come to the peers' end of a cable. */
+void sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable);
+
+/* ---- sim_team.c ---- */
+/* After the wire was opened: who receives at the peers' end, and the second member if there is one.
+ */
+void sim_team_open(struct sim *sim);
+/* From now on both cables stay in. */
+void sim_team_rest(struct sim *sim);
+void sim_team_close(struct sim *sim, struct sim_figures *figures);
+/* Every crossing, for the bridge. */
+void sim_team_look(struct sim *sim, const struct crossing *crossing);
+/* Whether what has come through a cable gets to the peers, and to whose. */
+bool sim_team_hears(struct sim *sim, unsigned cable);
+void sim_team_heard(struct sim_conn *conn, unsigned cable);
+/* The wire that the peer's frames take: its far end, and ours. NULL: none. */
+struct wire *sim_team_far(const struct sim_conn *conn);
+struct wire *sim_team_near(const struct sim_conn *conn);
 
 /* ---- sim_stream.c: the bytes of a stream, computed ---- */
 void sim_stream_fill(uint64_t seed, uint64_t at, uint8_t *bytes, size_t len);

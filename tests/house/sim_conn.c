@@ -381,7 +381,7 @@ judge_it(struct sim_conn *conn)
     const struct script_options *host = &conn->plan->host;
     const struct sim_plan *plan = &conn->sim->plan;
     /* what is lent is forgotten by a move, and waits for a reader that pauses */
-    bool prompt = !plan->loose &&
+    bool prompt = !plan->loose && !plan->team &&
                   !(host->ack_returned && (conn->plan->in.pauses || conn->plan->moves));
     struct judge_options options = {.path = {.ipv6 = host->ipv6,
                                              .local_port = host->local_port,
@@ -397,6 +397,7 @@ judge_it(struct sim_conn *conn)
                                     .mss = conn->plan->peer.mss,
                                     .mtu = plan->mtu,
                                     .loose = plan->loose,
+                                    .holes = plan->team != SIM_NO_TEAM,
                                     /* before the peer, whose RTO is 200 ms at least, asks again */
                                     .ack_limit_us = prompt ? 180 * SIM_MS : 0,
                                     .on_violation = on_violation,

@@ -21,6 +21,7 @@ on_crossing(void *arg, struct crossing *crossing)
 {
     struct sim *sim = arg;
 
+    sim_team_look(sim, crossing);
     if (!sim->plan.kill_at || sim->dead || ++sim->crossings != sim->plan.kill_at)
         return;
     sim->dead = true;

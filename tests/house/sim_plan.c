@@ -252,6 +252,22 @@ draw_kill(struct sim_plan *plan, struct random *random)
     }
 }
 
+/* Two wires lose what one does not. The owner of one of these is not killed. */
+static void
+draw_team(struct sim_plan *plan, struct random *random)
+{
+    static const uint32_t spans_us[] = {3000, 20000, 200000};
+
+    if (plan->kill_at || !one_in(random, 6))
+        return;
+    plan->team = one_in(random, 2) ? SIM_TEAM_BACKUP : SIM_TEAM_HASH;
+    add_floor(plan, plan->team == SIM_TEAM_BACKUP ? "team:Mode=backup" : "team:Mode=hash");
+    plan->crossed = one_in(random, 2);
+    plan->pulls = between(random, 1, 60);
+    plan->pull_max_us = spans_us[random_below(random, 3)];
+    plan->exact = false;
+}
+
 void
 sim_plan_make(struct sim_plan *plan, uint64_t seed)
 {
@@ -268,6 +284,7 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed)
         draw_conn(plan, i, &random);
     if (one_in(&random, 6))
         draw_kill(plan, &random);
+    draw_team(plan, &random);
 }
 
 void
@@ -278,11 +295,13 @@ sim_plan_print(const struct sim_plan *plan)
     static const char *const receives[] = {"accept", "hold", "post", "nibble"};
 
     printf("seed %llu: floors \"%s\"%s, MTU %u, loss %u/%u ppm, duplicates %u/%u, reorder %u/%u, "
-           "corrupt %u, delay %u/%u us, killed at crossing %u\n",
+           "corrupt %u, delay %u/%u us, killed at crossing %u, %u times a "
+           "cable\n",
            (unsigned long long)plan->seed, plan->floors, plan->late ? " late" : "", plan->mtu,
            plan->impair[0].loss_ppm, plan->impair[1].loss_ppm, plan->impair[0].duplicate_ppm,
            plan->impair[1].duplicate_ppm, plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm,
-           plan->corrupt_ppm, plan->impair[0].delay_us, plan->impair[1].delay_us, plan->kill_at);
+           plan->corrupt_ppm, plan->impair[0].delay_us, plan->impair[1].delay_us, plan->kill_at,
+           plan->pulls);
     for (unsigned i = 0; i < plan->conns; i++) {
         const struct sim_conn_plan *conn = &plan->conn[i];
         printf("  %u: IPv%u%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "

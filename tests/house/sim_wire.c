@@ -34,20 +34,21 @@ damage(struct random *random, uint8_t *bytes, size_t len)
     bytes[first] ^= (uint8_t)(1u << random_below(random, 8));
 }
 
-static void
-on_frame(void *arg, struct wire_buf *buf)
+void
+sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable)
 {
-    struct sim *sim = arg;
     bool damaged = random_chance_ppm(&sim->wire_random, sim->plan.corrupt_ppm);
 
+    if (!sim_team_hears(sim, cable))
+        return;
     if (damaged)
         damage(&sim->wire_random, buf->data, buf->len);
     for (unsigned i = 0; i < sim->plan.conns; i++)
-        if (sim->conns[i].peer && peer_frame(sim->conns[i].peer, buf->data, buf->len, damaged))
+        if (sim->conns[i].peer && peer_frame(sim->conns[i].peer, buf->data, buf->len, damaged)) {
+            sim_team_heard(&sim->conns[i], cable);
             return;
+        }
 }
-
-static const struct wire_receiver receiver = {.on_frame = on_frame};
 
 void
 sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len)
@@ -56,11 +57,12 @@ sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len)
     uint8_t bytes[2048];
     struct iovec piece = {bytes, len};
     struct wire_tx tx = {.pieces = &piece, .piece_count = 1};
+    struct wire *wire = sim_team_far(conn);
 
     memcpy(bytes, frame, len);
     if (random_chance_ppm(&sim->peer_random, sim->plan.corrupt_ppm))
         damage(&sim->peer_random, bytes, len);
-    if (wire_send(sim->stage.ends[RIGHT], &tx))
+    if (wire && wire_send(wire, &tx))
         sim_fail(sim, "the wire takes no frame");
 }
 
@@ -161,7 +163,6 @@ sim_wire_open(struct sim *sim)
 {
     random_init(&sim->wire_random, sim->plan.seed ^ 0x77697265);
     random_init(&sim->peer_random, sim->plan.seed ^ 0x70656572);
-    wire_set_receiver(sim->stage.ends[RIGHT], &receiver, sim);
     sim->stage.damaged = is_damaged;
     sim->stage.witness = on_our_end;
     sim->stage.witness_arg = sim;
@@ -219,12 +220,12 @@ make_up(struct sim_conn *conn, enum forgery kind, struct peer_segment *segment)
 void
 sim_wire_forge(struct sim_conn *conn)
 {
-    struct wire *near = conn->sim->stage.ends[LEFT];
+    struct wire *near = sim_team_near(conn);
     enum forgery kind = (enum forgery)random_below(&conn->random, FORGERIES);
     struct peer_segment segment;
     struct wire_buf *buf;
 
-    if (!conn->judge.said || conn->judge.fin_in || !make_up(conn, kind, &segment))
+    if (!near || !conn->judge.said || conn->judge.fin_in || !make_up(conn, kind, &segment))
         return;
     buf = wire_buf_create(2048);
     if (!buf)

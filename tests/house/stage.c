@@ -75,9 +75,16 @@ on_frame(void *arg, bool out, const struct wire_tx *frame)
 }
 
 void
-stage_watch(struct stage *stage)
+stage_watch_wire(struct stage_watch *watch)
 {
     static const struct wire_watcher watcher = {.on_frame = on_frame};
+
+    wire_set_watcher(watch->end, &watcher, watch);
+}
+
+void
+stage_watch(struct stage *stage)
+{
     static const char *const adapters[2] = {"a0", "b0"};
 
     stage->verifier = verifier_create(
@@ -86,7 +93,7 @@ stage_watch(struct stage *stage)
     house_attach_observer(stage->house, verifier_observer(stage->verifier));
     for (unsigned i = 0; i < 2; i++) {
         stage->watches[i] = (struct stage_watch){stage, stage->ends[i], adapters[i]};
-        wire_set_watcher(stage->ends[i], &watcher, &stage->watches[i]);
+        stage_watch_wire(&stage->watches[i]);
     }
 }
 

@@ -94,6 +94,8 @@ void stage_watch(struct stage *stage);
 void stage_close(struct stage *stage);
 /* The driver on the left so many floors down: 0 is the host, behind the last one is the target. */
 const char *stage_driver(const struct stage *stage, unsigned down);
+/* Another wire of the left side. */
+void stage_watch_wire(struct stage_watch *watch);
 /* The second half of it: what is left when the house is gone. */
 void stage_close_wires(struct stage *stage);
 /* Turns the loop until done(arg) or limit_us of virtual time have passed; true: done. */
