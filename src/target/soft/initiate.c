@@ -16,16 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many nodes of one list there were and how many succeeded; placeholders do not count (R-23).
- */
-struct tally {
-    unsigned nodes, succeeded;
-};
-
-static struct tally initiate_list(struct soft_adapter *adapter,
-                                  NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list, enum soft_kind kind,
-                                  struct soft_object *parent, bool stop_at_first, uint64_t now_us);
-
 static bool
 succeeded(NDIS_STATUS status)
 {
@@ -215,7 +205,7 @@ adopt_tcp(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
 }
 
 static NDIS_STATUS
-adopt(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, enum soft_kind kind,
+adopt(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, unsigned kind,
       struct soft_object *parent, uint64_t now_us, struct soft_object **out)
 {
     if (kind == SOFT_NEIGHBOR)
@@ -228,82 +218,80 @@ adopt(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, enu
 
 /* ---- the walk ---- */
 
-/* A node that was not tried, and everything under it. */
+/* A node that was not tried, its siblings, and everything under them. */
 static void
-fail_list(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list)
+fail_tree(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list)
 {
-    for (NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = list; block; block = block->NextBlock) {
-        block->Status = block->MiniportOffloadContext ? NDIS_STATUS_FAILURE : NDIS_STATUS_SUCCESS;
-        fail_list(block->DependentBlockList);
-    }
+    struct soft_walk walk;
+
+    for (soft_walk_first(&walk, list); walk.block; soft_walk_next(&walk))
+        walk.block->Status = walk.block->MiniportOffloadContext ? NDIS_STATUS_FAILURE
+                                                                : NDIS_STATUS_SUCCESS;
 }
 
-static NDIS_STATUS
-initiate_linker(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
-                enum soft_kind kind, uint64_t now_us)
+/* Before its dependents. The status of a linker is FAILURE until one of them succeeds. False: they
+ * fail with it. */
+static bool
+enter(struct soft_adapter *adapter, const struct soft_walk *walk, unsigned kind, uint64_t now_us)
 {
+    NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = walk->block, *parent = soft_walk_parent(walk);
     struct soft_object *object = soft_block_object(block);
 
-    if (!soft_object_is(object, kind) || kind == SOFT_TCP) {
-        fail_list(block->DependentBlockList);
-        return NDIS_STATUS_FAILURE;
+    if (!block->MiniportOffloadContext) {
+        block->Status = NDIS_STATUS_SUCCESS;
+        return true;
     }
-    struct tally tally = initiate_list(adapter, block->DependentBlockList, kind + 1, object, false,
-                                       now_us);
-    if (!tally.succeeded)
-        return NDIS_STATUS_FAILURE;
-    return tally.succeeded == tally.nodes ? NDIS_STATUS_SUCCESS
-                                          : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
-}
-
-static NDIS_STATUS
-initiate_new(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
-             enum soft_kind kind, struct soft_object *parent, uint64_t now_us)
-{
-    struct soft_object *object = NULL;
-    NDIS_STATUS status = adopt(adapter, block, kind, parent, now_us, &object);
-
-    if (status != NDIS_STATUS_SUCCESS) {
-        fail_list(block->DependentBlockList);
-        return status;
+    if (object || kind > SOFT_TCP) {
+        block->Status = NDIS_STATUS_FAILURE;
+        return kind < SOFT_TCP && soft_object_is(object, kind);
     }
+    block->Status = adopt(adapter, block, kind, parent ? soft_block_object(parent) : NULL, now_us,
+                          &object);
+    if (block->Status != NDIS_STATUS_SUCCESS)
+        return false;
     *block->MiniportOffloadContext = object;
-    if (kind == SOFT_TCP)
-        return NDIS_STATUS_SUCCESS;
-    struct tally tally = initiate_list(adapter, block->DependentBlockList, kind + 1, object, false,
-                                       now_us);
-    return tally.succeeded == tally.nodes ? NDIS_STATUS_SUCCESS
-                                          : NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+    return true;
 }
 
-/* kind: what this layer holds. stop_at_first: the root's list, its first failure ends the walk. */
-static struct tally
-initiate_list(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list,
-              enum soft_kind kind, struct soft_object *parent, bool stop_at_first, uint64_t now_us)
+/* After its dependents. Placeholders among them do not count. */
+static void
+leave(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, unsigned kind)
 {
-    struct tally tally = {0, 0};
+    unsigned nodes = 0, good = 0;
 
-    if (kind > SOFT_TCP) {
-        fail_list(list);
-        return tally;
+    if (!block->MiniportOffloadContext || kind >= SOFT_TCP)
+        return;
+    for (const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *dependent = block->DependentBlockList; dependent;
+         dependent = dependent->NextBlock) {
+        nodes += dependent->MiniportOffloadContext != NULL;
+        good += dependent->MiniportOffloadContext && succeeded(dependent->Status);
     }
-    for (NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = list; block; block = block->NextBlock) {
-        if (!block->MiniportOffloadContext) {
-            block->Status = NDIS_STATUS_SUCCESS;
-            initiate_list(adapter, block->DependentBlockList, kind + 1, NULL, false, now_us);
-            continue;
+    if (good && good == nodes)
+        block->Status = NDIS_STATUS_SUCCESS;
+    else if (good || (nodes && block->Status == NDIS_STATUS_SUCCESS))
+        block->Status = NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS;
+}
+
+/* bottom: what the root's layer holds. */
+static void
+initiate_tree(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root,
+              enum soft_kind bottom, uint64_t now_us)
+{
+    struct soft_walk walk;
+
+    for (soft_walk_first(&walk, root); walk.block; soft_walk_next(&walk)) {
+        unsigned kind = bottom + walk.depth;
+        if (walk.leaving) {
+            leave(walk.block, kind);
+        } else if (!enter(adapter, &walk, kind, now_us)) {
+            fail_tree(walk.block->DependentBlockList);
+            soft_walk_skip(&walk);
         }
-        block->Status = *block->MiniportOffloadContext
-                            ? initiate_linker(adapter, block, kind, now_us)
-                            : initiate_new(adapter, block, kind, parent, now_us);
-        tally.nodes++;
-        tally.succeeded += succeeded(block->Status);
-        if (stop_at_first && block == list && !succeeded(block->Status)) {
-            fail_list(block->NextBlock);
-            break;
+        if (walk.leaving && walk.block == root && !succeeded(root->Status)) {
+            fail_tree(root->NextBlock);
+            return;
         }
     }
-    return tally;
 }
 
 /* The completion has returned: whatever was adopted now works. */
@@ -343,7 +331,7 @@ void
 soft_initiate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root,
               uint64_t arrived_us)
 {
-    initiate_list(adapter, root, root_kind(root), NULL, true, arrived_us);
+    initiate_tree(adapter, root, root_kind(root), arrived_us);
     log_debug("soft %s: initiate, root 0x%08x", wire_name(adapter->wire), (unsigned)root->Status);
     adapter->initiates--;
     NdisMInitiateOffloadComplete(adapter->handle, root);

@@ -115,24 +115,3 @@ soft_block_state(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, enum soft_class class)
     }
     return class == only ? state : NULL;
 }
-
-static void
-walk(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list,
-     NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *parent, bool dependents_first, soft_block_fn *fn)
-{
-    for (NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = list; block; block = block->NextBlock) {
-        if (dependents_first)
-            walk(adapter, block->DependentBlockList, block, dependents_first, fn);
-        block->Status = block->MiniportOffloadContext ? fn(adapter, block, parent)
-                                                      : NDIS_STATUS_SUCCESS;
-        if (!dependents_first)
-            walk(adapter, block->DependentBlockList, block, dependents_first, fn);
-    }
-}
-
-void
-soft_block_walk(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list,
-                bool dependents_first, soft_block_fn *fn)
-{
-    walk(adapter, list, NULL, dependents_first, fn);
-}

@@ -242,6 +242,24 @@ enum soft_class { SOFT_CONST, SOFT_CACHED, SOFT_DELEGATED };
 void *soft_block_state(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, enum soft_class class);
 /* The object a node names; NULL: a placeholder, or a new offload. */
 struct soft_object *soft_block_object(const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block);
+
+/* ---- walk.c ---- */
+/*
+ * Where a walk is: for (soft_walk_first(&walk, list); walk.block; soft_walk_next(&walk)). Each node
+ * comes twice, the second time `leaving`, when its dependents have been met.
+ */
+struct soft_walk {
+    NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block; /* NULL: over */
+    bool leaving;
+    unsigned depth; /* 0: a node of the list it began with */
+};
+void soft_walk_first(struct soft_walk *walk, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list);
+void soft_walk_next(struct soft_walk *walk);
+/* The dependents of the node that was just met for the first time are left out, and so is its
+ * second time. */
+void soft_walk_skip(struct soft_walk *walk);
+/* The node that the block hangs under; NULL at depth 0. */
+NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *soft_walk_parent(const struct soft_walk *walk);
 /* What an operation does to one node that is no placeholder; parent is the node it hangs under,
  * NULL at the root. */
 typedef NDIS_STATUS soft_block_fn(struct soft_adapter *adapter,
@@ -251,6 +269,7 @@ typedef NDIS_STATUS soft_block_fn(struct soft_adapter *adapter,
 void soft_block_walk(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list,
                      bool dependents_first, soft_block_fn *fn);
 
+/* ---- the operations, by file ---- */
 /* arrived_us: when NDIS asked. */
 void soft_initiate(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root,
                    uint64_t arrived_us);

@@ -20,13 +20,14 @@
 /* ---- the regular path, from the call on ---- */
 
 static void
-mark(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *list)
+mark(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *root)
 {
-    for (NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block = list; block; block = block->NextBlock) {
-        struct soft_object *object = soft_block_object(block);
+    struct soft_walk walk;
+
+    for (soft_walk_first(&walk, root); walk.block; soft_walk_next(&walk)) {
+        struct soft_object *object = soft_block_object(walk.block);
         if (object && object->kind == SOFT_TCP)
             soft_conn_of(object)->terminating = true;
-        mark(block->DependentBlockList);
     }
 }
 
