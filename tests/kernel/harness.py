@@ -128,13 +128,20 @@ class Net:
         if relay is not None:
             self.relay_process = subprocess.Popen(
                 ["ip", "netns", "exec", self.mid, RELAY, "left", "right"] + relay,
-                stdout=subprocess.PIPE, text=True)
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             line = self.relay_process.stdout.readline()
             assert line.strip() == "ready", f"relay said {line!r}"
 
     @staticmethod
     def _veth(ns_a, dev_a, ns_b, dev_b):
         run("ip", "link", "add", dev_a, "netns", ns_a, "type", "veth", "peer", "name", dev_b, "netns", ns_b)
+
+    def relay_counts(self):
+        """What the relay did so far to the frames from near and to those from far."""
+        self.relay_process.stdin.write("?")
+        self.relay_process.stdin.flush()
+        counts = json.loads(self.relay_process.stdout.readline())
+        return counts["left"], counts["right"]
 
     def warm(self, v6=False):
         """Both neighbours are resolved."""
@@ -180,6 +187,7 @@ class Net:
         if self.relay_process:
             self.relay_process.kill()
             self.relay_process.wait()
+            self.relay_process.stdin.close()
             self.relay_process.stdout.close()
             self.relay_process = None
         for ns in self.namespaces:
