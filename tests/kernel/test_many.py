@@ -1,12 +1,16 @@
 """Many of something: descriptors on the machine, connections in one request. The daemon's heart goes on beating, and it
 goes on answering others."""
 
-import json
+import os
+import resource
+import selectors
 import socket
 import subprocess
 import sys
+import time
 
 from harness import LIMIT_S, Daemon, Net, Pair, inside
+from traffic import LATER, Client
 
 HOARD = """
 import os, resource, sys
@@ -43,37 +47,6 @@ class Hoard:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
-
-
-class Client:
-    """Speaks the control protocol itself, to see in which order things are answered."""
-
-    def __init__(self, daemon):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(LIMIT_S)
-        self.sock.connect(daemon.socket)
-        self.buffer = b""
-
-    def ask(self, **request):
-        self.sock.sendall(json.dumps(request).encode() + b"\n")
-
-    def line(self):
-        while b"\n" not in self.buffer:
-            data = self.sock.recv(1 << 16)
-            assert data, "the daemon hung up"
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return json.loads(line)
-
-    def rest(self):
-        """The lines up to the end, which is the last of them."""
-        lines = [self.line()]
-        while not lines[-1].get("end"):
-            lines.append(self.line())
-        return lines
-
-    def close(self):
-        self.sock.close()
 
 
 class Crowd:
@@ -174,7 +147,7 @@ def all_move(daemon, direction):
         moves = daemon.moves(direction, "--all")[1]
         reasons = {move["reason"] for move in moves}
         done += sum(move["outcome"] == "done" for move in moves)
-        if "no-quiet-moment" not in reasons and "busy" not in reasons:
+        if not reasons.intersection(LATER):
             break
     return done, reasons - {"none", "already-offloaded"}
 
@@ -211,6 +184,98 @@ def test_offload_all():
                 pair.near.sendall(b"bye")
                 assert pair.far.recv(16) == b"bye"
                 pair.close()
+
+
+class Echo:
+    """Far: one server that sends back what it gets, in a process of its own."""
+
+    SERVER = """
+import selectors, socket, sys
+listener = socket.create_server((sys.argv[1], 0), backlog=1024, family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+print(listener.getsockname()[1], flush=True)
+ready = selectors.DefaultSelector()
+ready.register(listener, selectors.EVENT_READ)
+while True:
+    for key, _ in ready.select():
+        if key.fileobj is listener:
+            ready.register(listener.accept()[0], selectors.EVENT_READ)
+        elif data := key.fileobj.recv(1 << 16):
+            key.fileobj.sendall(data)
+        else:
+            ready.unregister(key.fileobj)
+            key.fileobj.close()
+"""
+
+    def __init__(self, net, v6):
+        self.address = net.far6 if v6 else net.far4
+        self.process = subprocess.Popen(["ip", "netns", "exec", net.far, sys.executable, "-c", self.SERVER, self.address],
+                                        stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def connect(self, net, count):
+        with inside(net.near):
+            return [socket.create_connection((self.address, self.port), timeout=LIMIT_S) for _ in range(count)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def echoes(socks, size):
+    """All at once: each sends random bytes of its own and gets them back."""
+    texts = {sock: os.urandom(size) for sock in socks}
+    left, got = set(socks), {sock: b"" for sock in socks}
+    for sock, text in texts.items():
+        sock.sendall(text)
+    with selectors.DefaultSelector() as ready:
+        for sock in socks:
+            ready.register(sock, selectors.EVENT_READ)
+        while left:
+            events = ready.select(LIMIT_S)
+            assert events, f"{len(left)} of {len(socks)} wait for their echo"
+            for key, _ in events:
+                sock = key.fileobj
+                got[sock] += sock.recv(1 << 16)
+                assert texts[sock].startswith(got[sock]), "another echo"
+                if len(got[sock]) == size:
+                    left.discard(sock)
+
+
+def echo_of_many(count, rounds, v6):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the server's as well
+    with Net() as net, Echo(net, v6) as server:
+        net.warm(v6)
+        net.count_rst()
+        with Daemon(net) as daemon:
+            socks = server.connect(net, count)
+            for turn in range(rounds):
+                for direction, owner, coming_home in (("offload", "target", None), ("upload", "kernel", "bridge")):
+                    begin = time.monotonic()
+                    done, other = all_move(daemon, direction)
+                    assert done == count and not other, (turn, direction, done, other)
+                    owners = [conn["owner"] for conn in daemon.ctl("conn", "list")[1]]
+                    assert len(owners) == count and set(owners) <= {owner, coming_home}, (turn, direction, set(owners))
+                    moved = time.monotonic()
+                    echoes(socks, 4096 + turn)
+                    print(f"# {count} {direction}: {moved - begin:.2f} s, echo: {time.monotonic() - moved:.2f} s", flush=True)
+            assert daemon.status()["leaked"] == 0 and net.rsts() == 0
+            for sock in socks:
+                sock.close()
+
+
+def test_echo_of_a_thousand():
+    """1,000 connections at once, all the target's: each gets back what it sent; the same at home, three times."""
+    echo_of_many(1000, 3, v6=False)
+
+
+def test_echo_of_a_thousand_ipv6():
+    """The same over IPv6, once."""
+    echo_of_many(1000, 1, v6=True)
 
 
 def test_end_while_asked():
