@@ -485,10 +485,10 @@ class Pair:
         self.far.close()
 
 
-def same_bytes(sender, receiver):
+def same_bytes(sender, receiver, limit_s=LIMIT_S):
     """Both ended, nothing lost, doubled or changed."""
-    sender.join(LIMIT_S)
-    receiver.join(LIMIT_S)
+    sender.join(limit_s)
+    receiver.join(limit_s)
     assert not sender.is_alive(), f"the sender hangs at {sender.sent} of {sender.size}, receiver got {receiver.got}"
     assert not receiver.is_alive(), f"the receiver hangs at {receiver.got} of {sender.size}"
     assert sender.error is None, f"sender: {sender.error}"

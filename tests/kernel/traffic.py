@@ -45,3 +45,40 @@ class Client:
 
     def close(self):
         self.sock.close()
+
+
+class Mover(threading.Thread):
+    """Hands one connection out and home, by seed every so many milliseconds, until it is told to stop."""
+
+    def __init__(self, daemon, pair, seed, between_ms=(5, 50)):
+        super().__init__(daemon=True)
+        self.client, self.selector = Client(daemon), {"local": pair.local, "peer": pair.peer}
+        self.random, self.between_ms = random.Random(seed), between_ms
+        self.moves = {"offload": 0, "upload": 0}
+        self.refused = 0
+        self.error = None
+        self.stopping = threading.Event()
+
+    def run(self):
+        op = "offload"
+        try:
+            while not self.stopping.wait(self.random.uniform(*self.between_ms) / 1000):
+                move, = self.client.move(op, **self.selector)
+                if move["outcome"] == "done":
+                    self.moves[op] += 1
+                    op = "upload" if op == "offload" else "offload"
+                else:
+                    assert move["reason"] in LATER, move
+                    self.refused += 1
+        except (AssertionError, OSError, ValueError) as error:
+            self.error = error
+
+    def stop(self):
+        """No more moves; what was refused for a moment is in refused, the rest must not have been."""
+        self.stopping.set()
+        self.join(LIMIT_S)
+        assert not self.is_alive(), "a move does not end"
+        self.client.close()
+        if self.error:
+            raise self.error
+        return self.moves
