@@ -1,7 +1,8 @@
 """What the kernel tests share: namespaces, the daemon and its control program, peers that check every byte.
 
-Everything a test makes carries the process id in its name and is removed when the test ends, however it ends.
-Nothing leaves the namespaces. Waiting is always for a condition, with a bound, never for a time.
+Everything a test makes carries the process id in its name and is removed when the test ends, however it ends, but by
+SIGKILL: the files of such a run are removed by the next. Nothing leaves the namespaces. Waiting is always for a condition,
+with a bound, never for a time.
 """
 
 import atexit
@@ -9,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -214,7 +216,7 @@ class Daemon:
         self.socket = f"/run/chimney-test-{os.getpid()}-{net.near}.sock"
         self.debug = debug
         self.process = None
-        self.log_path = f"/tmp/chimneyd-{net.near}.log"
+        self.log_path = f"/tmp/chimney-test-{os.getpid()}-{net.near}.log"
         self.start()
         atexit.register(self.stop)
 
@@ -495,6 +497,16 @@ def same_bytes(sender, receiver, limit_s=LIMIT_S):
     assert receiver.error is None, f"receiver: {receiver.error} after {receiver.got}"
     assert receiver.got == sender.sent == sender.size, (receiver.got, sender.sent, sender.size)
     assert receiver.hash.digest() == sender.hash.digest(), "the bytes differ"
+
+
+def sweep():
+    """Removes the files of runs that were killed: those that carry the number of a process that is no more."""
+    for folder in ("/run", "/tmp"):
+        for name in os.listdir(folder):
+            match = re.fullmatch(r"chimney-test-(\d+)(-\w+)?\.(sock|log|ini)", name)
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                with contextlib.suppress(OSError):  # another run sweeps, too, or it is not ours
+                    os.unlink(os.path.join(folder, name))
 
 
 def require_kernel():
