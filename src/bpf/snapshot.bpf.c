@@ -22,7 +22,10 @@
 
 #define FAMILY_INET 2
 #define STATE_LISTEN 10
-#define ECN_NEGOTIATED (0x01 | 0x10) /* RFC 3168, and accurate ECN where the kernel knows it */
+#define ECN_NEGOTIATED 0x01
+#define ECN_QUEUE_CWR 0x02
+#define ECN_DEMAND_CWR 0x04
+#define ECN_ACCURATE 0x10 /* where the kernel knows it */
 #define NAGLE_OFF 1
 #define SHUTDOWN_RECEIVE 1
 #define SHUTDOWN_SEND 2
@@ -85,7 +88,10 @@ read_negotiated(struct tcp_sock *tp)
     found.mss = tp->mss_cache;
     found.advmss = tp->advmss;
     found.mss_clamp = options->mss_clamp;
-    found.ecn = (tp->ecn_flags & ECN_NEGOTIATED) != 0;
+    found.ecn = (tp->ecn_flags & (ECN_NEGOTIATED | ECN_ACCURATE)) != 0;
+    found.accurate_ecn = (tp->ecn_flags & ECN_ACCURATE) != 0;
+    found.ecn_echo = (tp->ecn_flags & ECN_DEMAND_CWR) != 0;
+    found.ecn_cwr = (tp->ecn_flags & ECN_QUEUE_CWR) != 0;
     if (bpf_core_field_exists(tp->tcp_usec_ts))
         found.microsecond_timestamps = BPF_CORE_READ_BITFIELD(tp, tcp_usec_ts);
     if (bpf_core_field_exists(tp->is_mptcp))

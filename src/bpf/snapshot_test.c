@@ -409,7 +409,38 @@ test_ecn(void **state)
 
     testnet_run(f->net.near, "echo 1 >/proc/sys/net/ipv4/tcp_ecn");
     testnet_connect(&f->net, TESTNET_IPV4, false, &f->pair);
-    assert_int_equal(near_snapshot(f).ecn, 1);
+    struct steer_snapshot s = near_snapshot(f);
+    assert_int_equal(s.ecn, 1);
+    assert_int_equal(s.accurate_ecn + s.ecn_echo + s.ecn_cwr, 0);
+    testnet_close(&f->pair);
+}
+
+/* All that may be marked is. */
+static void
+mark_all(int namespace)
+{
+    testnet_run(namespace, "nft 'add table ip ce; add chain ip ce out { type filter hook output "
+                           "priority 0; }; add rule ip ce out ip ecn ect0 ip ecn set ce'");
+}
+
+static void
+test_ecn_owed(void **state)
+{
+    struct fixture *f = *state;
+
+    testnet_run(f->net.near, "echo 1 >/proc/sys/net/ipv4/tcp_ecn");
+    testnet_connect(&f->net, TESTNET_IPV4, false, &f->pair);
+    mark_all(f->net.near);
+    mark_all(f->net.far);
+    testnet_send(f->pair.far, 1000, 0);
+    testnet_receive(f->pair.near, 1000);
+    assert_int_equal(near_snapshot(f).ecn_echo, 1);
+    assert_int_equal(near_snapshot(f).ecn_cwr, 0);
+    testnet_send(f->pair.near, 1000, 0);
+    testnet_receive(f->pair.far, 1000);
+    testnet_settle(f->pair.near);
+    assert_int_equal(near_snapshot(f).ecn_cwr, 1); /* the far side has echoed */
+    assert_int_equal(far_snapshot(f).ecn_echo, 1);
     testnet_close(&f->pair);
 }
 
@@ -451,6 +482,7 @@ main(void)
         test_case(test_md5),
         test_case(test_mptcp),
         test_case(test_ecn),
+        test_case(test_ecn_owed),
         test_case(test_without_options),
     };
     const char *why;

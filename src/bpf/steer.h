@@ -88,11 +88,15 @@ struct steer_snapshot {
     uint64_t bytes_sent, bytes_received; /* payload, as the socket counts */
     uint8_t snd_wscale, rcv_wscale;
     uint8_t has_timestamps, has_sack, has_wscale;
-    uint8_t ecn, microsecond_timestamps, mptcp, md5, ao, urgent;
+    uint8_t ecn; /* negotiated, of either kind */
+    uint8_t microsecond_timestamps, mptcp, md5, ao, urgent;
     uint8_t keepalive, keepalive_probes, nodelay;
     uint8_t rcv_shutdown, snd_shutdown, ca_state, retransmits;
     uint8_t tos, ttl_set; /* ttl_set 0: default */
-    uint8_t ttl, pad;
+    uint8_t ttl;
+    uint8_t accurate_ecn; /* the newer kind */
+    uint8_t ecn_echo;     /* ECE goes with every acknowledgement until a CWR comes */
+    uint8_t ecn_cwr;      /* CWR goes with the next new data */
 };
 
 /* 0; -ENOENT: no such socket in this network namespace (a TIME_WAIT or request socket counts as
