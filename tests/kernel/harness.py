@@ -360,7 +360,8 @@ class Daemon:
         if kind is None:
             self.stop()
         elif self.process:
-            sys.stderr.write(self.log()[-4000:])
+            code = self.process.poll()
+            sys.stderr.write(self.log()[-4000:] + ("" if code is None else f"chimneyd had ended: {code}\n"))
             self.process.kill()
             self.abandon()
 

@@ -134,8 +134,8 @@ def gigabyte(relay, v6, seed=1, size=GIB):
             assert moves["upload"] > 10, moves
             status = daemon.status()
             assert status["leaked"] == 0 and status["wire_retransmits"] > 0, status
-            print(f"# {size // MIB} MiB each way, IPv{6 if v6 else 4}: {rate:.2f} MiB/s, {moves}, not now {mover.refused}; never "
-                  f"handed over: {control:.2f} MiB/s", flush=True)
+            print(f"# {size // MIB} MiB each way, IPv{6 if v6 else 4}: {rate:.2f} MiB/s, {moves}, not now {mover.refused}, "
+                  f"missed beats {mover.beats}; never handed over: {control:.2f} MiB/s", flush=True)
         print(f"# the relay: {net.relay_counts()}", flush=True)
 
 

@@ -48,14 +48,15 @@ class Client:
 
 
 class Mover(threading.Thread):
-    """Hands one connection out and home, by seed every so many milliseconds, until it is told to stop."""
+    """Hands one connection out and home, by seed every so many milliseconds, until it is told to stop. On a machine that is
+    so busy that the daemon misses a beat the connection goes home by itself, and then out again."""
 
     def __init__(self, daemon, pair, seed, between_ms=(5, 50)):
         super().__init__(daemon=True)
         self.client, self.selector = Client(daemon), {"local": pair.local, "peer": pair.peer}
         self.random, self.between_ms = random.Random(seed), between_ms
         self.moves = {"offload": 0, "upload": 0}
-        self.refused = 0
+        self.refused = self.beats = 0
         self.error = None
         self.stopping = threading.Event()
 
@@ -67,11 +68,19 @@ class Mover(threading.Thread):
                 if move["outcome"] == "done":
                     self.moves[op] += 1
                     op = "upload" if op == "offload" else "offload"
-                else:
-                    assert move["reason"] in LATER, move
+                elif move["reason"] in LATER:
                     self.refused += 1
+                else:
+                    assert self.missed_beat(), move
+                    op = "offload"
         except (AssertionError, OSError, ValueError) as error:
             self.error = error
+
+    def missed_beat(self):
+        """Since it was last asked."""
+        self.client.ask(op="status")
+        before, self.beats = self.beats, self.client.rest()[0]["status"]["missed_beats"]
+        return self.beats > before
 
     def stop(self):
         """No more moves; what was refused for a moment is in refused, the rest must not have been."""
