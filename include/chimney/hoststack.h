@@ -34,7 +34,7 @@ struct wire;
     X(mptcp, "it is an MPTCP subflow")                                                             \
     X(md5, "it uses TCP MD5 signatures")                                                           \
     X(tcp-ao, "it uses the TCP authentication option")                                             \
-    X(ecn, "ECN was negotiated, which is not taken over yet")                                 \
+    X(ecn, "ECN was negotiated: accurate ECN, or the target does not know it")                  \
     X(microsecond-timestamps, "its timestamps have the microsecond clock")                         \
     X(urgent-data, "urgent data is pending")                                                       \
     X(already-offloaded, "it is offloaded already")                                                \

@@ -6,6 +6,7 @@ import struct
 import threading
 
 from harness import Daemon, Net, Pair, Skip, inside, run, wait_for
+from test_drivers import target
 
 
 def refused(daemon, reason, *selector, direction="offload", code=1):
@@ -102,12 +103,12 @@ def test_interface_down():
 
 
 def test_ecn():
-    """ECN negotiated."""
+    """ECN negotiated, and a target that does not know it."""
     with Net() as net:
         for ns in (net.near, net.far):
             run("sysctl", "-qw", "net.ipv4.tcp_ecn=1", ns=ns)
         net.warm()
-        with Daemon(net) as daemon:
+        with target("soft:StateExtension=0") as words, Daemon(net, options=words) as daemon:
             pair = Pair(net)
             refused(daemon, "ecn", *pair.selector)
             works(pair)

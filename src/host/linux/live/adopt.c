@@ -43,7 +43,7 @@ live_refusal(const struct steer_snapshot *snap)
         return HOSTSTACK_MD5;
     if (snap->ao)
         return HOSTSTACK_TCP_AO;
-    if (snap->ecn)
+    if (snap->accurate_ecn)
         return HOSTSTACK_ECN;
     if (snap->microsecond_timestamps)
         return HOSTSTACK_MICROSECOND_TIMESTAMPS;
@@ -143,6 +143,8 @@ settle_ack(struct live_conn *conn)
         return;
     struct tcp_out out = {.seq = snap->snd_nxt, .ack = snap->rcv_nxt, .flags = TCP_ACK};
     out.window = (uint16_t)(live_shown_window(snap) >> snap->rcv_wscale);
+    if (snap->ecn_echo)
+        out.flags |= TCP_ECE;
     if (snap->has_timestamps)
         live_out_timestamp(&out, live_clock(conn), snap->ts_recent);
     live_send_bare(conn, &out, false);
@@ -220,6 +222,8 @@ fill_constant(const struct live_conn *conn, TCP_OFFLOAD_STATE_CONST *constant)
         constant->Flags |= TCP_FLAG_SACK_ENABLED;
     if (snap->has_wscale)
         constant->Flags |= TCP_FLAG_WINDOW_SCALING_ENABLED;
+    if (snap->ecn)
+        constant->Flags |= TCP_FLAG_STATE_EXTENDED | TCP_FLAG_ECN_ENABLED;
     constant->LocalPort = conn->key.local_port;
     constant->RemotePort = conn->key.peer_port;
     constant->SndWindScale = snap->snd_wscale & 15;
@@ -244,10 +248,14 @@ initiate(struct live_conn *conn)
 
     if (!acknowledges_late(conn->port->binding))
         return -EPROTONOSUPPORT;
+    if (conn->snap.ecn && !live_ecn_taken(conn->port->binding))
+        return -EPROTO;
     fill_constant(conn, &what.constant);
     fill_cached(conn);
     what.cached = conn->cached;
     fill_delegated(conn, &what.delegated);
+    if (conn->snap.ecn)
+        live_ecn_export(&conn->snap, what.delegated.SndMax, &what.extension);
     what.sends = live_send_chain(conn);
     if (what.sends) {
         what.delegated.SendDataHead = what.sends;
@@ -273,6 +281,8 @@ initiate_refusal(const struct live_conn *conn, int error)
         log_info("%s: no offloads, its target acknowledges what nobody has taken",
                  conn->port->ifname);
         return HOSTSTACK_TARGET_REFUSED;
+    case -EPROTO:
+        return HOSTSTACK_ECN;
     case -ENOSPC:
         return HOSTSTACK_TARGET_REFUSED;
     case -ENOMEM:

@@ -88,6 +88,14 @@ live_frame_key(const uint8_t *frame, uint32_t len, bool outgoing, struct steer_k
     return true;
 }
 
+static uint8_t
+read_ecn(const uint8_t *frame)
+{
+    const uint8_t *ip = frame + ETHERNET_HEADER;
+
+    return read_be16(frame + 12) == ETHERTYPE_V4 ? ip[1] & 3 : ip[1] >> 4 & 3;
+}
+
 int
 live_frame_parse(const uint8_t *frame, uint32_t len, uint16_t segment_size, uint16_t *tcp_offset,
                  uint16_t *payload_offset, struct tcp_segment *segment)
@@ -103,6 +111,7 @@ live_frame_parse(const uint8_t *frame, uint32_t len, uint16_t segment_size, uint
         return -EBADMSG;
     segment->payload_len = end - tcp - segment->header_len;
     segment->segment_size = segment_size;
+    segment->ecn = read_ecn(frame);
     *tcp_offset = (uint16_t)tcp;
     *payload_offset = (uint16_t)(tcp + segment->header_len);
     return 0;
@@ -214,10 +223,11 @@ live_frame_restamp(struct live_frame *frame, uint32_t tsval, uint32_t tsecr)
 }
 
 static void
-write_ipv4(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len)
+write_ipv4(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len, uint8_t ecn)
 {
     memset(ip, 0, 20);
     ip[0] = 0x45;
+    ip[1] = ecn;
     write_be16(ip + 2, 20 + tcp_len);
     ip[6] = 0x40; /* DF */
     ip[8] = 64;
@@ -228,10 +238,11 @@ write_ipv4(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t t
 }
 
 static void
-write_ipv6(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len)
+write_ipv6(uint8_t *ip, const struct live_conn *conn, bool to_kernel, uint32_t tcp_len, uint8_t ecn)
 {
     memset(ip, 0, IPV6_HEADER);
     ip[0] = 0x60;
+    ip[1] = (uint8_t)(ecn << 4);
     write_be16(ip + 4, tcp_len);
     ip[6] = IPPROTO_TCP;
     ip[7] = 64;
@@ -272,9 +283,9 @@ live_frame_header(const struct live_conn *conn, const struct tcp_out *out, bool 
         memcpy(bytes, conn->frame_header, ETHERNET_HEADER);
     }
     if (v4)
-        write_ipv4(bytes + ETHERNET_HEADER, conn, to_kernel, tcp_len);
+        write_ipv4(bytes + ETHERNET_HEADER, conn, to_kernel, tcp_len, out->ecn);
     else
-        write_ipv6(bytes + ETHERNET_HEADER, conn, to_kernel, tcp_len);
+        write_ipv6(bytes + ETHERNET_HEADER, conn, to_kernel, tcp_len, out->ecn);
     write_pseudo_sum(bytes + tcp, conn, tcp_len);
     *meta = (struct wire_meta){.csum_partial = true,
                                .header_len = (uint16_t)(tcp + header),

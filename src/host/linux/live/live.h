@@ -269,6 +269,15 @@ uint32_t live_shown_window(const struct steer_snapshot *snap);
 void live_adopt_step(struct live_conn *conn); /* BRIDGE and HOLD: look again */
 void live_on_initiated(struct host_conn *down, const struct host_initiate_result *result);
 
+/* ---- ecn.c: congestion notification that moves ---- */
+/* The target takes connections that have negotiated ECN. */
+bool live_ecn_taken(const struct host_binding *binding);
+/* What the kernel's socket has come to; snd_max: of the delegated state. */
+void live_ecn_export(const struct steer_snapshot *snap, uint32_t snd_max,
+                     TCP_OFFLOAD_STATE_EXTENSION *extension);
+/* The flag (TCP_ECE or 0) that acknowledgements to the peer have, by what the target hands back. */
+uint8_t live_ecn_owed(const TCP_OFFLOAD_STATE_EXTENSION *extension);
+
 /* ---- local.c: the leg that faces the kernel ---- */
 int live_local_start(struct live_conn *conn);
 void live_local_stop(struct live_conn *conn);

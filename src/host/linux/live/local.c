@@ -8,6 +8,9 @@
  * It echoes the timestamp of the oldest segment each acknowledgement covers, so the kernel measures
  * the wire's round trip.
  *
+ * Where ECN was negotiated it speaks it, too: the kernel has said ECE for a mark that came before
+ * the move until it hears CWR, and takes a segment that cannot be marked for a retransmission.
+ *
  * Run-ahead: the right edge shown to the kernel is the ack point plus the target's send backlog,
  * never more than about one congestion window, or every hand-back would have to wait for megabytes.
  */
@@ -40,6 +43,7 @@ fill_config(const struct live_conn *conn, struct tcp_config *config)
     config->timestamps = snap->has_timestamps;
     config->sack = snap->has_sack;
     config->window_scaling = snap->has_wscale;
+    config->ecn = snap->ecn;
     config->snd_wscale =
         snap->rcv_wscale; /* we are the peer: windows the kernel shows are scaled by its own */
     config->rcv_wscale = snap->snd_wscale;

@@ -134,9 +134,14 @@ live_pass_unsent(struct live_conn *conn, uint32_t wire_nxt)
     }
 }
 
-/* What the kernel has acknowledged and the wire may not have passed on yet. */
+/*
+ * What the kernel has acknowledged and the wire may not have passed on yet. A mark that the wire
+ * has echoed, and to which the peer has said nothing yet, is echoed once more: the kernel has not
+ * seen it.
+ */
 static void
-tell_peer(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
+tell_peer(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated,
+          const TCP_OFFLOAD_STATE_EXTENSION *extension)
 {
     const struct steer_snapshot *snap = &conn->snap;
     struct tcp_out out = {.seq = conn->local.rcv_nxt, .ack = conn->local.snd_una, .flags = TCP_ACK};
@@ -147,6 +152,7 @@ tell_peer(struct live_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
         out.seq--; /* its FIN may not have gone out */
         out.flags |= TCP_FIN;
     }
+    out.flags |= live_ecn_owed(extension);
     if (snap->has_timestamps)
         live_out_timestamp(&out, live_clock(conn), delegated->TsRecent);
     live_send_bare(conn, &out, false);
@@ -190,7 +196,7 @@ hand_back(struct live_conn *conn, const struct host_terminate_result *result)
     live_set_phase(conn, LIVE_RELEASE, "terminated");
     bool gone = live_kernel_gone(conn); /* the kernel would answer with a reset */
     if (!gone)
-        tell_peer(conn, delegated);
+        tell_peer(conn, delegated, &result->extension);
     live_pass_held_out(conn);
     live_let_go(conn);
     if (!gone)

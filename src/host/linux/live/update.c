@@ -7,6 +7,7 @@
  */
 #include "host/linux/live/live.h"
 
+#define DSCP_BITS 0xfcu
 #define KEEPALIVE_PROBES 9u
 #define KEEPALIVE_TIME_S 7200u
 #define KEEPALIVE_INTERVAL_S 75u
@@ -48,7 +49,7 @@ live_fill_options(const struct steer_snapshot *snap, TCP_OFFLOAD_STATE_CACHED *c
     uint32_t time_s = snap->keepalive_time_s, interval_s = snap->keepalive_interval_s;
 
     cached->TtlOrHopLimit = snap->ttl_set ? snap->ttl : 64;
-    cached->TosOrTrafficClass = snap->tos;
+    cached->TosOrTrafficClass = snap->tos & DSCP_BITS; /* the rest is of the last segment */
     cached->Flags = 0;
     cached->KaProbeCount = 0;
     cached->KaTimeout = cached->KaInterval = 0;
