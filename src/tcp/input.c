@@ -70,7 +70,7 @@ check_sequence(struct tcp_conn *conn, struct arrival *in)
     }
     if (seq_after(segment->seq, tcp_right_edge(conn)))
         return refuse(conn, in, true);
-    if (conn->config.timestamps && in->end == segment->seq && !(segment->flags & TCP_RST) &&
+    if (conn->config.timestamps && !segment->payload_len && !(segment->flags & TCP_RST) &&
         seq_before_eq(segment->seq, conn->last_ack_sent)) {
         conn->ts_recent = segment->tsval; /* RFC 7323, section 4.3 */
         conn->ts_recent_us = in->now_us;

@@ -152,6 +152,28 @@ test_bare_segments_refresh_ts_recent(void **state)
     assert_int_equal(fx.conn.ts_recent, 13);
 }
 
+/* An ACK that covers nothing else echoes it; behind data that wait for theirs it does not count. */
+static void
+test_fin_alone_refreshes_ts_recent(void **state)
+{
+    for (uint32_t waiting = 0; waiting <= 10; waiting += 10) {
+        struct fixture fx;
+        struct tcp_segment segment = segment_at(0, waiting);
+
+        open_stamped(&fx, 5);
+        segment.has_timestamp = true;
+        segment.tsval = 5;
+        if (waiting)
+            feed_segment(&fx, &segment);
+        segment = segment_at(waiting, 0);
+        segment.flags = TCP_FIN | TCP_ACK;
+        segment.has_timestamp = true;
+        segment.tsval = 9;
+        assert_true(feed_segment(&fx, &segment) & TCP_EV_FIN);
+        assert_int_equal(fx.conn.ts_recent, waiting ? 5 : 9);
+    }
+}
+
 /* ---- RST ---- */
 
 static void
@@ -454,6 +476,7 @@ main(void)
         cmocka_unit_test(test_paws),
         cmocka_unit_test(test_paws_gives_up_after_24_days),
         cmocka_unit_test(test_bare_segments_refresh_ts_recent),
+        cmocka_unit_test(test_fin_alone_refreshes_ts_recent),
         cmocka_unit_test(test_reset_at_rcv_nxt),
         cmocka_unit_test(test_reset_elsewhere),
         cmocka_unit_test(test_reset_with_a_lagging_ack_point),
