@@ -78,7 +78,8 @@ struct host_object {
     NDIS_OFFLOAD_HANDLE handle;
     enum host_object_state state;
     unsigned refs;                /* paths of a neighbor, connections of a path */
-    bool updating;                /* a block list of ours that updates it is in flight */
+    bool updating;                /* a block list that updates or invalidates it is in flight */
+    bool invalid;                 /* for nobody new */
     struct host_operation *spare; /* memory to take it back with: that must not fail */
 };
 

@@ -26,11 +26,3 @@ host_offload_event(NDIS_HANDLE ProtocolBindingContext,
     NEIGHBOR_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant); /* */
     cached->HostReachabilityDelta = 0;
 }
-
-/* This edge never invalidates. */
-VOID
-host_invalidate_complete(NDIS_HANDLE ProtocolBindingContext,
-                         PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList)
-{
-    log_warn("completion of an invalidate that was not asked for");
-}

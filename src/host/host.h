@@ -181,6 +181,12 @@ int host_update_neighbor(struct host_binding *binding, const UCHAR old_mac[6],
                          const UCHAR new_mac[6]);
 int host_update_path_mtu(struct host_conn *conn, ULONG path_mtu);
 
+/* What stands on the connection's path, or on its neighbor, is to come home: on_event tells each of
+ * them (Retrieve, InvalidState), and whoever goes down later gets other objects. 0, also if it is
+ * so already; -EBUSY: the connection is not OFFLOADED, or the object is named by a block list;
+ * -ENOMEM. */
+int host_invalidate(struct host_conn *conn, bool neighbor);
+
 /* I/O on an OFFLOADED connection. Owner: NDIS's until the completion. ProtocolReserved[0] of each
  * NBL is the edge's. */
 void host_send(struct host_conn *conn, NET_BUFFER_LIST *nbls);

@@ -132,28 +132,6 @@ host_initiate(struct host_conn *conn, struct host_binding *binding,
     return 0;
 }
 
-void
-host_initiate_next(struct host_binding *binding)
-{
-    if (binding->initiating || list_empty(&binding->queue) ||
-        binding->state != HOST_BINDING_RUNNING)
-        return;
-    struct host_operation *operation = list_first(&binding->queue, struct host_operation, link);
-    struct host_conn *conn = operation->conn;
-    if (host_path_moving(conn->path))
-        return;
-    list_del(&operation->link);
-    binding->initiating = operation;
-    binding->operations++;
-    add_neighbor(operation, conn->path->neighbor);
-    add_path(operation, conn->path);
-    add_tcp(operation, conn, operation->what);
-    host_conn_set_state(conn, HOST_CONN_INITIATING, "its turn");
-    NdisInitiateOffload(binding->handle, operation->root);
-}
-
-/* ---- answers ---- */
-
 /* The connection is the host stack's again; its last reference to the path may take that back, too.
  */
 static void
@@ -172,6 +150,45 @@ give_up(struct host_operation *operation, const struct host_initiate_result *res
     conn->ops->on_initiated(conn, result);
     host_path_put(path);
 }
+
+/* What it was to stand on was invalidated while it waited: it gets another path. */
+static bool
+stands(struct host_operation *operation)
+{
+    struct host_conn *conn = operation->conn;
+    struct host_path *old = conn->path, *path;
+
+    if (!old->object.invalid && !old->neighbor->object.invalid)
+        return true;
+    path = host_path_get(operation->binding, &operation->what->route);
+    if (!path)
+        return false;
+    conn->path = path;
+    host_path_put(old);
+    return true;
+}
+
+void
+host_initiate_next(struct host_binding *binding)
+{
+    if (binding->initiating || list_empty(&binding->queue) ||
+        binding->state != HOST_BINDING_RUNNING)
+        return;
+    struct host_operation *operation = list_first(&binding->queue, struct host_operation, link);
+    struct host_conn *conn = operation->conn;
+    if (!stands(operation) || host_path_moving(conn->path))
+        return; /* without memory: what ends next tries again */
+    list_del(&operation->link);
+    binding->initiating = operation;
+    binding->operations++;
+    add_neighbor(operation, conn->path->neighbor);
+    add_path(operation, conn->path);
+    add_tcp(operation, conn, operation->what);
+    host_conn_set_state(conn, HOST_CONN_INITIATING, "its turn");
+    NdisInitiateOffload(binding->handle, operation->root);
+}
+
+/* ---- answers ---- */
 
 void
 host_initiate_refuse(struct host_binding *binding, NDIS_STATUS status)

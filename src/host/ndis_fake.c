@@ -145,6 +145,8 @@ fake_answer(enum fake_operation operation, NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *roo
         block->Status = block->OffloadHandle ? status : NDIS_STATUS_SUCCESS;
     if (operation == FAKE_UPDATE)
         fake.generic.UpdateOffloadCompleteHandler(fake.binding, root);
+    else if (operation == FAKE_INVALIDATE)
+        fake.generic.InvalidateOffloadCompleteHandler(fake.binding, root);
     else
         fake.generic.QueryOffloadCompleteHandler(fake.binding, root);
 }
@@ -281,6 +283,13 @@ NdisQueryOffloadState(NDIS_HANDLE NdisBindingHandle,
                       PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList)
 {
     note(FAKE_QUERY, OffloadBlockList);
+}
+
+VOID
+NdisInvalidateOffload(NDIS_HANDLE NdisBindingHandle,
+                      PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST OffloadBlockList)
+{
+    note(FAKE_INVALIDATE, OffloadBlockList);
 }
 
 /* ---- data ---- */

@@ -7,7 +7,7 @@
 
 #define FAKE_CALLS 32
 
-enum fake_operation { FAKE_INITIATE, FAKE_TERMINATE, FAKE_UPDATE, FAKE_QUERY };
+enum fake_operation { FAKE_INITIATE, FAKE_TERMINATE, FAKE_UPDATE, FAKE_QUERY, FAKE_INVALIDATE };
 
 /* Who was called with NBLs. */
 enum fake_data {

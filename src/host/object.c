@@ -44,7 +44,8 @@ static struct host_neighbor *
 neighbor_find(struct host_binding *binding, const struct host_route *route)
 {
     list_for_each(neighbor, &binding->neighbors, struct host_neighbor, link)
-        if (!memcmp(neighbor->destination_mac, route->destination_mac, 6) &&
+        if (!neighbor->object.invalid &&
+            !memcmp(neighbor->destination_mac, route->destination_mac, 6) &&
             !memcmp(neighbor->source_mac, route->source_mac, 6) &&
             neighbor->vlan_id == route->vlan_id)
             return neighbor;
@@ -89,7 +90,7 @@ path_find(struct host_binding *binding, const struct host_neighbor *neighbor,
     size_t size = route->ipv6 ? 16 : 4;
 
     list_for_each(path, &binding->paths, struct host_path, link)
-        if (path->neighbor == neighbor && path->ipv6 == route->ipv6 &&
+        if (path->neighbor == neighbor && !path->object.invalid && path->ipv6 == route->ipv6 &&
             !memcmp(path->source, route->source, size) &&
             !memcmp(path->destination, route->destination, size))
             return path;

@@ -41,7 +41,7 @@ host_update(struct host_conn *conn, const TCP_OFFLOAD_STATE_CACHED *cached)
 static bool
 may_update(const struct host_object *object)
 {
-    return !object->updating &&
+    return !object->updating && !object->invalid &&
            (object->state == HOST_OBJECT_OFFLOADED || object->state == HOST_OBJECT_ABSENT);
 }
 
@@ -72,7 +72,7 @@ host_update_neighbor(struct host_binding *binding, const UCHAR old_mac[6], const
     int result = 0;
 
     list_for_each(neighbor, &binding->neighbors, struct host_neighbor, link) {
-        if (memcmp(neighbor->destination_mac, old_mac, 6) != 0)
+        if (neighbor->object.invalid || memcmp(neighbor->destination_mac, old_mac, 6) != 0)
             continue;
         int error = update_one_neighbor(neighbor, new_mac);
         result = result ? result : error;
