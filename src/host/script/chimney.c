@@ -347,6 +347,7 @@ script_on_event(struct host_conn *down, ULONG type, ULONG info)
         break;
     case TcpIndicateRetrieve:
         conn->upload_wanted = true;
+        conn->silenced |= info == InvalidState;
         break;
     default:
         break;

@@ -86,6 +86,7 @@ work(void *arg)
         script_post_receives(conn);
         script_tell_window(conn);
     }
+    script_tell_changes(conn);
     script_output(conn);
 }
 
@@ -110,6 +111,7 @@ script_conn_create(struct script *script, const struct script_options *options,
     conn->arg = arg;
     fill_defaults(&conn->options);
     fill_config(&conn->options, &conn->config);
+    script_settings_defaults(conn);
     host_conn_init(&conn->down, &script_conn_ops);
     list_init(&conn->blocks);
     list_init(&conn->received);
@@ -126,10 +128,14 @@ script_conn_create(struct script *script, const struct script_options *options,
         goto bad_numbers;
     if (sys_timer_init(&conn->hold_timer, script->loop, script_on_hold_timer, conn))
         goto no_hold_timer;
+    if (sys_timer_init(&conn->change_timer, script->loop, script_on_change_timer, conn))
+        goto no_change_timer;
     list_add_tail(&script->conns, &conn->link);
     list_add_tail(script_bucket(script, conn->options.local_port, conn->options.peer_port),
                   &conn->bucket);
     return conn;
+no_change_timer:
+    sys_timer_fini(&conn->hold_timer);
 no_hold_timer:
     sys_timer_fini(&conn->timer);
 bad_numbers:
@@ -156,6 +162,7 @@ script_conn_destroy(struct script_conn *conn)
     sys_task_cancel(&conn->work);
     sys_timer_fini(&conn->timer);
     sys_timer_fini(&conn->hold_timer);
+    sys_timer_fini(&conn->change_timer);
     script_drop_chunks(conn);
     free_frames(&conn->waiting);
     free_frames(&conn->forwards);

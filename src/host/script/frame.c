@@ -165,26 +165,27 @@ static uint32_t
 write_ip(const struct script_conn *conn, uint8_t *ip, uint32_t tcp_len, uint8_t ecn)
 {
     const struct script_options *options = &conn->options;
+    const struct script_settings *settings = &conn->settings;
+    uint8_t class = conn->config.ecn ? (uint8_t)((settings->tos & ~3u) | ecn) : settings->tos;
     struct checksum sum = {0};
 
     if (options->ipv6) {
         memset(ip, 0, IPV6_LEN);
-        ip[0] = 0x60;
-        ip[1] = (uint8_t)(ecn << 4);
+        bytes_store_be32(ip, 6u << 28 | (uint32_t) class << 20 | settings->flow_label);
         bytes_store_be16(ip + 4, (uint16_t)tcp_len);
         ip[6] = PROTOCOL_TCP;
-        ip[7] = 64;
+        ip[7] = settings->ttl;
         memcpy(ip + 8, options->local, 16);
         memcpy(ip + 24, options->peer, 16);
         return IPV6_LEN;
     }
     memset(ip, 0, IPV4_LEN);
     ip[0] = 0x45;
-    ip[1] = ecn;
+    ip[1] = class;
     bytes_store_be16(ip + 2, (uint16_t)(IPV4_LEN + tcp_len));
     bytes_store_be16(ip + 4, (uint16_t)(conn->script->stats.frames_out & 0x7fff)); /* our half */
     bytes_store_be16(ip + 6, 0x4000);
-    ip[8] = 64;
+    ip[8] = settings->ttl;
     ip[9] = PROTOCOL_TCP;
     memcpy(ip + 12, options->local, 4);
     memcpy(ip + 16, options->peer, 4);

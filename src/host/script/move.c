@@ -339,6 +339,8 @@ restart(struct script_conn *conn, struct tcp_state *state,
     }
     restart_extended(conn, extension);
     tcp_set_right_edge(&conn->tcp, conn->delivered_seq + conn->options.receive_buffer);
+    if (conn->silenced)
+        tcp_ack_now(&conn->tcp);
     conn->live = true;
     conn->fin_below = state->fin_queued;
     finish_wishes(conn);
@@ -401,6 +403,7 @@ on_terminated(struct host_conn *down, const struct host_terminate_result *result
         script_return_loans(conn, SCRIPT_DROP);
         script_end_conn(conn, SCRIPT_LOST);
     }
+    conn->silenced = false;
     conn->figures.moves_up++;
     script_defer(conn);
     tell_move(conn, &move);

@@ -77,6 +77,10 @@ struct script_conn {
     struct sys_timer timer;
     struct sys_task work; /* what must not be done on somebody else's stack */
     struct sys_timer hold_timer;
+    struct script_settings settings;
+    struct sys_timer change_timer;            /* tries again what could not be told */
+    bool settings_due, mtu_due, neighbor_due; /* the target is to be told */
+    uint8_t told_mac[6];                      /* of the neighbor, as the target knows it */
 
     struct list blocks; /* script_block, ascending: written, not acknowledged */
     uint32_t write_seq; /* behind the last written byte */
@@ -102,6 +106,7 @@ struct script_conn {
     uint32_t fin_seq;
     bool abort_wanted, abort_below;
     bool upload_wanted, blocked; /* blocked: the target gave a send back, wait for the upload */
+    bool silenced;               /* its path is invalid: the target sends no ACKs either */
     bool handed_data;            /* the initiate in flight carries BufferedData */
     bool handed_fin;             /* … and a FIN that was sent */
     bool ended;
@@ -178,6 +183,12 @@ void script_export_extension(const struct tcp_extension *in, TCP_OFFLOAD_STATE_E
 
 /* ---- move.c ---- */
 extern const struct host_conn_ops script_conn_ops;
+
+/* ---- change.c ---- */
+void script_settings_defaults(struct script_conn *conn);
+/* What the target has not been told of, as far as it goes. */
+void script_tell_changes(struct script_conn *conn);
+void script_on_change_timer(void *arg);
 
 /* ---- chimney.c: while the target owns it ---- */
 void script_post_sends(struct script_conn *conn);

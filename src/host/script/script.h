@@ -109,6 +109,26 @@ void script_close(struct script_conn *conn);
 /* RST; everything queued is dropped. */
 void script_abort(struct script_conn *conn);
 
+/* ---- changes: they hold whoever has the connection, see change.c ---- */
+
+struct script_settings {
+    uint8_t ttl; /* (64) hop limit, in IPv6 */
+    uint8_t
+        tos; /* (0) traffic class; of the lower two bits ECN has charge where it was agreed on */
+    uint32_t flow_label;   /* (0) IPv6 only; 20 bits */
+    bool nagle;            /* (on) */
+    uint32_t keepalive_ms; /* (0: off) idle time and interval */
+};
+void script_set(struct script_conn *conn, const struct script_settings *settings);
+const struct script_settings *script_settings(const struct script_conn *conn);
+/* For all connections between the two addresses. */
+void script_set_path_mtu(struct script_conn *conn, uint16_t mtu);
+/* The neighbor with link address from has another one now: for all connections by way of it. */
+void script_move_neighbor(struct script *script, const uint8_t from[6], const uint8_t to[6]);
+/* The path, or the neighbor, leads nowhere: what the target has that stands on it comes home, and
+ * goes down with new objects if it is told to. 0, or those of host_invalidate. */
+int script_invalidate(struct script_conn *conn, bool neighbor);
+
 /* ---- moving ---- */
 
 /* 0: on_move follows. -EBUSY: moving or ended; -ENETDOWN: no binding; -EOPNOTSUPP: ECN, and the

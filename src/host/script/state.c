@@ -48,10 +48,18 @@ static const TCP_OFFLOAD_CONNECTION_STATE to_ndis[TCP_STATE_COUNT] = {
 TCP_OFFLOAD_STATE_CACHED
 script_cached(const struct script_conn *conn)
 {
+    const struct script_settings *settings = &conn->settings;
+    USHORT flags = settings->nagle ? TCP_FLAG_NAGLING_ENABLED : 0;
+
+    flags |= settings->keepalive_ms ? TCP_FLAG_KEEP_ALIVE_ENABLED : 0;
     return (TCP_OFFLOAD_STATE_CACHED){
-        .Flags = conn->config.nagle ? TCP_FLAG_NAGLING_ENABLED : 0,
+        .Flags = flags,
         .InitialRcvWnd = conn->options.receive_buffer,
-        .TtlOrHopLimit = 64,
+        .KaTimeout = settings->keepalive_ms, /* a thousand ticks a second */
+        .KaInterval = settings->keepalive_ms,
+        .FlowLabel = settings->flow_label,
+        .TtlOrHopLimit = settings->ttl,
+        .TosOrTrafficClass = settings->tos,
     };
 }
 
