@@ -48,6 +48,8 @@ all_done(void *arg)
     if (sim->dead && !sim->revived)
         return true;
     for (unsigned i = 0; i < sim->plan.conns; i++)
+        sim_house_watch(&sim->conns[i]);
+    for (unsigned i = 0; i < sim->plan.conns; i++)
         if (!sim_conn_done(&sim->conns[i]))
             return false;
     return true;
@@ -120,6 +122,7 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
     if (sim->trace)
         trace_leave(sim->trace);
     sim_team_close(sim, figures);
+    figures->invalidated += sim->invalidated;
     stage_close(&sim->stage);
     figures->runs++;
     figures->frames += sim->frames;

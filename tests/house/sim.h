@@ -15,6 +15,7 @@
 #include "stage.h"
 
 #define SIM_CONNS_MAX 6
+#define SIM_STATIONS 3 /* link addresses of the peers' end */
 #define SIM_MS 1000u
 #define SIM_SECOND 1000000ull
 
@@ -47,6 +48,8 @@ struct sim_conn_plan {
     unsigned moves, forgeries;
     uint32_t move_min_us, move_max_us;
     unsigned move_frames; /* instead of by time: after so many frames of ours, at most */
+    unsigned changes;     /* around it, see sim_house.c */
+    uint32_t change_max_us;
 };
 
 /* A team below all floors, see sim_team.c. */
@@ -73,6 +76,21 @@ struct sim_plan {
 
 struct sim;
 
+/* What the wire must show; until due that of before is right, too. */
+struct sim_value {
+    uint32_t now, before;
+    uint64_t due_us;
+};
+
+struct sim_house {
+    struct random random;
+    struct sys_timer timer;
+    unsigned left;
+    struct sim_value ttl, tos, flow, nagle, mtu;
+    uint64_t data_us;    /* of the last segment with data */
+    uint64_t home_by_us; /* invalidated; 0: it is not, or has come home */
+};
+
 struct sim_conn {
     struct sim *sim;
     const struct sim_conn_plan *plan;
@@ -96,6 +114,7 @@ struct sim_conn {
     bool host_ended;
     enum script_end host_end;
     uint64_t ended_us;
+    struct sim_house house;
     unsigned heard; /* through which cable the peer has heard us last */
 };
 
@@ -123,12 +142,14 @@ struct sim {
     bool dead, revived; /* the owner was killed; others have gone on */
     bool past_gag;      /* one of those is sending */
     struct sim_team team;
+    struct sim_value stations[SIM_STATIONS]; /* byte 3 of the address: how often it has moved */
+    unsigned invalidated;
 };
 
 /* What all runs of a process have come to. */
 struct sim_figures {
     uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills,
-        cables;
+        cables, invalidated;
 };
 
 /* What the seed means. */
@@ -175,6 +196,19 @@ void sim_wire_forge(struct sim_conn *conn);
 
 /* A frame of ours has come to the peers' end of a cable. */
 void sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable);
+
+/* ---- sim_house.c ---- */
+void sim_house_open(struct sim_conn *conn);
+/* Nothing changes any more. */
+void sim_house_rest(struct sim_conn *conn);
+void sim_house_close(struct sim_conn *conn);
+/* A segment leaves, before the judge knows of it. */
+void sim_house_out(struct sim_conn *conn, const uint8_t *frame, const struct peer_segment *segment,
+                   uint32_t gso_bytes);
+/* Whether somebody has the address that a frame goes to. */
+bool sim_house_reaches(struct sim *sim, const uint8_t *frame);
+/* Every turn: what is to come home does. */
+void sim_house_watch(struct sim_conn *conn);
 
 /* ---- sim_team.c ---- */
 /* After the wire was opened: who receives at the peers' end, and the second member if there is one.

@@ -298,25 +298,6 @@ toggle_peers(void *arg)
 /* ---- what is done to it ---- */
 
 static void
-update(struct sim_conn *conn)
-{
-    const struct script_options *options = &conn->plan->host;
-    TCP_OFFLOAD_STATE_CACHED cached = {
-        .Flags = random_below(&conn->random, 2) ? TCP_FLAG_NAGLING_ENABLED : 0,
-        .InitialRcvWnd = options->receive_buffer,
-        .TtlOrHopLimit = (UCHAR)(32 + random_below(&conn->random, 30)),
-    };
-
-    uint32_t least = options->ipv6 ? 1280 : 576;
-
-    if (random_below(&conn->random, 3) == 0)
-        host_update_path_mtu(&conn->host->down,
-                             least + random_below(&conn->random, options->mtu - least + 1u));
-    else
-        host_update(&conn->host->down, &cached);
-}
-
-static void
 move(void *arg)
 {
     struct sim_conn *conn = arg;
@@ -327,8 +308,6 @@ move(void *arg)
         return;
     if (what == 0)
         script_query(conn->host);
-    else if (what == 1)
-        update(conn);
     else if (script_state(conn->host) == HOST_CONN_OFFLOADED)
         conn->moves_left -= script_upload(conn->host) == 0;
     else
@@ -382,7 +361,8 @@ judge_it(struct sim_conn *conn)
     const struct sim_plan *plan = &conn->sim->plan;
     /* what is lent is forgotten by a move, and waits for a reader that pauses */
     bool prompt = !plan->loose && !plan->team &&
-                  !(host->ack_returned && (conn->plan->in.pauses || conn->plan->moves));
+                  !(host->ack_returned &&
+                    (conn->plan->in.pauses || conn->plan->moves || conn->plan->changes));
     struct judge_options options = {.path = {.ipv6 = host->ipv6,
                                              .local_port = host->local_port,
                                              .remote_port = host->peer_port,
@@ -473,6 +453,7 @@ sim_conn_open(struct sim *sim, unsigned number)
     if (!conn->host || !conn->peer)
         sim_fail(sim, "no connection");
     start_timers(conn);
+    sim_house_open(conn);
 }
 
 void
@@ -482,6 +463,7 @@ sim_conn_bring_home(struct sim_conn *conn)
 
     for (unsigned i = 0; !conn->sim->dead && (timer = timer_of(conn, i, NULL)); i++)
         sys_timer_set(timer, SYS_NEVER);
+    sim_house_rest(conn);
     conn->moves_left = conn->frames_to_move = 0;
     sys_task_cancel(&conn->move_task);
     if (conn->host && script_state(conn->host) == HOST_CONN_OFFLOADED)
@@ -500,6 +482,7 @@ sim_conn_close(struct sim_conn *conn, struct sim_figures *figures)
     figures->forged += conn->plan->forgeries - conn->forgeries_left;
     for (unsigned i = 0; (timer = timer_of(conn, i, NULL)); i++)
         sys_timer_fini(timer);
+    sim_house_close(conn);
     peer_destroy(conn->kernel);
     peer_destroy(conn->peer);
     conn->kernel = NULL;

@@ -126,7 +126,7 @@ options_of(const struct sim_conn *conn)
                                    .ts_offset = host->ts_offset,
                                    .ts_recent = host->ts_recent};
 
-    memcpy(options.path.remote_mac, host->peer_mac, 6);
+    memcpy(options.path.remote_mac, conn->peer->options.path.local_mac, 6);
     memcpy(options.path.local_mac, wire_mac(conn->sim->stage.ends[LEFT]), 6);
     return options;
 }

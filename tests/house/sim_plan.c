@@ -268,6 +268,21 @@ draw_team(struct sim_plan *plan, struct random *random)
     plan->exact = false;
 }
 
+/* Who has moved does not hear what is still sent to where it was. */
+static void
+draw_changes(struct sim_plan *plan, struct random *random)
+{
+    static const uint32_t spans_us[] = {2000, 10000, 100000};
+
+    if (!one_in(random, 2))
+        return;
+    for (unsigned i = 0; i < plan->conns; i++) {
+        plan->conn[i].changes = random_below(random, 30);
+        plan->conn[i].change_max_us = spans_us[random_below(random, 3)];
+        plan->exact &= !plan->conn[i].changes;
+    }
+}
+
 void
 sim_plan_make(struct sim_plan *plan, uint64_t seed)
 {
@@ -285,6 +300,7 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed)
     if (one_in(&random, 6))
         draw_kill(plan, &random);
     draw_team(plan, &random);
+    draw_changes(plan, &random);
 }
 
 void
@@ -305,12 +321,12 @@ sim_plan_print(const struct sim_plan *plan)
     for (unsigned i = 0; i < plan->conns; i++) {
         const struct sim_conn_plan *conn = &plan->conn[i];
         printf("  %u: IPv%u%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "
-               "forgeries %u\n",
+               "forgeries %u, changes %u\n",
                i, conn->host.ipv6 ? 6 : 4, conn->host.no_timestamps ? "" : " ts",
                conn->host.no_sack ? "" : " sack", conn->host.no_scaling ? "" : " ws",
                receives[conn->host.receive], conn->host.ack_returned ? " ack=returned" : "",
                conn->host.receive_buffer, conn->peer.receive_buffer,
                (unsigned long long)conn->out.bytes, (unsigned long long)conn->in.bytes,
-               ends[conn->end], conn->moves, conn->forgeries);
+               ends[conn->end], conn->moves, conn->forgeries, conn->changes);
     }
 }

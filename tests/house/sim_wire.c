@@ -39,7 +39,7 @@ sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable)
 {
     bool damaged = random_chance_ppm(&sim->wire_random, sim->plan.corrupt_ppm);
 
-    if (!sim_team_hears(sim, cable))
+    if (!sim_team_hears(sim, cable) || !sim_house_reaches(sim, buf->data))
         return;
     if (damaged)
         damage(&sim->wire_random, buf->data, buf->len);
@@ -151,6 +151,8 @@ on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *fram
         say(conn, out, &segment, whole ? frame->meta.gso_size ? " super" : "" : " damaged");
     if (conn->kernel)
         return; /* the judge knew the dead one */
+    if (out)
+        sim_house_out(conn, bytes, &segment, frame->meta.gso_size);
     if (out)
         judge_out(&conn->judge, &segment, frame->meta.gso_size, now_us);
     else if (whole)
