@@ -264,6 +264,7 @@ SoftCancelSend(NDIS_HANDLE MiniportAdapterContext, PVOID CancelId)
         NET_BUFFER_LIST_STATUS(nbl) = NDIS_STATUS_SEND_ABORTED;
         soft_nbls_add(&adapter->sent, nbl);
     }
+    sys_loop_defer(adapter->loop, &adapter->service); /* as above: the wire may stay full */
 }
 
 void

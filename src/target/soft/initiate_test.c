@@ -318,6 +318,41 @@ relink(void **state)
     rig_close(&rig);
 }
 
+/* A neighbor that was terminated too early goes when the path under it moves away; what is no
+ * neighbor is none to move to. */
+static void
+relink_from_a_dead_neighbor(void **state)
+{
+    struct rig_conn conn;
+    struct rig_neighbor other;
+    struct rig_node n, p, gone;
+
+    rig_open(&rig, NULL);
+    rig_conn_init(&conn, false, 0);
+    rig_conn_start(&rig, &conn);
+    rig.careless = true; /* V-063, V-057 */
+    rig_node_init(&gone, NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    NdisTerminateOffload(rig.binding, &gone.block);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(gone.block.Status, NDIS_STATUS_FAILURE);
+    rig_neighbor_init(&other);
+    initiate(&other.block);
+    rig_node_init(&n, TcpOffloadState, &conn.tcp.handle);
+    rig_node_init(&p, Ip4OffloadState, &conn.path.handle);
+    n.block.DependentBlockList = &p.block;
+    update(&n);
+    assert_int_equal(p.block.Status, NDIS_STATUS_FAILURE);
+    rig_node_init(&n, NeighborOffloadState, &other.handle);
+    rig_node_init(&p, Ip4OffloadState, &conn.path.handle);
+    n.block.DependentBlockList = &p.block;
+    update(&n);
+    assert_int_equal(p.block.Status, NDIS_STATUS_SUCCESS);
+    end_one(TcpOffloadDelegatedState, &conn.tcp.handle);
+    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
+    end_one(NeighborOffloadDelegatedState, &other.handle);
+    rig_close(&rig);
+}
+
 /* A dead router: every connection behind it stops and wants to go up. */
 static void
 invalidate(void **state)
@@ -423,6 +458,7 @@ main(void)
         cmocka_unit_test(query),
         cmocka_unit_test(updates_take_effect),
         cmocka_unit_test(relink),
+        cmocka_unit_test(relink_from_a_dead_neighbor),
         cmocka_unit_test(invalidate),
         cmocka_unit_test(backlog_events_wait),
         cmocka_unit_test(many_connections),

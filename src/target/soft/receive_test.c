@@ -378,6 +378,56 @@ forwarded(void **state)
     assert_memory_equal(rig.frame + 26, "\x0a\0\0\x02\x0a\0\0\x01", 8);
 }
 
+/* A superframe stays one; an empty NBL is nothing. */
+static void
+forwarded_superframe(void **state)
+{
+    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO large = {.Value = NULL};
+
+    start(0);
+    NET_BUFFER_LIST *nbl = segment_nbl(RIG_RCV, 90);
+    large.LsoV2Transmit.MSS = 30;
+    NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo) = large.Value;
+    NdisOffloadTcpForward(&conn.tcp.handle, nbl);
+    rig_expect(&rig, "forwarded:ok:0 indicate:90");
+    assert_int_equal(last_out()->ack, RIG_RCV + 90); /* three segments: at once */
+    rig.careless = true;                             /* V-118 */
+    NdisOffloadTcpForward(&conn.tcp.handle, rig_nbl(&rig, 0, 0, 0));
+    rig_expect(&rig, "forwarded:ok:0");
+    finish("terminated");
+}
+
+/* A SYN that could be the connection's: the host stack decides (9). */
+static void
+syn(void **state)
+{
+    start(0);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .flags = TCP_SYN});
+    rig_expect(&rig, "event:retrieve:5");
+    finish("terminated frame:54");
+}
+
+static void
+post_another(struct rig *r)
+{
+    r->on_received = NULL;
+    post(30, false);
+}
+
+/* A request that is posted inside the completion of one is there for what is left, before anything
+ * is indicated. */
+static void
+post_inside_completion(void **state)
+{
+    start(0);
+    post(20, false);
+    rig.on_received = post_another;
+    arrive(50, 0);
+    rig_expect(&rig, "received:ok:20 received:ok:30");
+    assert_got(50);
+    finish("terminated");
+}
+
 /* ---- not the target's business ---- */
 
 static void
@@ -446,6 +496,9 @@ main(void)
         cmocka_unit_test(acknowledged_in_part),
         cmocka_unit_test(fin_is_not_acknowledged),
         cmocka_unit_test(forwarded),
+        cmocka_unit_test(forwarded_superframe),
+        cmocka_unit_test(syn),
+        cmocka_unit_test(post_inside_completion),
         cmocka_unit_test(regular_path),
         cmocka_unit_test(truncated),
         cmocka_unit_test(superframe),

@@ -193,6 +193,50 @@ retransmission(void **state)
     finish();
 }
 
+/* The last segment of two is sent again, from the middle of the queue: the tail probe. */
+static void
+second_again(void **state)
+{
+    rig_open(&rig, NULL);
+    rig_conn_init(&conn, false, TCP_FLAG_SACK_ENABLED);
+    rig_conn_start(&rig, &conn);
+    send_bytes(1460, 0, 0);
+    send_bytes(1460, 9, 0);
+    rig_forget(&rig);
+    rig_pass(&rig, 150000);
+    assert_true(rig.out_count > 0);
+    assert_int_equal(rig.out[0].tcp.seq, RIG_SND + 1460);
+    assert_int_equal(rig.out[0].payload[0], 9);
+    acknowledge(2920);
+    rig_expect(&rig, "sent:ok:1460 sent:ok:1460");
+    finish();
+}
+
+/* An NBL of several NET_BUFFERs, of which one is empty. */
+static void
+several_net_buffers(void **state)
+{
+    NET_BUFFER_LIST *parts[3];
+
+    start(false);
+    for (unsigned i = 0; i < 3; i++)
+        parts[i] = rig_nbl(&rig, i == 1 ? 0 : 50, (uint8_t)(50 * (i / 2)), 0);
+    for (unsigned i = 0; i < 2; i++)
+        NET_BUFFER_NEXT_NB(NET_BUFFER_LIST_FIRST_NB(parts[i])) = NET_BUFFER_LIST_FIRST_NB(
+            parts[i + 1]);
+    rig.careless = true; /* V-088 */
+    NdisOffloadTcpSend(&conn.tcp.handle, parts[0]);
+    rig_expect_out(&rig, 1);
+    assert_int_equal(rig.out[0].tcp.payload_len, 100);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(rig.out[0].payload[i], i);
+    acknowledge(100);
+    rig_expect(&rig, "sent:ok:100");
+    rig_nbl_free(parts[1]);
+    rig_nbl_free(parts[2]);
+    finish();
+}
+
 /* Nothing is lost or doubled when the wire is full. */
 static void
 blocked_wire(void **state)
@@ -423,6 +467,8 @@ main(void)
         cmocka_unit_test(ipv6_header),
         cmocka_unit_test(scattered),
         cmocka_unit_test(retransmission),
+        cmocka_unit_test(second_again),
+        cmocka_unit_test(several_net_buffers),
         cmocka_unit_test(blocked_wire),
         cmocka_unit_test(graceful),
         cmocka_unit_test(abortive),

@@ -207,14 +207,71 @@ never_terminated(void **state)
     rig_close(&rig);
 }
 
+/* Of a connection that was reset nothing goes back but its state. */
+static void
+reset(void **state)
+{
+    start(0);
+    rig.accept = 0;
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .len = 60});
+    rig_turn(&rig);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 100, .ack = RIG_SND, .len = 50});
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 60, .ack = RIG_SND, .flags = TCP_RST});
+    rig_expect(&rig, "indicate:60 event:abort");
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated");
+    assert_null(rig_given_back(&conn)->BufferedData);
+    assert_int_equal(rig_given_back(&conn)->State, TcpConnectionClosed);
+    rig_close(&rig);
+}
+
+/* ack = returned: what came back behind a gap is not acknowledged; the peer sends it again. */
+static void
+returned_behind_a_gap(void **state)
+{
+    start(TCP_FLAG_ACK_RETURNED);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .len = 100});
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 100, .ack = RIG_SND, .len = 100});
+    rig_expect(&rig, "indicate:100 indicate:100");
+    rig_return(&rig, 1);
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(rig_given_back(&conn)->RcvNxt, RIG_RCV);
+    rig_return(&rig, 0);
+    rig_close(&rig);
+}
+
+/* No room for the state: it ends all the same, and says that something was lost. */
+static void
+without_state(void **state)
+{
+    struct rig_node node;
+
+    start(0);
+    rig.careless = true; /* V-146 */
+    rig_node_init(&node, TcpOffloadCachedState, &conn.tcp.handle);
+    NdisTerminateOffload(rig.binding, &node.block);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(node.block.Status, NDIS_STATUS_FAILURE);
+    assert_null(node.block.NetBufferListChain);
+    rig_close(&rig);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(open_requests), cmocka_unit_test(buffered_data),
-        cmocka_unit_test(frames_go_up),  cmocka_unit_test(unreturned),
-        cmocka_unit_test(urgent),        cmocka_unit_test(timestamps),
-        cmocka_unit_test(parent_first),  cmocka_unit_test(never_terminated),
+        cmocka_unit_test(open_requests),
+        cmocka_unit_test(buffered_data),
+        cmocka_unit_test(frames_go_up),
+        cmocka_unit_test(unreturned),
+        cmocka_unit_test(urgent),
+        cmocka_unit_test(timestamps),
+        cmocka_unit_test(reset),
+        cmocka_unit_test(returned_behind_a_gap),
+        cmocka_unit_test(without_state),
+        cmocka_unit_test(parent_first),
+        cmocka_unit_test(never_terminated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

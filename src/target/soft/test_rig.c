@@ -115,6 +115,8 @@ on_received(NDIS_HANDLE ProtocolBindingContext, NET_BUFFER_LIST *NetBufferList)
         rig->got_count += bytes;
     }
     hear_list(rig, "received", NetBufferList);
+    if (rig->on_received)
+        rig->on_received(rig);
 }
 
 static struct rig *current; /* events name only an object; one rig at a time */
@@ -178,6 +180,7 @@ on_frames(NDIS_HANDLE ProtocolBindingContext, NET_BUFFER_LIST *NetBufferLists,
         rig->frame_len = len < sizeof rig->frame ? len : sizeof rig->frame;
         const uint8_t *bytes = NdisGetDataBuffer(nb, rig->frame_len, rig->frame, 1, 0);
         memmove(rig->frame, bytes, rig->frame_len);
+        rig->large.Value = NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo);
         hear(rig, "frame:%u", len);
     }
     NdisReturnNetBufferLists(rig->binding, NetBufferLists, 0);
@@ -275,17 +278,25 @@ on_pnp(NDIS_HANDLE ProtocolBindingContext, NET_PNP_EVENT_NOTIFICATION *NetPnPEve
 
     if (NetPnPEventNotification->NetPnPEvent.NetEvent == NetEventRestart)
         rig->running = true;
+    if (NetPnPEventNotification->NetPnPEvent.NetEvent == NetEventSetPower && rig->on_power)
+        rig->on_power(rig);
     return NDIS_STATUS_SUCCESS;
 }
 
 static VOID
 on_request(NDIS_HANDLE ProtocolBindingContext, NDIS_OID_REQUEST *OidRequest, NDIS_STATUS Status)
 {
+    hear(ProtocolBindingContext, "request:%s", status_word(Status));
 }
 
 static VOID
 on_status(NDIS_HANDLE ProtocolBindingContext, NDIS_STATUS_INDICATION *StatusIndication)
 {
+    const NDIS_LINK_STATE *link = StatusIndication->StatusBuffer;
+
+    if (StatusIndication->StatusCode == NDIS_STATUS_LINK_STATE)
+        hear(ProtocolBindingContext, "link:%s",
+             link->MediaConnectState == MediaConnectStateConnected ? "up" : "down");
 }
 
 static VOID

@@ -56,9 +56,14 @@ struct rig {
     uint32_t got_count;
     uint8_t frame[2048]; /* the newest regular frame */
     uint32_t frame_len;
+    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO large; /* … and how it is cut */
     ULONG backlog;
-    ULONG reachability;                   /* the answer to a question about a neighbor */
-    void (*on_indicate)(struct rig *rig); /* called inside an indication; may be NULL */
+    ULONG reachability; /* the answer to a question about a neighbor */
+    /* called inside an indication, a completion of receives, and when power is taken; may be NULL
+     */
+    void (*on_indicate)(struct rig *rig);
+    void (*on_received)(struct rig *rig);
+    void (*on_power)(struct rig *rig);
 };
 
 #define RIG_ALL UINT32_MAX

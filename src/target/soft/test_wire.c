@@ -23,7 +23,7 @@ struct wire {
     void *receiver_arg;
     void (*on_out)(void *arg, struct wire_buf *buf);
     void *out_arg;
-    bool blocked;
+    bool blocked, unplugged;
     unsigned count;
     struct queued queue[QUEUE_MAX];
 };
@@ -75,6 +75,14 @@ test_wire_block(struct wire *wire, bool blocked)
     wire->blocked = blocked;
     if (!blocked && wire->receiver)
         wire->receiver->on_writable(wire->receiver_arg);
+}
+
+void
+test_wire_plug(struct wire *wire, bool up)
+{
+    wire->unplugged = !up;
+    if (wire->receiver)
+        wire->receiver->on_link(wire->receiver_arg, up);
 }
 
 void
@@ -156,5 +164,5 @@ wire_mtu(const struct wire *wire)
 bool
 wire_link_up(const struct wire *wire)
 {
-    return true;
+    return !wire->unplugged;
 }

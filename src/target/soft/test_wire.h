@@ -14,6 +14,8 @@ struct wire *test_wire_create(struct sys_loop *loop,
 void test_wire_destroy(struct wire *wire);
 /* Sends are refused with -EAGAIN while blocked; unblocking calls on_writable. */
 void test_wire_block(struct wire *wire, bool blocked);
+/* The cable: told to the receiver when it changes. */
+void test_wire_plug(struct wire *wire, bool up);
 /* Takes over the reference. */
 void test_wire_deliver(struct wire *wire, struct wire_buf *buf);
 
