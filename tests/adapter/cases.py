@@ -17,8 +17,8 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from packets import (ACK, FAR4, FAR6, FIN, KERNEL, LIMIT_S, NEAR4, NEAR6, NOBODY, RST, SYN, TARGET, Device, Peer,  # noqa: E402
-                     Sockets, sockaddr)
+from packets import (ACK, CE, CWR, ECE, ECT0, FAR4, FAR6, FIN, KERNEL, LIMIT_S, NEAR4, NEAR6, NOBODY, NOT_ECT,  # noqa: E402
+                     RST, SYN, TARGET, Device, Peer, Sockets, sockaddr)
 
 ADAPTER = sys.argv[1] if len(sys.argv) > 1 else None
 ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT = 1, 5, 8
@@ -134,6 +134,47 @@ def passive_open_ipv6():
 def passive_open_tap():
     """The same over a TAP, with ARP."""
     data_both_ways(tap=True)
+
+
+def passive_open_tap_ipv6():
+    """The same over a TAP and IPv6, with neighbour discovery."""
+    data_both_ways(v6=True, tap=True)
+
+
+def congestion_marks(v6):
+    rig = Rig(v6=v6)
+    sockets, peer = rig.sockets, rig.peer
+    peer.inject(SYN | ECE | CWR, 0)
+    peer.expect(SYN | ACK | ECE, 0, 1)
+    peer.inject(0, 1, 1)
+    rig.fd = fd = sockets.accept(rig.listener)
+    rig.on_target()
+    peer.inject(0, 1, 1, b"x" * 1000, ecn=CE)
+    peer.expect(ACK | ECE, 1, 1001, target=True)
+    peer.inject(0, 1001, 1, b"x" * 1000, ecn=ECT0)
+    peer.expect(ACK | ECE, 1, 2001, target=True)  # until it is heard
+    peer.inject(CWR, 2001, 1, b"x" * 1000, ecn=ECT0)
+    assert peer.expect(ACK, 1, 3001, target=True).ecn == NOT_ECT
+    sockets.write(fd, b"y" * 1000)
+    assert peer.expect(ACK, 1, 3001, 1000, target=True).ecn == ECT0
+    peer.inject(ECE, 3001, 1001)
+    wait_for(lambda: sockets.ioctl(fd, SIOCOUTQ) == 0, "the acknowledgement")
+    sockets.write(fd, b"z" * 1000)
+    assert peer.expect(ACK | CWR, 1001, 3001, 1000, target=True).ecn == ECT0
+    assert peer.expect(ACK, 1001, 3001, 1000, target=True).ecn == NOT_ECT  # again: it may not be marked
+    peer.inject(0, 3001, 2001)
+    assert sockets.info(fd)["ssthresh"] < 0x7fffffff
+    rig.end()
+
+
+def ecn():
+    """Marks are echoed until the peer has slowed down; echoes slow the target down, and it says so, once."""
+    congestion_marks(False)
+
+
+def ecn_ipv6():
+    """The same over IPv6."""
+    congestion_marks(True)
 
 
 def lost_acknowledgement():
@@ -574,7 +615,7 @@ def calls_that_are_not_there():
     rig.end()
 
 
-CASES = [passive_open, passive_open_ipv6, passive_open_tap, lost_acknowledgement, out_of_order, selective_retransmission,
+CASES = [passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6, lost_acknowledgement, out_of_order, selective_retransmission,
          closed_window, peer_closes_first, we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_refused,
          without_blocking, full_buffers, tcp_info, reset_of_information, refused_hand_over, impatient, settings, silent_device,
          several, devices_that_will_not_do, without_privileges, calls_that_are_not_there]

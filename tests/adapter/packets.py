@@ -15,6 +15,7 @@ import time
 
 LIMIT_S = 20
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
+NOT_ECT, ECT0, CE = 0, 2, 3
 LETTERS = ((SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P"), (ACK, "."), (URG, "U"), (ECE, "E"), (CWR, "W"))
 NEAR4, FAR4, NEAR6, FAR6 = "192.0.2.1", "192.0.2.9", "2001:db8::1", "2001:db8::9"
 FAR_MAC = b"\x02\0\0\0\0\x99"
@@ -57,8 +58,18 @@ class Device:
                 return frame
             if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\1":
                 os.write(self.fd, frame[6:12] + FAR_MAC + frame[12:20] + b"\0\2" + FAR_MAC + frame[38:42] + frame[22:32])
+            elif frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 135:
+                self.advertise(*(bytes(frame[at:at + 16]) for at in (22, 62)))
             elif frame[12:14] in (b"\x08\x00", b"\x86\xdd"):
                 return frame[14:]
+
+    def advertise(self, asking, target):
+        """Answers a neighbour solicitation, if it is about the peer."""
+        if target != socket.inet_pton(socket.AF_INET6, FAR6):
+            return
+        said = struct.pack("!BBHI", 136, 0, 0, 0x60000000) + target + b"\2\1" + FAR_MAC  # solicited, override; its address
+        said = said[:2] + struct.pack("!H", checksum(pseudo(target, asking, len(said), 58) + said)) + said[4:]
+        self.write(struct.pack("!IHBB", 0x60000000, len(said), 58, 255) + target + asking + said)
 
 
 # ---- packets ----
@@ -71,8 +82,9 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def pseudo(source, destination, length):
-    return source + destination + (struct.pack("!BBH", 0, 6, length) if len(source) == 4 else struct.pack("!IxxxB", length, 6))
+def pseudo(source, destination, length, protocol=6):
+    return source + destination + (struct.pack("!BBH", 0, protocol, length) if len(source) == 4
+                                   else struct.pack("!IxxxB", length, protocol))
 
 
 class Segment:
@@ -88,6 +100,7 @@ class Segment:
             header, protocol = 40, packet[6]
             self.source, self.destination, end = packet[8:24], packet[24:40], 40 + int.from_bytes(packet[4:6], "big")
             self.from_target = None
+        self.ecn = (packet[1] if packet[0] >> 4 == 4 else packet[1] >> 4) & 3
         self.is_tcp = protocol == 6
         if not self.is_tcp:
             return
@@ -142,8 +155,9 @@ class Peer:
             text += b"\1\1\5" + bytes([2 + len(pairs)]) + pairs
         return text
 
-    def inject(self, flags, seq, ack=None, data=b"", window=1000, sacks=(), urgent=0):
-        """ack: relative to what the other end began with; None: no ACK flag. The window is scaled by 7 behind the SYN."""
+    def inject(self, flags, seq, ack=None, data=b"", window=1000, sacks=(), urgent=0, ecn=0):
+        """ack: relative to what the other end began with; None: no ACK flag. The window is scaled by 7 behind the SYN. ecn: of
+        the IP header."""
         near, far = self.address()
         options = self.options(flags, sacks)
         flags |= 0 if ack is None else ACK
@@ -152,10 +166,10 @@ class Peer:
                           flags | (URG if urgent else 0), window, 0, urgent) + options + data
         tcp = tcp[:16] + struct.pack("!H", checksum(pseudo(far, near, len(tcp)) + tcp)) + tcp[18:]
         if self.family == socket.AF_INET:
-            ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0) + far + near
+            ip = struct.pack("!BBHHHBBH", 0x45, ecn, 20 + len(tcp), 1, 0, 64, 6, 0) + far + near
             ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
         else:
-            ip = struct.pack("!IHBB", 0x60000000, len(tcp), 6, 64) + far + near
+            ip = struct.pack("!IHBB", 0x60000000 | ecn << 20, len(tcp), 6, 64) + far + near
         self.device.write(ip + tcp)
 
     def next(self):
