@@ -1,8 +1,8 @@
 """What the kernel tests share: namespaces, the daemon and its control program, peers that check every byte.
 
 Everything a test makes carries the process id in its name and is removed when the test ends, however it ends, but by
-SIGKILL: the files of such a run are removed by the next. Nothing leaves the namespaces. Waiting is always for a condition,
-with a bound, never for a time.
+SIGKILL: its daemons end then, and the next run removes files and namespaces. Nothing leaves the namespaces. Waiting is always
+for a condition, with a bound, never for a time.
 """
 
 import atexit
@@ -98,7 +98,7 @@ class Net:
 
     def __init__(self, relay=None, mtu_frames=False, congctl="cubic"):
         Net.count += 1
-        tag = f"ch{os.getpid() % 100000}{Net.count}"
+        tag = f"ch{os.getpid()}-{Net.count}"
         self.near, self.far, self.mid = tag + "n", tag + "f", tag + "m"
         self.namespaces = [self.near, self.far]
         self.relay_process = None
@@ -223,8 +223,8 @@ class Daemon:
     def start(self):
         read_end, write_end = os.pipe()
         environment = dict(os.environ)
-        command = ["ip", "netns", "exec", self.net.near, CHIMNEYD, "--socket", self.socket, "--ready-fd",
-                   str(write_end)] + self.serves + self.options
+        command = ["setpriv", "--pdeathsig", "TERM", "ip", "netns", "exec", self.net.near, CHIMNEYD, "--socket", self.socket,
+                   "--ready-fd", str(write_end)] + self.serves + self.options
         if self.verify:
             command.append("--verify")
         if self.debug or environment.get("CHIMNEY_DEBUG"):
@@ -500,14 +500,23 @@ def same_bytes(sender, receiver, limit_s=LIMIT_S):
     assert receiver.hash.digest() == sender.hash.digest(), "the bytes differ"
 
 
-def sweep():
-    """Removes the files of runs that were killed: those that carry the number of a process that is no more."""
-    for folder in ("/run", "/tmp"):
+def orphans(folder, pattern):
+    """What is there by such a name, and carries the number of a process that is no more."""
+    with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):
-            match = re.fullmatch(r"chimney-test-(\d+)(-\w+)?\.(sock|log|ini)", name)
+            match = re.fullmatch(pattern, name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
-                with contextlib.suppress(OSError):  # another run sweeps, too, or it is not ours
-                    os.unlink(os.path.join(folder, name))
+                yield name
+
+
+def sweep():
+    """Removes what runs have left that were killed. Another may be at it, too."""
+    for folder in ("/run", "/tmp"):
+        for name in orphans(folder, r"chimney-test-(\d+)(-[\w-]+)?\.(sock|log|ini)"):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+    for name in orphans("/run/netns", r"ch(\d+)-\d+[nfm]"):
+        run("ip", "netns", "del", name, check=False)
 
 
 def require_kernel():
