@@ -1,4 +1,4 @@
-/* See peer_frame.h. Layouts: RFC 791, 8200, 9293 3.1, 7323 3.2, 2018 3; IEEE 802.1Q. */
+/* See peer_frame.h. Layouts: RFC 791, 8200, 9293 3.1, 7323 3.2, 2018 3, 3168 5; IEEE 802.1Q. */
 #include "peer_frame.h"
 
 #include "base/bytes.h"
@@ -159,6 +159,25 @@ peer_frame_is_for(const struct peer_segment *segment, const struct peer_path *pa
            segment->source_port == path->remote_port &&
            segment->destination_port == path->local_port && !memcmp(source, path->remote, size) &&
            !memcmp(source + size, path->local, size);
+}
+
+bool
+peer_frame_mark(uint8_t *bytes, size_t len)
+{
+    struct peer_segment segment;
+    uint8_t *ip;
+
+    if (!peer_frame_read(bytes, len, len, false, &segment) || !segment.ecn)
+        return false;
+    ip = bytes + (segment.ip - bytes);
+    if (segment.ipv6) {
+        ip[1] |= PEER_CE << 4;
+        return true;
+    }
+    ip[1] |= PEER_CE;
+    bytes_store_be16(ip + 10, 0);
+    bytes_store_be16(ip + 10, checksum_of(ip, 20));
+    return true;
 }
 
 /* ---- out ---- */

@@ -67,6 +67,8 @@ bool peer_frame_is_for(const struct peer_segment *segment, const struct peer_pat
  * belongs. */
 size_t peer_frame_write(uint8_t *frame, const struct peer_path *path,
                         const struct peer_segment *segment);
+/* What a congested router does to a frame: CE, if its sender can be told so. True: done. */
+bool peer_frame_mark(uint8_t *bytes, size_t len);
 /* Where peer_frame_write will put the payload. */
 size_t peer_frame_payload_at(const struct peer_path *path, const struct peer_segment *segment);
 

@@ -21,6 +21,8 @@ halve(struct peer *peer)
     uint32_t half = flight(peer) / 2, floor = 2 * peer_mss(peer);
 
     peer->ssthresh = half > floor ? half : floor;
+    peer->ecn_recover = peer->snd_max; /* RFC 3168, 6.1.2: once a window, and said, whatever for */
+    peer->cwr_due = true;
 }
 
 /* ---- round trips ---- */
@@ -174,8 +176,6 @@ note_ece(struct peer *peer, const struct peer_segment *segment)
         return;
     halve(peer);
     peer->cwnd = peer->ssthresh;
-    peer->ecn_recover = peer->snd_max;
-    peer->cwr_due = true;
 }
 
 static bool

@@ -131,6 +131,18 @@ peer_send_reset(struct peer *peer, uint32_t seq)
     emit(peer, &segment);
 }
 
+/* RFC 3168, 6.1.5, 6.1.6: what is sent again, or beyond the window, is not to be marked. */
+static void
+mark_capable(struct peer *peer, struct peer_segment *segment, uint32_t end)
+{
+    if (!peer->options.ecn || !segment->len || seq_before(segment->seq, peer->snd_max) ||
+        seq_after(end, peer->snd_una + peer->snd_wnd))
+        return;
+    segment->ecn = PEER_ECT0;
+    segment->flags |= peer->cwr_due ? PEER_CWR : 0;
+    peer->cwr_due = false;
+}
+
 static void
 send_data(struct peer *peer, uint32_t seq, uint32_t len)
 {
@@ -144,11 +156,7 @@ send_data(struct peer *peer, uint32_t seq, uint32_t len)
     }
     if (len && (uint32_t)(peer_fin_seq(peer) - seq) == len)
         segment.flags |= PEER_PSH;
-    if (peer->options.ecn && len && !again) {
-        segment.ecn = PEER_ECT0;
-        segment.flags |= peer->cwr_due ? PEER_CWR : 0;
-        peer->cwr_due = false;
-    }
+    mark_capable(peer, &segment, seq + len);
     if (again)
         peer->timing = false; /* Karn */
     else if (!peer->timing) {
