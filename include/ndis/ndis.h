@@ -61,7 +61,8 @@ typedef enum _NDIS_NET_BUFFER_LIST_INFO {
     NblOriginalInterfaceIfIndex = 16,
     NblReAuthWfpFlowContext = 16,
     TcpReceiveBytesTransferred = 17, /* chimney receives: bytes already there, in the slot itself */
-    MaxNetBufferListInfo = 19        /* 18 is NDIS's own; fixed for our version */
+    TcpForwardEcn = 17, /* OURS, chimney forwards: the ECN field of the IP header, in the slot */
+    MaxNetBufferListInfo = 19 /* 18 is NDIS's own; fixed for our version */
 } NDIS_NET_BUFFER_LIST_INFO,
     *PNDIS_NET_BUFFER_LIST_INFO;
 

@@ -105,7 +105,10 @@ typedef enum _INDICATE_OFFLOAD_EVENT {
  * the terminate. Needs its version in NDIS_TCP_CONNECTION_OFFLOAD_EXTENSION.
  */
 #define TCP_FLAG_STATE_EXTENDED 0x4000
-/* OURS: RFC 3168 was negotiated. Only with TCP_FLAG_STATE_EXTENDED. */
+/*
+ * OURS: RFC 3168 was negotiated. Only with TCP_FLAG_STATE_EXTENDED. A forwarded segment then brings
+ * the ECN field of its IP header in TcpForwardEcn: a mark is heard wherever the segment went.
+ */
 #define TCP_FLAG_ECN_ENABLED 0x2000
 
 /* TCP_OFFLOAD_STATE_CACHED.Flags */

@@ -305,6 +305,7 @@ script_forward_waiting(struct script_conn *conn)
         list_del(&frame->link);
         list_add_tail(&conn->forwards, &frame->link);
         frame->nbl->ProtocolReserved[1] = frame;
+        NET_BUFFER_LIST_INFO(frame->nbl, TcpForwardEcn) = (PVOID)(uintptr_t)frame->segment.ecn;
         conn->figures.forwarded++;
         *tail = frame->nbl;
         tail = &NET_BUFFER_LIST_NEXT_NBL(frame->nbl);

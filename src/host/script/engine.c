@@ -42,6 +42,16 @@ refresh_stamp(struct script_frame *frame, uint32_t ts_recent)
         bytes_store_be32(option + 2, ts_recent);
 }
 
+/* What was marked, and that the peer has slowed down, is in the state that goes along: heard a
+ * second time, behind newer segments, it would undo what those have said (RFC 3168, 6.1.3). */
+static void
+forget_congestion(struct script_frame *frame)
+{
+    frame->segment.ecn = TCP_NOT_ECT;
+    frame->segment.flags &= (uint8_t)~TCP_CWR;
+    frame->tcp[13] &= (uint8_t)~TCP_CWR;
+}
+
 unsigned
 script_keep_chunks(struct script_conn *conn)
 {
@@ -53,6 +63,7 @@ script_keep_chunks(struct script_conn *conn)
         struct script_frame *frame = frame_of(chunk);
         next = chunk->next;
         refresh_stamp(frame, conn->tcp.ts_recent);
+        forget_congestion(frame);
         list_add_head(before, &frame->link);
         before = &frame->link;
         count++;

@@ -356,6 +356,8 @@ enum soft_fate { SOFT_DELIVERED, SOFT_HELD, SOFT_DISCARDED };
  */
 enum soft_fate soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
                                   struct tcp_segment *segment);
+/* What the engine has heard of marks and CWR is in the state: the frame goes up without. */
+void soft_segment_forget_congestion(struct wire_buf *buf);
 
 /* ---- segment_out.c ---- */
 /* Sends what the engine wants to send. */

@@ -2,6 +2,8 @@
  * State beyond the documented: what it changes, that it goes back, and that everything works
  * without it when the two sides do not agree.
  */
+#include "base/bytes.h"
+#include "base/checksum.h"
 #include "base/log.h"
 #include "target/soft/test_rig.h"
 
@@ -168,6 +170,72 @@ echo_goes_back(void **state)
     }
 }
 
+/* A segment that the host stack received brings what stood in its IP header. */
+static void
+forwarded_marks_are_heard(void **state)
+{
+    for (uintptr_t ecn = 0; ecn < 4; ecn++) {
+        start_ecn(0);
+        NET_BUFFER_LIST *nbl = rig_nbl(&rig, 30, 0, 0);
+        uint8_t *tcp = nbl->ProtocolReserved[0];
+        memset(tcp, 0, 30);
+        bytes_store_be16(tcp, 80);
+        bytes_store_be16(tcp + 2, 4000);
+        bytes_store_be32(tcp + 4, RIG_RCV);
+        bytes_store_be32(tcp + 8, RIG_SND);
+        tcp[12] = 0x50;
+        tcp[13] = TCP_ACK;
+        NET_BUFFER_LIST_INFO(nbl, TcpForwardEcn) = (PVOID)ecn;
+        NdisOffloadTcpForward(&conn.tcp.handle, nbl);
+        rig_pass(&rig, 50000);
+        assert_int_equal(!!(rig.out[rig.out_count - 1].tcp.flags & TCP_ECE), ecn == TCP_CE);
+        rig.heard[0] = 0;
+        finish();
+    }
+}
+
+static void
+assert_frame_sums_right(bool ipv6)
+{
+    const uint8_t *ip = rig.frame + 14, *tcp = ip + (ipv6 ? 40 : 20);
+    uint32_t len = rig.frame_len - (uint32_t)(tcp - rig.frame);
+    struct checksum sum = {0};
+
+    if (ipv6)
+        checksum_add_pseudo_v6(&sum, ip + 8, ip + 24, 6, len);
+    else
+        checksum_add_pseudo_v4(&sum, ip + 12, ip + 16, 6, len);
+    checksum_add(&sum, tcp, len);
+    assert_int_equal(checksum_value(&sum), 0);
+    assert_true(ipv6 || checksum_of(ip, 20) == 0);
+}
+
+/* What waits out of order goes up behind the state, in which its mark is, and that CWR came: it
+ * says neither again. Without ECN it is left alone. */
+static void
+disorder_is_not_heard_twice(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        bool ipv6 = i & 1, ecn = i & 2;
+        rig_open(&rig, NULL);
+        rig_conn_init(&conn, ipv6, TCP_FLAG_STATE_EXTENDED | (ecn ? TCP_FLAG_ECN_ENABLED : 0));
+        rig_conn_start(&rig, &conn);
+        rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 100,
+                                       .ack = RIG_SND,
+                                       .len = 50,
+                                       .tos = 0xb8 | TCP_CE,
+                                       .flags = TCP_CWR,
+                                       .ipv6 = ipv6});
+        finish();
+        const uint8_t *ip = rig.frame + 14;
+        assert_int_equal(rig.frame_len, (ipv6 ? 54 : 34) + 20 + 50);
+        assert_int_equal(ipv6 ? bytes_load_be16(ip) >> 4 & 0xff : ip[1],
+                         0xb8 | (ecn ? TCP_ECT0 : TCP_CE));
+        assert_int_equal(ip[(ipv6 ? 40 : 20) + 13], TCP_ACK | (ecn ? 0 : TCP_CWR));
+        assert_frame_sums_right(ipv6);
+    }
+}
+
 /* The window was reduced already, and CWR is still due. What the network does is passed on. */
 static void
 reduced_already(void **state)
@@ -289,11 +357,18 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scoreboard),      cmocka_unit_test(without),
-        cmocka_unit_test(echo_goes_on),    cmocka_unit_test(echo_goes_back),
-        cmocka_unit_test(reduced_already), cmocka_unit_test(no_ecn),
-        cmocka_unit_test(another_version), cmocka_unit_test(another_length),
-        cmocka_unit_test(switched_off),    cmocka_unit_test(does_not_fit),
+        cmocka_unit_test(scoreboard),
+        cmocka_unit_test(without),
+        cmocka_unit_test(echo_goes_on),
+        cmocka_unit_test(echo_goes_back),
+        cmocka_unit_test(forwarded_marks_are_heard),
+        cmocka_unit_test(disorder_is_not_heard_twice),
+        cmocka_unit_test(reduced_already),
+        cmocka_unit_test(no_ecn),
+        cmocka_unit_test(another_version),
+        cmocka_unit_test(another_length),
+        cmocka_unit_test(switched_off),
+        cmocka_unit_test(does_not_fit),
         cmocka_unit_test(no_room),
     };
 

@@ -36,6 +36,12 @@ segment_size(const NET_BUFFER_LIST *nbl)
     return (uint16_t)large.LsoV2Transmit.MSS;
 }
 
+static uint8_t
+ecn_field(const NET_BUFFER_LIST *nbl)
+{
+    return (uint8_t)((uintptr_t)NET_BUFFER_LIST_INFO(nbl, TcpForwardEcn) & 3);
+}
+
 /* The frame the peer might have sent; NULL: malformed, or out of memory. *tcp_offset: where the
  * segment begins. */
 static struct wire_buf *
@@ -48,7 +54,7 @@ rebuild(struct soft_conn *conn, NET_BUFFER_LIST *nbl, uint32_t *tcp_offset)
 
     if (!buf)
         return NULL;
-    uint32_t headers = (uint32_t)soft_write_headers(conn, len, 1, true, 0, buf->data);
+    uint32_t headers = (uint32_t)soft_write_headers(conn, len, 1, true, ecn_field(nbl), buf->data);
     uint8_t *to = buf->data + headers;
     const uint8_t *bytes = NdisGetDataBuffer(nb, len, to, 1, 0);
     if (!bytes) {
@@ -81,7 +87,7 @@ process(struct soft_conn *conn, NET_BUFFER_LIST *nbl)
     uint32_t len = buf->len - tcp_offset;
     if (!tcp_parse(buf->data + tcp_offset, len, &segment) && segment.header_len <= len) {
         segment.payload_len = len - segment.header_len;
-        segment.ecn = 0; /* of an IP header that the host stack has taken off */
+        segment.ecn = ecn_field(nbl);
         segment.segment_size = buf->meta.gso_type ? buf->meta.gso_size : 0;
         soft_segment_input(conn, buf, tcp_offset, &segment);
     }

@@ -139,6 +139,29 @@ parse_tcp(const struct wire_buf *buf, const struct place *place, struct tcp_segm
     return true;
 }
 
+/* RFC 3168, 6.1.3: said a second time, behind newer segments, CE would ask for what CWR has
+ * answered, and CWR would answer what it had not heard. */
+void
+soft_segment_forget_congestion(struct wire_buf *buf)
+{
+    struct place place;
+
+    if (!find_tcp(buf, &place))
+        return;
+    uint8_t *ip = buf->data + place.ip, *tcp = buf->data + place.tcp;
+    uint8_t *field = ip + 1, shift = place.ipv6 ? 4 : 0;
+    uint16_t before = bytes_load_be16(ip), flags = bytes_load_be16(tcp + 12);
+    if ((*field >> shift & 3) == TCP_CE)
+        *field ^= (uint8_t)((TCP_CE ^ TCP_ECT0) << shift);
+    if (!place.ipv6)
+        bytes_store_be16(ip + 10,
+                         checksum_adjust16(bytes_load_be16(ip + 10), before, bytes_load_be16(ip)));
+    tcp[13] &= (uint8_t)~TCP_CWR;
+    if (!buf->meta.csum_partial) /* else it is the pseudo header's */
+        bytes_store_be16(tcp + 16, checksum_adjust16(bytes_load_be16(tcp + 16), flags,
+                                                     bytes_load_be16(tcp + 12)));
+}
+
 /* Kept for the host stack: it goes up after the terminate. */
 static enum soft_fate
 hold(struct soft_conn *conn, struct wire_buf *buf)

@@ -58,6 +58,15 @@ move_all(struct list *from, struct list *to)
     }
 }
 
+/* The engine has had it. */
+static void
+leave(const struct soft_conn *conn, struct soft_frame *frame, struct list *leftover)
+{
+    if (conn->tcp.config.ecn)
+        soft_segment_forget_congestion(frame->buf);
+    list_add_tail(leftover, &frame->link);
+}
+
 /* Frames for the regular path, oldest bytes first. */
 static void
 collect_leftover(struct soft_conn *conn, struct list *leftover)
@@ -68,13 +77,13 @@ collect_leftover(struct soft_conn *conn, struct list *leftover)
     list_for_each_safe(frame, &conn->buffered, struct soft_frame, link) {
         if (conn->ack_returned && frame->whole) {
             list_del(&frame->link);
-            list_add_tail(leftover, &frame->link);
+            leave(conn, frame, leftover);
         }
     }
     for (; chunk; chunk = next) {
         struct soft_frame *frame = container_of(chunk, struct soft_frame, chunk);
         next = chunk->next;
-        list_add_tail(leftover, &frame->link);
+        leave(conn, frame, leftover);
     }
     move_all(&conn->held, leftover);
     while (!keep && !list_empty(leftover))
