@@ -82,6 +82,18 @@ is_whole(UCHAR type)
            type == TcpOffloadState;
 }
 
+/* OURS: behind the delegated state, where both sides have agreed on it. */
+static size_t
+extension_bytes(const struct floor_node *node)
+{
+    UCHAR type = node->block->Header.Type;
+
+    return (type == TcpOffloadState || type == TcpOffloadDelegatedState) &&
+                   team_offload_of(node->entry)->extended
+               ? NDIS_OFFLOAD_STATE_SPACE(TCP_OFFLOAD_STATE_EXTENSION)
+               : 0;
+}
+
 size_t
 team_state_bytes(const struct floor_call *call, const struct floor_node *node)
 {
@@ -91,12 +103,13 @@ team_state_bytes(const struct floor_call *call, const struct floor_node *node)
         return 0;
     switch (call->operation) {
     case FLOOR_INITIATE:
-        return node->fresh ? type_bytes(type) : 0;
+        return node->fresh ? type_bytes(type) + extension_bytes(node) : 0;
     case FLOOR_QUERY:
         return type_bytes(type);
     case FLOOR_UPDATE:
-    case FLOOR_TERMINATE: /* of a whole type only the name is meant */
         return is_whole(type) ? 0 : type_bytes(type);
+    case FLOOR_TERMINATE: /* of a whole type only the name is meant */
+        return is_whole(type) ? 0 : type_bytes(type) + extension_bytes(node);
     case FLOOR_INVALIDATE:
         break;
     }
@@ -132,6 +145,14 @@ member_for(const struct team_split *split, const struct team_split_node *plan,
                        team_used);
 }
 
+static bool
+is_extended(const struct floor_node *node)
+{
+    const TCP_OFFLOAD_STATE_CONST *tcp = NDIS_OFFLOAD_STATE_FIRST(node->block);
+
+    return tcp->Flags & TCP_FLAG_STATE_EXTENDED;
+}
+
 /* The walk has left each node's parent in Scratch[0]; parents come first. */
 static void
 plan_nodes(struct team_split *split)
@@ -153,6 +174,7 @@ plan_nodes(struct team_split *split)
             team_offload_of(node->entry)->flow = plan->flow = path_flow(node);
         if (type != TcpOffloadState)
             continue;
+        team_offload_of(node->entry)->extended = is_extended(node);
         member = member_for(split, plan, node);
         if (!split->goes_to)
             split->goes_to = member;

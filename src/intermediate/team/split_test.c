@@ -286,6 +286,55 @@ home_again(void **state)
     leave();
 }
 
+static TCP_OFFLOAD_STATE_EXTENSION *
+extension_behind(PVOID states, bool whole)
+{
+    size_t before = whole ? NDIS_OFFLOAD_STATE_SPACE(TCP_OFFLOAD_STATE_CONST) +
+                                NDIS_OFFLOAD_STATE_SPACE(TCP_OFFLOAD_STATE_CACHED)
+                          : 0;
+
+    return (PVOID)((UCHAR *)states + before +
+                   NDIS_OFFLOAD_STATE_SPACE(TCP_OFFLOAD_STATE_DELEGATED));
+}
+
+/* State beyond the documented goes along, both ways, if the connection has it. */
+static void
+extensions_go_along(void **state)
+{
+    for (unsigned extended = 0; extended < 2; extended++) {
+        PNDIS_PROTOCOL_OFFLOAD_BLOCK_LIST block;
+        TCP_OFFLOAD_STATE_CONST *tcp;
+        struct tree tree;
+
+        stand();
+        tree_init(&tree, 1);
+        tcp = NDIS_OFFLOAD_STATE_FIRST(&tree.conns[0].block);
+        tcp->Flags = extended ? TCP_FLAG_STATE_EXTENDED : 0;
+        extension_behind(tcp, true)->RecoverSeq = 4711;
+        fake.provider.InitiateOffloadHandler(fake.adapter_context, &tree.neighbor.block);
+        complete(&fake.downs[0], &fine);
+        block = fake.downs[1].data;
+        block = block->DependentBlockList->DependentBlockList;
+        if (extended)
+            assert_int_equal(extension_behind(NDIS_OFFLOAD_STATE_FIRST(block), true)->RecoverSeq,
+                             4711);
+        complete(&fake.downs[1], &fine);
+        node_init(&tree.conns[0], TcpOffloadDelegatedState, &tree.cells[2], NULL);
+        fake_forget();
+        fake.provider.TerminateOffloadHandler(fake.adapter_context, &tree.conns[0].block);
+        block = fake.downs[0].data;
+        if (extended)
+            extension_behind(NDIS_OFFLOAD_STATE_FIRST(block), false)->EcnSeq = 4712;
+        complete(&fake.downs[0], &fine);
+        assert_int_equal(
+            extension_behind(NDIS_OFFLOAD_STATE_FIRST(&tree.conns[0].block), false)->EcnSeq,
+            extended ? 4712 : 0);
+        tree.cells[2] = NULL;
+        terminate_all(&tree, 0);
+        leave();
+    }
+}
+
 /* ---- no memory ---- */
 
 static void
@@ -489,6 +538,7 @@ main(void)
         cmocka_unit_test(all_or_nothing),
         cmocka_unit_test(relinked_to_what_is_not_there),
         cmocka_unit_test(home_again),
+        cmocka_unit_test(extensions_go_along),
         cmocka_unit_test(no_memory),
         cmocka_unit_test(events_wait),
         cmocka_unit_test(neighbors_are_asked_about),

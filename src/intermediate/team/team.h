@@ -97,6 +97,7 @@ struct team_offload {
     struct list at;             /* member.connections */
     struct list places;         /* of a neighbor or path, in mode hash: where it is */
     uint64_t flow;              /* of a path, in mode hash: the hash of its addresses */
+    bool extended;              /* of a connection: TCP_FLAG_STATE_EXTENDED */
     struct list held;           /* team.holding */
     ULONG held_reason;          /* of a Retrieve that waits; 0: none */
     ULONG held_backlog;         /* of a SendBacklogChange, if backlog_held */

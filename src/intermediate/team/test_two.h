@@ -26,7 +26,7 @@ struct team_member *member(unsigned i);
 
 struct node {
     NDIS_MINIPORT_OFFLOAD_BLOCK_LIST block;
-    UCHAR states[512] __attribute__((aligned(8)));
+    UCHAR states[1024] __attribute__((aligned(8)));
 };
 
 /* A neighbor, a path, connections that are spread by their ports. */
