@@ -22,6 +22,7 @@ judge_init(struct judge *judge, const struct judge_options *options)
     *judge = (struct judge){.options = *options};
     judge->rcv_next = judge->rcv_max = judge->said_ack = options->rcv_seq;
     judge->acked = judge->sent = options->snd_seq;
+    judge->ecn.echo_from = judge->ecn.echo_to = options->rcv_seq; /* no mark, no echo */
     judge->edge = options->snd_seq + options->window;
 }
 
@@ -75,12 +76,12 @@ judge_in(struct judge *judge, const struct peer_segment *segment, uint64_t now_u
         judge->ack_due_us = 0;
         return;
     }
+    judge_ecn_in(judge, segment, now_us);
     if (segment->has_ts) {
         judge->tsval_in = judge->tsval_seen ? seq_max(judge->tsval_in, segment->tsval)
                                             : segment->tsval;
         judge->tsval_seen = true;
     }
-    judge->ecn_seen |= segment->ecn == PEER_CE;
     note_ack(judge, segment);
     note_data(judge, segment);
     /* What was ahead of a gap may be forgotten in a move, and what acknowledges too little is not
@@ -235,6 +236,7 @@ judge_out(struct judge *judge, const struct peer_segment *segment, uint32_t gso_
     check_ack(judge, segment);
     check_timestamps(judge, segment);
     check_sacks(judge, segment);
+    judge_ecn_out(judge, segment, now_us);
     check_data(judge, segment, gso_bytes);
     judge->said = true;
 }

@@ -25,8 +25,23 @@ struct judge_options {
     bool loose;            /* what stands between may change the order of what we say */
     bool holes;            /* what we say may be lost before it leaves: a cable is out */
     uint64_t ack_limit_us; /* in-order data are acknowledged by then; 0: no limit */
+    uint64_t ecn_grace_us; /* so long new data may pass an echo without CWR */
     void (*on_violation)(void *arg, const char *what);
     void *arg;
+};
+
+/* What an acknowledgement of echo_to says. */
+enum judge_echo { JUDGE_ECHO_OFF, JUDGE_ECHO_ON, JUDGE_ECHO_ANY };
+
+struct judge_ecn {
+    enum judge_echo echo;
+    uint32_t echo_from, echo_to;
+    bool heard; /* an echo that asks for CWR */
+    uint64_t heard_us;
+    uint32_t flight;                /* bytes, when it came */
+    bool cwr_said, resent, limited; /* resent: since the last CWR */
+    uint32_t cwr_seq;
+    uint64_t marks, capable, cwrs; /* segments: that came with CE, left with ECT, with CWR */
 };
 
 struct judge {
@@ -38,7 +53,7 @@ struct judge {
     uint32_t fin_in_seq;
     uint32_t acked, edge; /* highest acknowledgement, right edge */
     uint32_t tsval_in;
-    bool tsval_seen, ecn_seen;
+    bool tsval_seen;
     uint64_t again_in; /* segments of which we had acknowledged every byte */
     /* what our side said */
     uint32_t sent, said_ack, said_edge, tsval_out, tsecr_out;
@@ -47,6 +62,7 @@ struct judge {
     uint64_t dsacks_out, segments_out;
     uint64_t ack_due_us; /* 0: nothing is owed */
     uint32_t ack_due_seq;
+    struct judge_ecn ecn;
 };
 
 void judge_init(struct judge *judge, const struct judge_options *options);
@@ -57,5 +73,11 @@ void judge_out(struct judge *judge, const struct peer_segment *segment, uint32_t
                uint64_t now_us);
 /* Whether an acknowledgement is late by now. */
 void judge_time(struct judge *judge, uint64_t now_us);
+
+/* ---- between the files of the judge ---- */
+
+/* judge_ecn.c: both before anything else is noted of the segment */
+void judge_ecn_in(struct judge *judge, const struct peer_segment *segment, uint64_t now_us);
+void judge_ecn_out(struct judge *judge, const struct peer_segment *segment, uint64_t now_us);
 
 #endif

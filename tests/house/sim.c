@@ -98,6 +98,7 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
 {
     struct sim *sim = calloc(1, sizeof *sim);
     struct stage_options options = {.impaired = true, .bare = true, .open_end = true};
+    static const struct house_option deaf[] = {{"StateExtension", "0"}, {NULL, NULL}};
     char floors[1024];
     uint64_t fingerprint;
 
@@ -110,6 +111,7 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
     options.observer = sim_kill_observer(sim);
     options.floors = floors;
     options.mtu = 1500;
+    options.target = sim->plan.deaf_target ? deaf : NULL;
     options.late = sim->plan.late;
     options.corrupt = true; /* and segments are forged */
     memcpy(options.impair, sim->plan.impair, sizeof options.impair);

@@ -64,6 +64,8 @@ struct sim_plan {
     bool exact; /* it neither loses nor damages */
     struct wire_mem_impair impair[2];
     uint32_t corrupt_ppm;
+    uint32_t mark_ppm[2]; /* of what is ECN-capable: towards us, from us */
+    bool deaf_target;     /* it knows no extension of the state */
     uint16_t mtu;
     unsigned kill_at; /* the owner dies at this crossing; 0: it lives */
     unsigned conns;
@@ -132,7 +134,7 @@ struct sim {
     struct sim_plan plan;
     struct stage stage;
     struct sim_conn conns[SIM_CONNS_MAX];
-    struct random wire_random, peer_random;
+    struct random wire_random, peer_random, mark_random;
     uint64_t fingerprint;            /* of every frame at our end, and when */
     uint64_t frames, turns, turn_us; /* turns of the loop at turn_us */
     bool verbose;
@@ -149,7 +151,7 @@ struct sim {
 /* What all runs of a process have come to. */
 struct sim_figures {
     uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills,
-        cables, invalidated;
+        cables, invalidated, marks, cwrs;
 };
 
 /* What the seed means. */

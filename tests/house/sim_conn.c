@@ -374,12 +374,15 @@ judge_it(struct sim_conn *conn)
                                     .rcv_wscale = host->rcv_wscale,
                                     .timestamps = !host->no_timestamps,
                                     .sack = !host->no_sack,
+                                    .ecn = host->ecn,
                                     .mss = conn->plan->peer.mss,
                                     .mtu = plan->mtu,
                                     .loose = plan->loose,
                                     .holes = plan->team != SIM_NO_TEAM,
                                     /* before the peer, whose RTO is 200 ms at least, asks again */
                                     .ack_limit_us = prompt ? 180 * SIM_MS : 0,
+                                    /* a hand-over takes so long at most */
+                                    .ecn_grace_us = conn->plan->moves ? 50 * SIM_MS : 0,
                                     .on_violation = on_violation,
                                     .arg = conn};
 
@@ -479,6 +482,8 @@ sim_conn_close(struct sim_conn *conn, struct sim_figures *figures)
     figures->bytes += conn->received_in + conn->received_out;
     figures->retransmissions += conn->peer->retransmissions;
     figures->dsacks += conn->judge.dsacks_out;
+    figures->marks += conn->judge.ecn.marks;
+    figures->cwrs += conn->judge.ecn.cwrs;
     figures->forged += conn->plan->forgeries - conn->forgeries_left;
     for (unsigned i = 0; (timer = timer_of(conn, i, NULL)); i++)
         sys_timer_fini(timer);

@@ -120,6 +120,7 @@ options_of(const struct sim_conn *conn)
                                    .rcv_wscale = host->rcv_wscale,
                                    .timestamps = !host->no_timestamps,
                                    .sack = !host->no_sack,
+                                   .ecn = host->ecn,
                                    .mss = conn->plan->peer.mss,
                                    .receive_buffer = host->receive_buffer,
                                    .window = conn->plan->peer.receive_buffer,

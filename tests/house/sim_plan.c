@@ -79,6 +79,7 @@ draw_floors(struct sim_plan *plan, struct random *random)
         }
     }
     plan->late = one_in(random, 8);
+    plan->deaf_target = one_in(random, 10);
 }
 
 /* ---- the wire ---- */
@@ -87,6 +88,7 @@ static void
 draw_wire(struct sim_plan *plan, struct random *random)
 {
     static const uint32_t delays_us[] = {0, 50, 500, 2000, 10000};
+    static const uint32_t marks_ppm[] = {500, 5000, 50000, 400000};
     uint32_t kind = random_below(random, 10);
 
     plan->mtu = one_in(random, 4) ? (uint16_t)between(random, 576, 1500) : 1500;
@@ -106,6 +108,8 @@ draw_wire(struct sim_plan *plan, struct random *random)
         impair->reorder_delay_us = between(random, 100, 6000);
         impair->queue_bytes = one_in(random, 3) ? between(random, 20000, 200000) : 0;
     }
+    for (unsigned i = 0; i < 2; i++)
+        plan->mark_ppm[i] = one_in(random, 4) ? 0 : marks_ppm[random_below(random, 4)];
 }
 
 /* ---- a connection ---- */
@@ -218,6 +222,15 @@ draw_moves(struct sim_conn_plan *conn, struct random *random)
     conn->move_frames = one_in(random, 3) ? between(random, 1, 40) : 0;
 }
 
+/* With ECN but without the extension, on either side, it stays at home: the documented state has no
+ * place for what has to go on. */
+static void
+draw_ecn(struct sim_conn_plan *conn, struct random *random)
+{
+    conn->host.ecn = conn->peer.ecn = one_in(random, 3);
+    conn->host.extended = conn->host.ecn ? !one_in(random, 8) : one_in(random, 4);
+}
+
 static void
 draw_conn(struct sim_plan *plan, unsigned number, struct random *random)
 {
@@ -234,6 +247,7 @@ draw_conn(struct sim_plan *plan, unsigned number, struct random *random)
     draw_moves(conn, random);
     if (!plan->loose && one_in(random, 2))
         conn->forgeries = between(random, 1, 20);
+    draw_ecn(conn, random);
 }
 
 /* What is acknowledged when it is returned, and readers that do not pause: then the applications
@@ -311,19 +325,21 @@ sim_plan_print(const struct sim_plan *plan)
     static const char *const receives[] = {"accept", "hold", "post", "nibble"};
 
     printf("seed %llu: floors \"%s\"%s, MTU %u, loss %u/%u ppm, duplicates %u/%u, reorder %u/%u, "
-           "corrupt %u, delay %u/%u us, killed at crossing %u, %u times a "
+           "corrupt %u, marks %u/%u, delay %u/%u us%s, killed at crossing %u, %u times a "
            "cable\n",
            (unsigned long long)plan->seed, plan->floors, plan->late ? " late" : "", plan->mtu,
            plan->impair[0].loss_ppm, plan->impair[1].loss_ppm, plan->impair[0].duplicate_ppm,
            plan->impair[1].duplicate_ppm, plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm,
-           plan->corrupt_ppm, plan->impair[0].delay_us, plan->impair[1].delay_us, plan->kill_at,
+           plan->corrupt_ppm, plan->mark_ppm[0], plan->mark_ppm[1], plan->impair[0].delay_us,
+           plan->impair[1].delay_us, plan->deaf_target ? ", no extension" : "", plan->kill_at,
            plan->pulls);
     for (unsigned i = 0; i < plan->conns; i++) {
         const struct sim_conn_plan *conn = &plan->conn[i];
-        printf("  %u: IPv%u%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "
+        printf("  %u: IPv%u%s%s%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "
                "forgeries %u, changes %u\n",
                i, conn->host.ipv6 ? 6 : 4, conn->host.no_timestamps ? "" : " ts",
                conn->host.no_sack ? "" : " sack", conn->host.no_scaling ? "" : " ws",
+               conn->host.ecn ? " ecn" : "", conn->host.extended ? " extended" : "",
                receives[conn->host.receive], conn->host.ack_returned ? " ack=returned" : "",
                conn->host.receive_buffer, conn->peer.receive_buffer,
                (unsigned long long)conn->out.bytes, (unsigned long long)conn->in.bytes,

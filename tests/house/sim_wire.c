@@ -1,8 +1,8 @@
 /*
  * The far end of the wire, where the peers are, and our end, where the judges are. What the wire
- * itself cannot do to frames happens here: damage (one bit, behind the addresses, where a checksum
- * finds it), and frames that nobody sent. Those arrive at our end at once, so that what they must
- * miss by one (RFC 5961) is missed by one.
+ * itself cannot do to frames happens here: marks of congestion, damage (one bit, behind the
+ * addresses, where a checksum finds it), and frames that nobody sent. Those arrive at our end at
+ * once, so that what they must miss by one (RFC 5961) is missed by one.
  */
 #include "base/hash.h"
 #include "chimney/trace.h"
@@ -41,6 +41,8 @@ sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable)
 
     if (!sim_team_hears(sim, cable) || !sim_house_reaches(sim, buf->data))
         return;
+    if (random_chance_ppm(&sim->mark_random, sim->plan.mark_ppm[1]))
+        peer_frame_mark(buf->data, buf->len);
     if (damaged)
         damage(&sim->wire_random, buf->data, buf->len);
     for (unsigned i = 0; i < sim->plan.conns; i++)
@@ -60,6 +62,8 @@ sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len)
     struct wire *wire = sim_team_far(conn);
 
     memcpy(bytes, frame, len);
+    if (random_chance_ppm(&sim->mark_random, sim->plan.mark_ppm[0]))
+        peer_frame_mark(bytes, len);
     if (random_chance_ppm(&sim->peer_random, sim->plan.corrupt_ppm))
         damage(&sim->peer_random, bytes, len);
     if (wire && wire_send(wire, &tx))
@@ -101,7 +105,7 @@ say(const struct sim_conn *conn, bool out, const struct peer_segment *segment, c
     uint32_t seq_base = out ? conn->plan->host.snd_seq : conn->plan->host.rcv_seq;
     uint32_t ack_base = out ? conn->plan->host.rcv_seq : conn->plan->host.snd_seq;
 
-    printf("%10llu %u %s %s%s%s%s%s%s seq %u+%u ack %u win %u ts %u %u%s",
+    printf("%10llu %u %s %s%s%s%s%s%s%s seq %u+%u ack %u win %u ts %u %u%s",
            (unsigned long long)sys_loop_now_us(conn->sim->stage.loop), conn->number,
            out                                ? "->"
            : segment->ttl == JUDGE_FORGED_TTL ? "<F"
@@ -109,8 +113,8 @@ say(const struct sim_conn *conn, bool out, const struct peer_segment *segment, c
            segment->flags & PEER_FIN ? "F" : "", segment->flags & PEER_SYN ? "S" : "",
            segment->flags & PEER_RST ? "R" : "", segment->flags & PEER_PSH ? "P" : "",
            segment->flags & PEER_ECE ? "E" : "", segment->flags & PEER_CWR ? "C" : "",
-           segment->seq - seq_base, segment->len, segment->ack - ack_base, segment->window,
-           segment->tsval, segment->tsecr, note);
+           segment->ecn == PEER_CE ? "*" : "", segment->seq - seq_base, segment->len,
+           segment->ack - ack_base, segment->window, segment->tsval, segment->tsecr, note);
     for (unsigned i = 0; i < segment->sacks; i++)
         printf(" [%u %u)", segment->sack[i][0] - ack_base, segment->sack[i][1] - ack_base);
     printf(" %s\n", conn->host ? host_conn_names[script_state(conn->host)] : "SOCKET");
@@ -165,6 +169,7 @@ sim_wire_open(struct sim *sim)
 {
     random_init(&sim->wire_random, sim->plan.seed ^ 0x77697265);
     random_init(&sim->peer_random, sim->plan.seed ^ 0x70656572);
+    random_init(&sim->mark_random, sim->plan.seed ^ 0x6d61726b);
     sim->stage.damaged = is_damaged;
     sim->stage.witness = on_our_end;
     sim->stage.witness_arg = sim;
