@@ -91,6 +91,7 @@ live(struct sim *sim, struct sim_figures *figures)
         sim_conn_bring_home(&sim->conns[i]);
     for (unsigned i = 0; i < sim->plan.conns; i++)
         sim_conn_close(&sim->conns[i], figures);
+    sim_query_counters(sim);
 }
 
 uint64_t
@@ -125,6 +126,7 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
         trace_leave(sim->trace);
     sim_team_close(sim, figures);
     figures->invalidated += sim->invalidated;
+    figures->answered += sim->answered;
     stage_close(&sim->stage);
     figures->runs++;
     figures->frames += sim->frames;

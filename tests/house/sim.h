@@ -93,6 +93,24 @@ struct sim_house {
     uint64_t home_by_us; /* invalidated; 0: it is not, or has come home */
 };
 
+/* What was so when a query was asked. */
+struct sim_asked {
+    uint32_t una, said_ack, said_edge, tsecr;
+    bool said, sampled;
+};
+
+/* Whether our side must have measured a round trip: the first segment with new data since the
+ * target got the connection was acknowledged before it lost it, and nothing was sent again. */
+struct sim_sample {
+    bool pending, spoilt, taken;
+    uint32_t end_seq, moves;
+};
+
+/* Segments of offloaded connections, seen at the wire. */
+struct sim_counters {
+    uint64_t in_least, in_most, out, again, resets;
+};
+
 struct sim_conn {
     struct sim *sim;
     const struct sim_conn_plan *plan;
@@ -117,6 +135,8 @@ struct sim_conn {
     enum script_end host_end;
     uint64_t ended_us;
     struct sim_house house;
+    struct sim_asked asked;
+    struct sim_sample sample;
     unsigned heard; /* through which cable the peer has heard us last */
 };
 
@@ -145,13 +165,14 @@ struct sim {
     bool past_gag;      /* one of those is sending */
     struct sim_team team;
     struct sim_value stations[SIM_STATIONS]; /* byte 3 of the address: how often it has moved */
-    unsigned invalidated;
+    unsigned invalidated, answered;
+    struct sim_counters counters[2]; /* IPv4, IPv6 */
 };
 
 /* What all runs of a process have come to. */
 struct sim_figures {
     uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills,
-        cables, invalidated, marks, cwrs;
+        cables, invalidated, answered, marks, cwrs;
 };
 
 /* What the seed means. */
@@ -211,6 +232,16 @@ void sim_house_out(struct sim_conn *conn, const uint8_t *frame, const struct pee
 bool sim_house_reaches(struct sim *sim, const uint8_t *frame);
 /* Every turn: what is to come home does. */
 void sim_house_watch(struct sim_conn *conn);
+
+/* ---- sim_query.c ---- */
+void sim_query_ask(struct sim_conn *conn);
+void sim_query_answered(struct sim_conn *conn, NDIS_STATUS status,
+                        const TCP_OFFLOAD_STATE_DELEGATED *state);
+/* A segment at our end, before the judge knows of it. */
+void sim_query_count(struct sim_conn *conn, bool out, const struct peer_segment *segment,
+                     uint32_t gso_bytes);
+/* At the end, when all are home. */
+void sim_query_counters(struct sim *sim);
 
 /* ---- sim_team.c ---- */
 /* After the wire was opened: who receives at the peers' end, and the second member if there is one.

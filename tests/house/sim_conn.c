@@ -149,8 +149,18 @@ on_move(void *arg, const struct script_move *move)
                move->send_bytes, move->receive_bytes);
 }
 
-static const struct script_app host_app = {
-    .on_data = on_data, .on_room = on_room, .on_fin = on_fin, .on_end = on_end, .on_move = on_move};
+static void
+on_query(void *arg, NDIS_STATUS status, const TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    sim_query_answered(arg, status, state);
+}
+
+static const struct script_app host_app = {.on_data = on_data,
+                                           .on_room = on_room,
+                                           .on_fin = on_fin,
+                                           .on_end = on_end,
+                                           .on_move = on_move,
+                                           .on_query = on_query};
 
 /* ---- the peer's application ---- */
 
@@ -307,7 +317,7 @@ move(void *arg)
     if (conn->sim->dead || !conn->moves_left || script_ended(conn->host))
         return;
     if (what == 0)
-        script_query(conn->host);
+        sim_query_ask(conn);
     else if (script_state(conn->host) == HOST_CONN_OFFLOADED)
         conn->moves_left -= script_upload(conn->host) == 0;
     else

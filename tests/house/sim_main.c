@@ -198,6 +198,7 @@ sum(const struct worker *workers, const struct options *options, unsigned failed
         all.kills += one->kills;
         all.cables += one->cables;
         all.invalidated += one->invalidated;
+        all.answered += one->answered;
         all.marks += one->marks;
         all.cwrs += one->cwrs;
     }
@@ -206,15 +207,15 @@ sum(const struct worker *workers, const struct options *options, unsigned failed
                (unsigned long long)options->count);
     printf("sim: %llu runs passed, %u failed; %llu hand-overs, %llu refused, %llu bytes, %llu "
            "frames, %llu retransmissions, %llu DSACKs, %llu forgeries, %llu kills, %llu cables, "
-           "%llu invalidated, %llu marks, %llu CWRs; "
+           "%llu invalidated, %llu queries, %llu marks, %llu CWRs; "
            "%.1f s, %.0f hand-overs/s\n",
            (unsigned long long)all.runs, failed, (unsigned long long)all.handovers,
            (unsigned long long)all.refused, (unsigned long long)all.bytes,
            (unsigned long long)all.frames, (unsigned long long)all.retransmissions,
            (unsigned long long)all.dsacks, (unsigned long long)all.forged,
            (unsigned long long)all.kills, (unsigned long long)all.cables,
-           (unsigned long long)all.invalidated, (unsigned long long)all.marks,
-           (unsigned long long)all.cwrs, seconds,
+           (unsigned long long)all.invalidated, (unsigned long long)all.answered,
+           (unsigned long long)all.marks, (unsigned long long)all.cwrs, seconds,
            (double)all.handovers / (seconds > 0 ? seconds : 1));
 }
 

@@ -155,6 +155,8 @@ on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *fram
         say(conn, out, &segment, whole ? frame->meta.gso_size ? " super" : "" : " damaged");
     if (conn->kernel)
         return; /* the judge knew the dead one */
+    if (whole)
+        sim_query_count(conn, out, &segment, frame->meta.gso_size);
     if (out)
         sim_house_out(conn, bytes, &segment, frame->meta.gso_size);
     if (out)

@@ -1,0 +1,219 @@
+/*
+ * What the target says of itself, compared with what is known at the wire: the answers to queries
+ * (numbers that only grow lie between what was so when it was asked and what is so now), and its
+ * counters at the end, segment by segment. A segment is the target's from the initiate to the end
+ * of the terminate, and in IPv4 its identification says the same.
+ */
+#include "host/script/private.h"
+#include "sim.h"
+
+#include "base/bytes.h"
+
+#include <stdio.h>
+
+/* ---- queries ---- */
+
+void
+sim_query_ask(struct sim_conn *conn)
+{
+    const struct judge *judge = &conn->judge;
+    bool overlaps = conn->host->down.queries != 0;
+
+    if (script_query(conn->host) || overlaps)
+        return;
+    conn->asked = (struct sim_asked){.una = conn->host->una_seq,
+                                     .said = judge->said,
+                                     .said_ack = judge->said_ack,
+                                     .said_edge = judge->said_edge,
+                                     .tsecr = judge->tsecr_out,
+                                     .sampled = conn->sample.taken};
+}
+
+static void
+between(const struct sim_conn *conn, const char *what, uint32_t low, uint32_t value, uint32_t high)
+{
+    if (seq_before(value, low) || seq_after(value, high))
+        sim_fail(conn->sim, "conn %u: a query says that %s is %u, not from %u to %u", conn->number,
+                 what, value, low, high);
+}
+
+static void
+check_sender(const struct sim_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    const struct judge *judge = &conn->judge;
+    uint32_t end = conn->host->write_seq + conn->host->fin_wanted;
+
+    between(conn, "SndUna", conn->asked.una, state->SndUna, judge->acked);
+    between(conn, "SndNxt", state->SndUna, state->SndNxt, state->SndMax);
+    /* what floors hold back, or a cable that is out, was not seen */
+    between(conn, "SndMax", state->SndNxt, state->SndMax,
+            conn->sim->plan.loose || conn->sim->plan.team ? end : judge->sent);
+    if (seq_after(state->SndUna + state->SndWnd, judge->edge) || state->SndWnd > state->MaxSndWnd)
+        sim_fail(conn->sim,
+                 "conn %u: a query says that SndWnd is %u of %u from %u, and the edge %u",
+                 conn->number, state->SndWnd, state->MaxSndWnd, state->SndUna, judge->edge);
+    if (!state->CWnd || state->RttVar > UINT16_MAX / 2)
+        sim_fail(conn->sim, "conn %u: a query says that CWnd is %u, RttVar %u", conn->number,
+                 state->CWnd, state->RttVar);
+    if (conn->asked.sampled && !state->SRtt)
+        sim_fail(conn->sim, "conn %u: a query says that SRtt is 0", conn->number);
+}
+
+static void
+check_receiver(const struct sim_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    const struct sim_asked *asked = &conn->asked;
+    const struct judge *judge = &conn->judge;
+    uint32_t unit = 1u << judge->options.rcv_wscale, edge = state->RcvNxt + state->RcvWnd;
+
+    between(conn, "RcvNxt", asked->said_ack, state->RcvNxt, judge->rcv_next);
+    if (asked->said && seq_before(edge + unit - 1, asked->said_edge))
+        sim_fail(conn->sim, "conn %u: a query says that the edge is %u, and %u was promised",
+                 conn->number, edge, asked->said_edge);
+    if (judge->options.timestamps && judge->tsval_seen && asked->said)
+        between(conn, "TsRecent", asked->tsecr, state->TsRecent, judge->tsval_in);
+}
+
+void
+sim_query_answered(struct sim_conn *conn, NDIS_STATUS status,
+                   const TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    if (status != NDIS_STATUS_SUCCESS || conn->sim->dead)
+        return;
+    conn->sim->answered++;
+    if (state->State < TcpConnectionEstablished || state->State > TcpConnectionTimeWait)
+        return; /* closed: nothing more is promised */
+    check_sender(conn, state);
+    check_receiver(conn, state);
+}
+
+static void
+measure(struct sim_conn *conn, bool out, const struct peer_segment *segment)
+{
+    struct sim_sample *sample = &conn->sample;
+    uint32_t end = segment->seq + segment->len, moves = conn->host->figures.moves_down;
+
+    sample->pending &= sample->moves == moves;
+    sample->moves = moves;
+    sample->spoilt |= out && segment->len && seq_before(segment->seq, conn->judge.sent);
+    if (script_state(conn->host) != HOST_CONN_OFFLOADED || sample->spoilt ||
+        !conn->sim->plan.exact || !conn->sim->plan.impair[0].delay_us) {
+        sample->pending = false;
+    } else if (out && segment->len && !sample->pending) {
+        sample->pending = true;
+        sample->end_seq = end;
+    } else if (!out && sample->pending && segment->ttl != JUDGE_FORGED_TTL) {
+        sample->taken |= seq_after_eq(segment->ack, sample->end_seq);
+    }
+}
+
+/* ---- counters ---- */
+
+static bool
+is_targets(const struct sim_conn *conn)
+{
+    enum host_conn_state state = script_state(conn->host);
+
+    return state != HOST_CONN_HOST && state != HOST_CONN_QUEUED;
+}
+
+/* They do not agree on whose a segment is where frames are held back. */
+static bool
+is_exact(const struct sim *sim)
+{
+    return !sim->plan.loose && !sim->plan.team && !sim->plan.kill_at;
+}
+
+static void
+count_out(struct sim_conn *conn, const struct peer_segment *segment, uint32_t count)
+{
+    struct sim_counters *counters = &conn->sim->counters[segment->ipv6];
+    bool targets = is_targets(conn);
+
+    if (!segment->ipv6 && targets != bytes_load_be16(segment->ip + 4) >> 15)
+        sim_fail(conn->sim, "conn %u: an IP identification of %04x, with the %s", conn->number,
+                 bytes_load_be16(segment->ip + 4), targets ? "target" : "host");
+    if (!targets)
+        return;
+    if (segment->flags & PEER_RST)
+        counters->resets++;
+    if ((segment->len || segment->flags & PEER_FIN) && seq_before(segment->seq, conn->judge.sent))
+        counters->again += count;
+    else
+        counters->out += count;
+}
+
+/* Whose it is while it moves is not told: the next owner gets what waits. Nor does a target take
+ * what comes when it has asked to be rid of the connection. */
+static void
+count_in(const struct sim_conn *conn, const struct peer_segment *segment,
+         struct sim_counters *counters)
+{
+    const struct script_conn *host = conn->host;
+    const struct judge *judge = &conn->judge;
+    bool over = host->ended || judge->reset_in || judge->may_reset ||
+                (judge->fin_in && judge->fin_out && seq_after(judge->acked, judge->fin_out_seq));
+    bool targets = host->down.state == HOST_CONN_OFFLOADED && !host->upload_wanted &&
+                   !host->blocked;
+
+    counters->in_most++;
+    counters->in_least += targets && !over && segment->ttl != JUDGE_FORGED_TTL;
+}
+
+void
+sim_query_count(struct sim_conn *conn, bool out, const struct peer_segment *segment,
+                uint32_t gso_bytes)
+{
+    struct sim_counters *counters = &conn->sim->counters[segment->ipv6];
+    uint32_t count = gso_bytes && segment->len ? (segment->len + gso_bytes - 1) / gso_bytes : 1;
+
+    if (!is_exact(conn->sim))
+        return;
+    measure(conn, out, segment);
+    if (out)
+        count_out(conn, segment, count);
+    else
+        count_in(conn, segment, counters);
+}
+
+static void
+equal(const struct sim *sim, bool ipv6, const char *what, uint64_t told, uint64_t counted)
+{
+    if (told != counted)
+        sim_fail(sim, "%s of IPv%u: the target says %llu, on the wire were %llu", what,
+                 ipv6 ? 6 : 4, (unsigned long long)told, (unsigned long long)counted);
+}
+
+/* What is ahead of a gap goes from owner to owner, and each counts it. */
+static bool
+goes_around(const struct sim *sim)
+{
+    bool around = !sim->plan.exact;
+
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        around |= sim->plan.conn[i].host.extended;
+    return around;
+}
+
+void
+sim_query_counters(struct sim *sim)
+{
+    for (int ipv6 = 0; ipv6 < 2 && is_exact(sim); ipv6++) {
+        const struct sim_counters *counters = &sim->counters[ipv6];
+        TCP_OFFLOAD_STATS stats;
+
+        if (host_query_oid(script_binding(sim->stage.hosts[LEFT]),
+                           ipv6 ? OID_TCP6_OFFLOAD_STATS : OID_TCP4_OFFLOAD_STATS, &stats,
+                           sizeof stats))
+            sim_fail(sim, "the counters are not told");
+        equal(sim, ipv6, "OutSegments", stats.OutSegments, counters->out);
+        equal(sim, ipv6, "RetransmittedSegments", stats.RetransmittedSegments, counters->again);
+        equal(sim, ipv6, "OutResets", stats.OutResets, counters->resets);
+        equal(sim, ipv6, "CurrentlyEstablished", stats.CurrentlyEstablished, 0);
+        if (stats.InSegments < counters->in_least ||
+            (!goes_around(sim) && stats.InSegments > counters->in_most))
+            sim_fail(sim, "InSegments: the target says %llu, on the wire were %llu to %llu",
+                     (unsigned long long)stats.InSegments, (unsigned long long)counters->in_least,
+                     (unsigned long long)counters->in_most);
+    }
+}
