@@ -54,10 +54,10 @@ struct soft_path {
  * ADOPTED   offloaded, but the initiate is not completed: nothing may be indicated
  * OPEN      works
  * STOPPED   a mandatory Retrieve is out: nothing is sent or processed any more, frames are held for
- * the host stack ABORTED   reset, by the peer or by us
+ * the host stack ABORTED   reset, by the peer or by us, or its state was found to be lost
  */
 #define SOFT_PHASES(X) X(ADOPTED) X(OPEN) X(STOPPED) X(ABORTED)
-#define SOFT_PHASE_EDGES(X) X(ADOPTED, OPEN) X(OPEN, STOPPED) X(OPEN, ABORTED)
+#define SOFT_PHASE_EDGES(X) X(ADOPTED, OPEN) X(OPEN, STOPPED) X(OPEN, ABORTED) X(STOPPED, ABORTED)
 #define SOFT_PHASE_ENUM(name) SOFT_##name,
 enum soft_phase { SOFT_PHASES(SOFT_PHASE_ENUM) SOFT_PHASE_COUNT };
 
@@ -130,6 +130,7 @@ struct soft_conn {
     TCP_OFFLOAD_STATE_CACHED cached;
     ULONG dwnd;    /* DWnd, handed through */
     bool extended; /* goes back with the extension it came with */
+    bool lost;     /* its state cannot be read any more */
 
     /* sending */
     bool finished;     /* a graceful disconnect was posted, or the host stack had sent its FIN */
@@ -320,6 +321,8 @@ void soft_forward_run(struct soft_conn *conn);
 void soft_event_run(struct soft_conn *conn);
 /* A mandatory upload: the target stops here. */
 void soft_retrieve(struct soft_conn *conn, ULONG reason);
+/* Somebody wants its state. True: it is lost, and who did not know yet has been told. */
+bool soft_event_lost(struct soft_conn *conn);
 /* A FIN was consumed, backlog changed: tells the host stack. */
 void soft_event_indicate(struct soft_conn *conn);
 

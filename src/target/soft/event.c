@@ -7,9 +7,12 @@
  *   SYN at RcvNxt               Retrieve(UploadRequested)
  *   gave up                     Retrieve(TimeoutExpiration)
  *   both FINs are done          Retrieve(UploadRequested): TIME_WAIT is the host stack's business
- *   window or cwnd moved        SendBacklogChange; small increases are throttled (V-136), a
- * decrease never is: who bounds a sender by it must not let it run past the peer's window. It waits
- * for initiates in progress (V-137)
+ *   its hardware has failed     Retrieve(HardwareFailure), in watch.c
+ *   its state is lost as well   Abort, when somebody asks for it (chimney 4.2)
+ *   window or cwnd moved        SendBacklogChange, see below
+ *
+ * Small increases of the backlog are throttled (V-136), a decrease never is: who bounds a sender by
+ * it must not let it run past the peer's window. It waits for initiates in progress (V-137).
  *
  * After a mandatory Retrieve the connection is STOPPED: nothing is sent, nothing acknowledged;
  * frames that still come are held and go up the regular path after the terminate. The FIN event is
@@ -34,20 +37,34 @@ soft_retrieve(struct soft_conn *conn, ULONG reason)
     adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateRetrieve, reason);
 }
 
+/* Everything open ends. */
 static void
-on_reset(struct soft_conn *conn)
+abort_all(struct soft_conn *conn, const char *why)
 {
     struct soft_adapter *adapter = conn->object.adapter;
 
-    if (conn->phase != SOFT_OPEN)
-        return;
-    soft_conn_set_phase(conn, SOFT_ABORTED, "reset by the peer");
+    soft_conn_set_phase(conn, SOFT_ABORTED, why);
     list_del(&conn->blocked);
     adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateAbort, 0);
     soft_send_fail(conn, NDIS_STATUS_REQUEST_ABORTED);
     soft_receive_fail(conn, NDIS_STATUS_REQUEST_ABORTED);
     soft_disconnect_settle(conn, NDIS_STATUS_REQUEST_ABORTED);
     soft_complete(conn);
+}
+
+bool
+soft_event_lost(struct soft_conn *conn)
+{
+    struct tcp_chunk *chunk, *next;
+
+    if (!conn->lost || conn->phase != SOFT_STOPPED)
+        return conn->lost;
+    for (chunk = tcp_close(&conn->tcp); chunk; chunk = next) {
+        next = chunk->next;
+        soft_frame_destroy(container_of(chunk, struct soft_frame, chunk));
+    }
+    abort_all(conn, "its state is lost");
+    return true;
 }
 
 void
@@ -68,8 +85,8 @@ soft_event_run(struct soft_conn *conn)
         soft_send_settle(conn);
         soft_disconnect_settle(conn, NDIS_STATUS_SUCCESS);
     }
-    if (events & TCP_EV_RESET)
-        on_reset(conn);
+    if (events & TCP_EV_RESET && conn->phase == SOFT_OPEN)
+        abort_all(conn, "reset by the peer");
     if (events & TCP_EV_URGENT)
         soft_retrieve(conn, ReceivedUrgentData);
     if (events & TCP_EV_SYN)

@@ -23,7 +23,7 @@ invalidate_block(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST 
 {
     struct soft_object *object = soft_block_object(block);
 
-    if (!object)
+    if (!object || (object->kind == SOFT_TCP && soft_event_lost(soft_conn_of(object))))
         return NDIS_STATUS_FAILURE;
     invalidate_object(object);
     return NDIS_STATUS_SUCCESS;

@@ -79,6 +79,8 @@ read_all(struct soft_adapter *adapter, NDIS_HANDLE configuration)
         {u"NoBufferProposting", &thresholds->unposted},
         {u"SmallIO", &thresholds->small_bytes},
         {u"LowActivity", &idle_ms},
+        {u"HardwareFailure", &thresholds->failure},
+        {u"StateLost", &thresholds->lost},
     };
 
     thresholds->window = WATCH_WINDOW_DEFAULT;

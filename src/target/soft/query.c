@@ -1,7 +1,7 @@
 /*
  * Query: fills whatever state structures follow the nodes. Const and cached variables are what the
  * host stack gave (V-053); delegated ones are the engine's at this moment. The headers of the
- * structures are not ours.
+ * structures are not ours. What failed hardware has lost is FAILURE.
  */
 #include "target/soft/conn.h"
 
@@ -80,6 +80,8 @@ query_block(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *bloc
         query_path(object, constant, cached);
         break;
     case SOFT_TCP:
+        if (soft_event_lost(soft_conn_of(object)))
+            return NDIS_STATUS_FAILURE;
         query_tcp(object, constant, cached, delegated);
         break;
     }

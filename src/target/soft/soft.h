@@ -138,6 +138,8 @@ struct soft_thresholds {
     unsigned drops, fragments, disorder, unposted; /* per cent */
     unsigned small_bytes;
     uint64_t idle_us;
+    unsigned failure; /* segments after which the hardware of a connection fails, for tests */
+    unsigned lost;    /* … and whether its state is lost with it */
 };
 
 /* Things of one sort that objects use, each counted once; value is padded with zeros. */

@@ -154,6 +154,7 @@ terminate_tcp(struct soft_conn *conn, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
     TCP_OFFLOAD_STATE_DELEGATED *delegated = soft_block_state(block, SOFT_DELEGATED);
     TCP_OFFLOAD_STATE_DELEGATED unwanted;
     NET_BUFFER_LIST *tail = NULL, *buffered = NULL;
+    bool lost = soft_event_lost(conn); /* events first */
 
     settle(conn);
     if (!delegated)
@@ -166,7 +167,7 @@ terminate_tcp(struct soft_conn *conn, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
     soft_wire_flush(adapter);
     soft_complete(conn);
     collect_leftover(conn, &adapter->leftover);
-    bool complete = give_buffered(conn, &buffered);
+    bool complete = give_buffered(conn, &buffered) && !lost;
     disown_lent(conn);
     soft_conn_remove(conn);
     delegated->SendDataHead = block->NetBufferListChain;

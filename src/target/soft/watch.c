@@ -11,6 +11,8 @@
  *   LowActivity             milliseconds without a byte of payload
  *   NoBufferProposting      per cent of the bytes delivered found no request
  *   SmallIO                 bytes that a send has on average
+ *
+ * And one that is mandatory, after which the connection stops: HardwareFailure, segments.
  */
 #include "base/log.h"
 #include "target/soft/conn.h"
@@ -100,11 +102,27 @@ soft_watch_deadline_us(const struct soft_conn *conn)
     return conn->watch.active_us + idle_us;
 }
 
+/* There is no hardware that could; the option makes it, so that a host stack can be tried. */
+static bool
+hardware_failed(struct soft_conn *conn)
+{
+    const struct soft_thresholds *limits = &conn->object.adapter->thresholds;
+    const struct tcp_counters *now = &conn->tcp.counters;
+
+    if (!limits->failure || now->segments_in + now->segments_out < limits->failure)
+        return false;
+    conn->lost = limits->lost != 0;
+    soft_retrieve(conn, HardwareFailure);
+    return true;
+}
+
 void
 soft_watch_run(struct soft_conn *conn)
 {
     const struct soft_adapter *adapter = conn->object.adapter;
 
+    if (hardware_failed(conn))
+        return;
     if (adapter->thresholds.any && adapter->initiates) /* V-137 */
         soft_later(conn);
     if (!judged(conn))

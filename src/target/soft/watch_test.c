@@ -229,14 +229,102 @@ not_when_finished(void **state)
     finish();
 }
 
+/* ---- hardware ---- */
+
+static void
+fail_after(const char *segments, const char *lost)
+{
+    const struct house_option options[] = {
+        {"HardwareFailure", segments}, {"StateLost", lost}, {NULL, NULL}};
+
+    rig_open(&rig, options);
+    rig_conn_init(&conn, false, 0);
+    rig_conn_start(&rig, &conn);
+    rig_forget(&rig);
+    sent = arrived = 0;
+    NdisOffloadTcpReceive(&conn.tcp.handle, rig_nbl(&rig, 1000, 0, 0));
+    NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, 100, 0, 0));
+    rig_turn(&rig);
+    arrive(10);
+    assert_false(told(HardwareFailure));
+    arrive(20); /* the third segment of both directions */
+    rig_expect(&rig, "event:retrieve:1");
+}
+
+/* The connection stands still, and comes home whole. */
+static void
+hardware(void **state)
+{
+    fail_after("3", "0");
+    rig_forget(&rig);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 30, .ack = RIG_SND + 100, .len = 40});
+    rig_pass(&rig, 2000000);
+    rig_expect_out(&rig, 0);
+    NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, 10, 0, 0));
+    rig_expect(&rig, "received:ok:30 sent:upload:0"); /* of the data that had come: push timer */
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated frame:94");
+    assert_int_equal(conn.ends[2].block.Status, NDIS_STATUS_SUCCESS);
+    assert_int_equal(rig_given_back(&conn)->RcvNxt, RIG_RCV + 30);
+    assert_int_equal(rig_given_back(&conn)->SndUna, RIG_SND);
+    rig_nbl_free(conn.ends[2].block.NetBufferListChain);
+    rig_close(&rig);
+}
+
+/* With its state: what is open is aborted before the one completion (R-20), and nothing goes back.
+ */
+static void
+hardware_and_state(void **state)
+{
+    fail_after("3", "1");
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 30, .ack = RIG_SND + 100, .len = 40});
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "event:abort sent:aborted:0 received:aborted:30 terminated");
+    assert_int_equal(conn.ends[2].block.Status, NDIS_STATUS_FAILURE);
+    assert_null(conn.ends[2].block.NetBufferListChain);
+    rig_close(&rig);
+}
+
+/* A query and an invalidate find it out, too; once is enough. */
+static void
+state_is_asked_for(void **state)
+{
+    struct rig_node node;
+
+    fail_after("3", "1");
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 130, .ack = RIG_SND, .len = 40});
+    rig_node_init(&node, TcpOffloadDelegatedState, &conn.tcp.handle);
+    node.state.delegated.Header.Length = sizeof node.state.delegated;
+    NdisQueryOffloadState(rig.binding, &node.block);
+    rig_expect(&rig, "event:abort sent:aborted:0 received:aborted:30 queried");
+    assert_int_equal(node.block.Status, NDIS_STATUS_FAILURE);
+    rig_node_init(&node, TcpOffloadState, &conn.tcp.handle);
+    NdisInvalidateOffload(rig.binding, &node.block);
+    rig_expect(&rig, "invalidated");
+    assert_int_equal(node.block.Status, NDIS_STATUS_FAILURE);
+    NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, 10, 0, 0));
+    rig_expect(&rig, "sent:aborted:0");
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(conn.ends[2].block.Status, NDIS_STATUS_FAILURE);
+    rig_close(&rig);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idle),      cmocka_unit_test(off_by_default),
-        cmocka_unit_test(disorder),  cmocka_unit_test(drops),
-        cmocka_unit_test(small_io),  cmocka_unit_test(nothing_posted),
-        cmocka_unit_test(fragments), cmocka_unit_test(not_when_finished),
+        cmocka_unit_test(hardware),
+        cmocka_unit_test(hardware_and_state),
+        cmocka_unit_test(state_is_asked_for),
+        cmocka_unit_test(idle),
+        cmocka_unit_test(off_by_default),
+        cmocka_unit_test(disorder),
+        cmocka_unit_test(drops),
+        cmocka_unit_test(small_io),
+        cmocka_unit_test(nothing_posted),
+        cmocka_unit_test(fragments),
+        cmocka_unit_test(not_when_finished),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
