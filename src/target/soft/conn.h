@@ -57,7 +57,12 @@ struct soft_path {
  * the host stack ABORTED   reset, by the peer or by us, or its state was found to be lost
  */
 #define SOFT_PHASES(X) X(ADOPTED) X(OPEN) X(STOPPED) X(ABORTED)
-#define SOFT_PHASE_EDGES(X) X(ADOPTED, OPEN) X(OPEN, STOPPED) X(OPEN, ABORTED) X(STOPPED, ABORTED)
+/* clang-format off */
+#define SOFT_PHASE_EDGES(X)                                                                        \
+    X(ADOPTED, OPEN) X(ADOPTED, ABORTED)                                                           \
+    X(OPEN, STOPPED) X(OPEN, ABORTED)                                                              \
+    X(STOPPED, ABORTED)
+/* clang-format on */
 #define SOFT_PHASE_ENUM(name) SOFT_##name,
 enum soft_phase { SOFT_PHASES(SOFT_PHASE_ENUM) SOFT_PHASE_COUNT };
 

@@ -5,6 +5,9 @@
  * the FIN behind it, on the last segment when it can. It completes SUCCESS when data and FIN are
  * acknowledged, which is after every earlier send (V-124). The receive half stays open.
  *
+ * Both may be asked for inside the completion of the initiate already; they begin then, and
+ * complete behind it.
+ *
  * Abortive: the engine sends an RST and falls silent; sends and posted receives end REQUEST_ABORTED
  * first (V-123), the disconnect completes when the RST has been given to the wire.
  */
@@ -48,7 +51,7 @@ SoftTcpOffloadDisconnect(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOfflo
 
     if (conn->phase == SOFT_STOPPED)
         refuse(conn, NetBufferList, NDIS_STATUS_UPLOAD_IN_PROGRESS);
-    else if (conn->phase != SOFT_OPEN || (conn->finished && !abortive))
+    else if (conn->phase == SOFT_ABORTED || (conn->finished && !abortive))
         refuse(conn, NetBufferList, NDIS_STATUS_REQUEST_ABORTED);
     else if (abortive)
         start_abortive(conn, NetBufferList);

@@ -132,6 +132,57 @@ stalled_segment_goes(void **state)
     finish("terminated");
 }
 
+/* ---- inside the completion of the initiate ---- */
+
+static void
+close_at_once(struct rig *at)
+{
+    disconnect(TCP_DISCONNECT_GRACEFUL_CLOSE, 10);
+    assert_int_equal(at->out_count, 0);
+}
+
+static void
+reset_at_once(struct rig *at)
+{
+    NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, 100, 0, 0));
+    disconnect(TCP_DISCONNECT_ABORTIVE_CLOSE, 0);
+    disconnect(TCP_DISCONNECT_GRACEFUL_CLOSE, 0);
+    assert_int_equal(at->out_count, 0);
+}
+
+static void
+start_ending(void (*in_completion)(struct rig *))
+{
+    rig_open(&rig, NULL);
+    rig.on_initiated = in_completion;
+    rig_conn_init(&conn, false, 0);
+    NdisInitiateOffload(rig.binding, &conn.neighbor.block);
+}
+
+static void
+closed_in_the_completion(void **state)
+{
+    start_ending(close_at_once);
+    rig_expect(&rig, "initiated");
+    rig_expect_out(&rig, 1);
+    assert_true(rig.out[0].tcp.flags & TCP_FIN);
+    assert_int_equal(rig.out[0].tcp.payload_len, 10);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND + 11});
+    rig_expect(&rig, "disconnected:ok:10");
+    finish("terminated");
+    assert_int_equal(rig_given_back(&conn)->State, TcpConnectionFinWait2);
+}
+
+static void
+reset_in_the_completion(void **state)
+{
+    start_ending(reset_at_once);
+    rig_expect(&rig, "initiated sent:aborted:0 disconnected:aborted:0 disconnected:ok:0");
+    rig_expect_out(&rig, 1);
+    assert_true(rig.out[0].tcp.flags & TCP_RST);
+    finish("terminated");
+}
+
 int
 main(void)
 {
@@ -142,6 +193,8 @@ main(void)
         cmocka_unit_test(abort_overtakes),
         cmocka_unit_test(reset_waits_for_the_wire),
         cmocka_unit_test(stalled_segment_goes),
+        cmocka_unit_test(closed_in_the_completion),
+        cmocka_unit_test(reset_in_the_completion),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

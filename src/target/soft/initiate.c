@@ -301,7 +301,8 @@ open_adopted(struct soft_adapter *adapter)
     while (!list_empty(&adapter->adopted)) {
         struct soft_conn *conn = list_first(&adapter->adopted, struct soft_conn, adopted);
         list_del(&conn->adopted);
-        soft_conn_set_phase(conn, SOFT_OPEN, "initiate completed");
+        if (conn->phase == SOFT_ADOPTED)
+            soft_conn_set_phase(conn, SOFT_OPEN, "initiate completed");
         soft_dirty(conn);
     }
 }

@@ -50,7 +50,7 @@ soft_complete(struct soft_conn *conn)
     const NDIS_TCP_OFFLOAD_EVENT_HANDLERS *up = &adapter->up;
     NET_BUFFER_LIST *nbls;
 
-    if (conn->phase == SOFT_ADOPTED)
+    if (!list_empty(&conn->adopted))
         return;
     if ((conn->done_sends.head || conn->done_disconnects.head) &&
         conn->sent_flush == adapter->flushes)

@@ -53,11 +53,20 @@ status_word(NDIS_STATUS status)
     {                                                                                              \
         hear(ProtocolBindingContext, word);                                                        \
     }
-COMPLETION(on_initiated, "initiated")
 COMPLETION(on_terminated, "terminated")
 COMPLETION(on_updated, "updated")
 COMPLETION(on_invalidated, "invalidated")
 COMPLETION(on_queried, "queried")
+
+static VOID
+on_initiated(NDIS_HANDLE ProtocolBindingContext, NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *OffloadBlockList)
+{
+    struct rig *rig = ProtocolBindingContext;
+
+    hear(rig, "initiated");
+    if (rig->on_initiated)
+        rig->on_initiated(rig);
+}
 
 static VOID
 on_offload_event(NDIS_HANDLE ProtocolBindingContext,

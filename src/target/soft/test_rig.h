@@ -59,8 +59,9 @@ struct rig {
     NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO large; /* … and how it is cut */
     ULONG backlog;
     ULONG reachability; /* the answer to a question about a neighbor */
-    /* called inside an indication, a completion of receives, and when power is taken; may be NULL
-     */
+    /* called inside the completion of an initiate, an indication, a completion of receives, and
+     * when power is taken; may be NULL */
+    void (*on_initiated)(struct rig *rig);
     void (*on_indicate)(struct rig *rig);
     void (*on_received)(struct rig *rig);
     void (*on_power)(struct rig *rig);
