@@ -2,6 +2,7 @@
 while the connection goes out and home every 5 to 50 ms. What the relay does to superframes would be none of this, so the
 hosts send frames of one segment."""
 
+import random
 import time
 
 from harness import ENDLESS, LIMIT_S, Daemon, Net, Pair, Receiver, Sender, same_bytes, wait_for
@@ -95,6 +96,26 @@ def test_corruption():
 def test_all_together():
     """All of it, by three seeds."""
     impaired(ALL, seeds=(1, 2, 3))
+
+
+def test_ends():
+    """Short transfers over all of it, with moves from the first byte to behind the end, wherever that falls between them."""
+    draw = random.Random(5)
+    moves = 0
+    with Net(relay=["--seed", "5"] + ALL, mtu_frames=True) as net:
+        net.warm()
+        net.warm(v6=True)
+        with Daemon(net) as daemon:
+            for turn in range(12):
+                pair = Pair(net, v6=turn % 2 == 1, connect_from_near=draw.random() < 0.5)
+                mover = Mover(daemon, pair, turn, between_ms=(1, 30), closed_meanwhile=True)
+                mover.start()
+                for sender, receiver in streams(pair, draw.randint(1, MIB // 2), draw.choice((None, 2 * MIB))):
+                    same_bytes(sender, receiver)
+                pair.close()
+                moves += mover.stop()["offload"]
+            assert moves > 12, moves
+            assert daemon.status()["leaked"] == 0
 
 
 # ---- what takes minutes: tests/kernel/run --long ----

@@ -9,6 +9,8 @@ import threading
 from harness import LIMIT_S, Daemon
 
 LATER = ("no-quiet-moment", "busy")  # not now, perhaps soon
+# The owners close it: on its way home by itself, or gone, or about to be.
+ENDING = ("not-offloaded", "not-established", "no-such-connection", "died-during-move")
 
 
 class Client:
@@ -48,13 +50,15 @@ class Client:
 
 
 class Mover(threading.Thread):
-    """Hands one connection out and home, by seed every so many milliseconds, until it is told to stop. On a machine that is
-    so busy that the daemon misses a beat the connection goes home by itself, and then out again."""
+    """Hands one connection out and home, by seed every so many milliseconds, until it is told to stop, or until the end of a
+    connection that is closed meanwhile. On a machine that is so busy that the daemon misses a beat the connection goes home by
+    itself, and then out again."""
 
-    def __init__(self, daemon, pair, seed, between_ms=(5, 50)):
+    def __init__(self, daemon, pair, seed, between_ms=(5, 50), closed_meanwhile=False):
         super().__init__(daemon=True)
         self.client, self.selector = Client(daemon), {"local": pair.local, "peer": pair.peer}
         self.random, self.between_ms = random.Random(seed), between_ms
+        self.closed_meanwhile = closed_meanwhile
         self.moves = {"offload": 0, "upload": 0}
         self.refused = self.beats = 0
         self.error = None
@@ -71,7 +75,7 @@ class Mover(threading.Thread):
                 elif move["reason"] in LATER:
                     self.refused += 1
                 else:
-                    assert self.missed_beat(), move
+                    assert self.closed_meanwhile and move["reason"] in ENDING or self.missed_beat(), move
                     op = "offload"
         except (AssertionError, OSError, ValueError) as error:
             self.error = error
