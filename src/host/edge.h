@@ -169,6 +169,8 @@ void host_upload_users(struct host_binding *binding, const struct host_path *pat
                        const struct host_neighbor *neighbor);
 /* The answer to a request of host_query_oid that was pending. */
 void host_query_oid_done(struct host_binding *binding, NDIS_OID_REQUEST *request);
+/* The update that names a path and its new neighbor was answered. */
+void host_relinked(struct host_operation *operation);
 /* Remembers whose the NBLs are: completions do not say. */
 void host_nbl_claim(struct host_conn *conn, NET_BUFFER_LIST *nbls);
 typedef void host_nbl_fn(struct host_conn *conn, NET_BUFFER_LIST *nbl);

@@ -181,6 +181,9 @@ int host_update_neighbor(struct host_binding *binding, const UCHAR old_mac[6],
                          const UCHAR new_mac[6]);
 int host_update_path_mtu(struct host_conn *conn, ULONG path_mtu);
 
+/* The connection's path leads over the neighbor with this link address. 0, also if it does already;
+ * -ENOENT: the target does not have that one; -EBUSY, -ENOMEM: as host_invalidate. */
+int host_relink(struct host_conn *conn, const UCHAR mac[6]);
 /* What stands on the connection's path, or on its neighbor, is to come home: on_event tells each of
  * them (Retrieve, InvalidState), and whoever goes down later gets other objects. 0, also if it is
  * so already; -EBUSY: the connection is not OFFLOADED, or the object is named by a block list;

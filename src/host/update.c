@@ -113,6 +113,11 @@ shared_updated(struct host_operation *operation)
     struct host_path *path = operation->path;
     struct host_neighbor *neighbor = operation->neighbor;
     struct host_object *object = path ? &path->object : &neighbor->object;
+
+    if (path && neighbor) {
+        host_relinked(operation);
+        return;
+    }
     NDIS_STATUS status = path ? operation->path_block->Status : operation->neighbor_block->Status;
 
     object->updating = false;
