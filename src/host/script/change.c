@@ -84,10 +84,32 @@ script_move_neighbor(struct script *script, const uint8_t from[6], const uint8_t
     }
 }
 
+/* What was due of the old neighbor is not our business any more. */
+void
+script_reroute(struct script_conn *conn, const uint8_t mac[6])
+{
+    list_for_each(other, &conn->script->conns, struct script_conn, link) {
+        if (!same_path(&other->options, &conn->options))
+            continue;
+        memcpy(other->options.peer_mac, mac, 6);
+        other->neighbor_due = false;
+        other->route_due = other->down.state != HOST_CONN_HOST;
+        script_defer(other);
+    }
+}
+
 int
 script_invalidate(struct script_conn *conn, bool neighbor)
 {
     return host_invalidate(&conn->down, neighbor);
+}
+
+static bool
+tell_route(struct script_conn *conn)
+{
+    int error = host_relink(&conn->down, conn->options.peer_mac);
+
+    return error == -ENOENT ? host_invalidate(&conn->down, false) == 0 : error == 0;
 }
 
 /* The engine may be one that stayed because an initiate was refused. */
@@ -98,7 +120,7 @@ take_home(struct script_conn *conn)
         apply_at_home(conn);
     if (conn->mtu_due && conn->live)
         tcp_set_mtu(&conn->tcp, conn->options.mtu);
-    conn->settings_due = conn->mtu_due = conn->neighbor_due = false;
+    conn->settings_due = conn->mtu_due = conn->neighbor_due = conn->route_due = false;
 }
 
 /* An update with everything that is cached; the window as the ack point has it. */
@@ -122,10 +144,12 @@ script_tell_changes(struct script_conn *conn)
         if (conn->neighbor_due)
             conn->neighbor_due = host_update_neighbor(conn->down.binding, conn->told_mac,
                                                       conn->options.peer_mac) != 0;
+        if (conn->route_due && !conn->neighbor_due)
+            conn->route_due = !tell_route(conn);
         if (conn->settings_due && !conn->upload_wanted && !conn->blocked)
             conn->settings_due = !tell_settings(conn);
     }
-    if (conn->settings_due || conn->mtu_due || conn->neighbor_due)
+    if (conn->settings_due || conn->mtu_due || conn->neighbor_due || conn->route_due)
         sys_timer_set(&conn->change_timer, script_now(conn) + RETRY_US);
 }
 

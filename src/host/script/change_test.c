@@ -164,6 +164,59 @@ neighbor_and_path_are_told(void **state)
     go_home(&rig, &delegated);
 }
 
+/* The target has a path over the new router already: the connection stays. */
+static void
+path_is_relinked(void **state)
+{
+    TCP_OFFLOAD_STATE_DELEGATED delegated;
+    NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *update;
+    struct script_options options;
+    struct rig rig, second;
+
+    rig_open(&rig, (struct script_options){0}, false);
+    delegated = rig_offload(&rig);
+    second = rig;
+    options = rig.conn->options;
+    options.peer[3] = 3;
+    memcpy(options.peer_mac, new_mac, 6);
+    second.conn = script_conn_create(rig.script, &options, NULL, NULL);
+    rig_offload(&second);
+    script_reroute(rig.conn, new_mac);
+    rig_turn(&rig);
+    update = fake_take(FAKE_UPDATE);
+    assert_ptr_equal(update->OffloadHandle, &second.conn->down.path->neighbor->object.handle);
+    fake_answer(FAKE_UPDATE, update, NDIS_STATUS_SUCCESS);
+    fake_answer_terminate(fake_take(FAKE_TERMINATE)); /* the old neighbor */
+    assert_int_equal(fake.call_count, 0);
+    assert_int_equal(script_upload(second.conn), 0);
+    rig_answer_terminate(&second, &delegated);
+    script_conn_destroy(second.conn);
+    go_home(&rig, &delegated);
+}
+
+static void
+path_over_a_stranger_is_invalidated(void **state)
+{
+    TCP_OFFLOAD_STATE_DELEGATED delegated;
+    struct rig rig;
+
+    rig_open(&rig, (struct script_options){0}, false);
+    delegated = rig_offload(&rig);
+    script_reroute(rig.conn, new_mac);
+    rig_turn(&rig);
+    fake_answer(FAKE_INVALIDATE, fake_take(FAKE_INVALIDATE), NDIS_STATUS_SUCCESS);
+    rig_event(&rig, TcpIndicateRetrieve, InvalidState);
+    rig_answer_terminate(&rig, &delegated);
+    assert_int_equal(script_offload(rig.conn), 0);
+    const NEIGHBOR_OFFLOAD_STATE_CONST *constant = NDIS_OFFLOAD_STATE_FIRST(fake.calls[0].root);
+    const NEIGHBOR_OFFLOAD_STATE_CACHED *cached = NDIS_OFFLOAD_STATE_NEXT(constant);
+    assert_memory_equal(cached->DlDestinationAddress, new_mac, 6);
+    fake_answer_initiate(fake_take(FAKE_INITIATE), NDIS_STATUS_SUCCESS, NDIS_STATUS_SUCCESS,
+                         NDIS_STATUS_SUCCESS);
+    rig_turn(&rig);
+    go_home(&rig, &delegated);
+}
+
 /* ---- between the two ---- */
 
 static void
@@ -268,6 +321,8 @@ main(void)
         cmocka_unit_test(target_is_told),
         cmocka_unit_test(one_update_waits_for_another),
         cmocka_unit_test(neighbor_and_path_are_told),
+        cmocka_unit_test(path_is_relinked),
+        cmocka_unit_test(path_over_a_stranger_is_invalidated),
         cmocka_unit_test(change_during_an_initiate_is_told_behind_it),
         cmocka_unit_test(what_was_not_told_goes_with_it),
         cmocka_unit_test(failed_update_sends_it_home),

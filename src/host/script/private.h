@@ -78,9 +78,9 @@ struct script_conn {
     struct sys_task work; /* what must not be done on somebody else's stack */
     struct sys_timer hold_timer;
     struct script_settings settings;
-    struct sys_timer change_timer;            /* tries again what could not be told */
-    bool settings_due, mtu_due, neighbor_due; /* the target is to be told */
-    uint8_t told_mac[6];                      /* of the neighbor, as the target knows it */
+    struct sys_timer change_timer;                       /* tries again what could not be told */
+    bool settings_due, mtu_due, neighbor_due, route_due; /* the target is to be told */
+    uint8_t told_mac[6]; /* of the neighbor, as the target knows it */
 
     struct list blocks; /* script_block, ascending: written, not acknowledged */
     uint32_t write_seq; /* behind the last written byte */

@@ -125,6 +125,10 @@ const struct script_settings *script_settings(const struct script_conn *conn);
 void script_set_path_mtu(struct script_conn *conn, uint16_t mtu);
 /* The neighbor with link address from has another one now: for all connections by way of it. */
 void script_move_neighbor(struct script *script, const uint8_t from[6], const uint8_t to[6]);
+/* The router has changed: everything between the connection's addresses goes to this link address.
+ * A path that the target has is relinked if it has that neighbor, too, and invalidated otherwise.
+ */
+void script_reroute(struct script_conn *conn, const uint8_t mac[6]);
 /* The path, or the neighbor, leads nowhere: what the target has that stands on it comes home, and
  * goes down with new objects if it is told to. 0, or those of host_invalidate. */
 int script_invalidate(struct script_conn *conn, bool neighbor);
