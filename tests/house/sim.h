@@ -88,7 +88,7 @@ struct sim_house {
     struct random random;
     struct sys_timer timer;
     unsigned left;
-    struct sim_value ttl, tos, flow, nagle, mtu;
+    struct sim_value ttl, tos, flow, nagle, mtu, station;
     uint64_t data_us;    /* of the last segment with data */
     uint64_t home_by_us; /* invalidated; 0: it is not, or has come home */
 };
@@ -228,8 +228,8 @@ void sim_house_close(struct sim_conn *conn);
 /* A segment leaves, before the judge knows of it. */
 void sim_house_out(struct sim_conn *conn, const uint8_t *frame, const struct peer_segment *segment,
                    uint32_t gso_bytes);
-/* Whether somebody has the address that a frame goes to. */
-bool sim_house_reaches(struct sim *sim, const uint8_t *frame);
+/* Whether a frame goes to where the peer is. */
+bool sim_house_reaches(const struct sim_conn *conn, const uint8_t *frame);
 /* Every turn: what is to come home does. */
 void sim_house_watch(struct sim_conn *conn);
 

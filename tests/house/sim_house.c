@@ -1,9 +1,9 @@
 /*
  * What changes around connections while they live, and whether it shows on the wire: TTL, TOS, flow
  * label, Nagle and keepalive by their applications, the MTU of their path, the link address of a
- * neighbor, paths and neighbors that lead nowhere. A change holds whoever has the connection; an
- * update may wait for others, so the value of before is right for a while (SETTLE_US). A neighbor
- * that has moved does not hear its old address from the first moment.
+ * neighbor, the neighbor of a path; paths and neighbors that lead nowhere. A change holds whoever
+ * has the connection; an update may wait for others, so the value of before is right for a while
+ * (SETTLE_US). A neighbor that has moved does not hear its old address from the first moment.
  */
 #include "host/edge.h"
 #include "host/script/private.h"
@@ -57,11 +57,19 @@ station_of(struct sim *sim, const uint8_t mac[6])
 /* ---- on the wire ---- */
 
 bool
-sim_house_reaches(struct sim *sim, const uint8_t *frame)
+sim_house_reaches(const struct sim_conn *conn, const uint8_t *frame)
 {
-    const struct sim_value *station = station_of(sim, frame);
+    return !memcmp(frame, conn->peer->options.path.local_mac, 6);
+}
 
-    return !station || frame[3] == station->now;
+/* The station, and where it is. */
+static bool
+leads_there(const struct sim_conn *conn, const uint8_t *frame, uint64_t now_us)
+{
+    const struct sim_value *station = station_of(conn->sim, frame);
+
+    return station && may_be(&conn->house.station, frame[5] - 2u, now_us) &&
+           may_be(station, frame[3], now_us);
 }
 
 static void
@@ -81,8 +89,8 @@ check_headers(const struct sim_conn *conn, const uint8_t *frame, const struct pe
     if (segment->ipv6 && !may_be(&house->flow, first & 0xfffff, now_us))
         sim_fail(sim, "conn %u: flow label %05x, which should be %05x", conn->number,
                  first & 0xfffff, house->flow.now);
-    if (!may_be(station_of(sim, frame), frame[3], now_us))
-        sim_fail(sim, "conn %u: a frame for where its neighbor was before it moved", conn->number);
+    if (!leads_there(conn, frame, now_us))
+        sim_fail(sim, "conn %u: a frame for where its neighbor was before", conn->number);
 }
 
 static uint32_t
@@ -194,6 +202,27 @@ move_neighbor(struct sim_conn *conn)
     script_move_neighbor(sim->stage.hosts[LEFT], from, to);
 }
 
+/* Another station is the way to these addresses. */
+static void
+reroute(struct sim_conn *conn)
+{
+    struct sim *sim = conn->sim;
+    unsigned number = (conn->house.station.now + 1 + random_below(&conn->house.random, 2)) %
+                      SIM_STATIONS;
+    uint8_t mac[6] = {2, 0, 0, (uint8_t)sim->stations[number].now, 0, (uint8_t)(2 + number)};
+
+    if (!settled(&sim->stations[number], now(sim)))
+        return;
+    for (unsigned i = 0; i < sim->plan.conns; i++) {
+        struct sim_conn *other = &sim->conns[i];
+        if (!same_path(conn, other))
+            continue;
+        set(&other->house.station, number, now(sim));
+        memcpy(other->peer->options.path.local_mac, mac, 6);
+    }
+    script_reroute(conn->host, mac);
+}
+
 /* Everybody who stands on it comes home. */
 static void
 invalidate(struct sim_conn *conn, bool neighbor)
@@ -224,13 +253,22 @@ all_settled(const struct sim_conn *conn)
            settled(&house->flow, now_us) && settled(&house->nagle, now_us);
 }
 
+static bool
+stations_settled(const struct sim_conn *conn)
+{
+    uint64_t now_us = now(conn->sim);
+
+    return settled(&conn->house.station, now_us) &&
+           settled(station_of(conn->sim, conn->peer->options.path.local_mac), now_us);
+}
+
 static void
 change(void *arg)
 {
     struct sim_conn *conn = arg;
     struct sim *sim = conn->sim;
     struct sim_house *house = &conn->house;
-    uint32_t kind = random_below(&house->random, 8);
+    uint32_t kind = random_below(&house->random, 10);
     uint64_t now_us = now(sim);
 
     if (sim->dead || script_ended(conn->host))
@@ -239,9 +277,11 @@ change(void *arg)
         change_settings(conn);
     else if ((kind == 3 || kind == 4) && settled(&house->mtu, now_us))
         change_mtu(conn);
-    else if (kind == 5 && settled(station_of(sim, conn->peer->options.path.local_mac), now_us))
+    else if (kind == 5 && stations_settled(conn))
         move_neighbor(conn);
-    else if (kind > 5)
+    else if (kind > 7 && stations_settled(conn))
+        reroute(conn);
+    else if (kind == 6 || kind == 7)
         invalidate(conn, kind == 7);
     if (--house->left)
         sys_timer_set(&house->timer,
@@ -272,6 +312,7 @@ sim_house_open(struct sim_conn *conn)
     house->ttl.now = settings->ttl;
     house->nagle.now = settings->nagle;
     house->mtu.now = house->mtu.before = conn->sim->plan.mtu;
+    house->station.now = conn->plan->host.peer_mac[5] - 2u;
     house->left = conn->plan->changes;
     if (sys_timer_init(&house->timer, conn->sim->stage.loop, change, conn))
         sim_fail(conn->sim, "no memory");

@@ -39,14 +39,15 @@ sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable)
 {
     bool damaged = random_chance_ppm(&sim->wire_random, sim->plan.corrupt_ppm);
 
-    if (!sim_team_hears(sim, cable) || !sim_house_reaches(sim, buf->data))
+    if (!sim_team_hears(sim, cable))
         return;
     if (random_chance_ppm(&sim->mark_random, sim->plan.mark_ppm[1]))
         peer_frame_mark(buf->data, buf->len);
     if (damaged)
         damage(&sim->wire_random, buf->data, buf->len);
     for (unsigned i = 0; i < sim->plan.conns; i++)
-        if (sim->conns[i].peer && peer_frame(sim->conns[i].peer, buf->data, buf->len, damaged)) {
+        if (sim->conns[i].peer && sim_house_reaches(&sim->conns[i], buf->data) &&
+            peer_frame(sim->conns[i].peer, buf->data, buf->len, damaged)) {
             sim_team_heard(&sim->conns[i], cable);
             return;
         }
