@@ -99,13 +99,14 @@ whole_sum(const uint8_t *frame, uint32_t len)
 }
 
 static void
-write_ip(uint8_t *frame, bool outgoing, uint32_t len)
+write_ip(uint8_t *frame, bool outgoing, uint32_t len, uint8_t ecn)
 {
     uint8_t *ip = frame + IP_AT;
 
     memset(frame, 0, TCP_AT);
     bytes_store_be16(frame + 12, 0x0800);
     ip[0] = 0x45;
+    ip[1] = ecn;
     bytes_store_be16(ip + 2, (uint16_t)(len - IP_AT));
     ip[8] = 64;
     ip[9] = IPPROTO_TCP;
@@ -137,7 +138,7 @@ write_frame(uint8_t *frame, bool outgoing, const struct rig_segment *s, struct w
     for (uint32_t i = 0; i < s->len; i++)
         tcp[header + i] = rig_byte(seq + i);
     uint32_t len = TCP_AT + header + s->len;
-    write_ip(frame, outgoing, len);
+    write_ip(frame, outgoing, len, s->ecn);
     *meta = (struct wire_meta){.header_len = (uint16_t)(TCP_AT + header)};
     if (s->len > socket->mss) {
         meta->gso_type = WIRE_GSO_TCPV4;

@@ -28,7 +28,7 @@ struct rig_segment {
     uint32_t seq, ack, len;
     uint32_t window; /* bytes */
     uint32_t tsval;
-    uint8_t flags;
+    uint8_t flags, ecn;   /* ecn: of the IP header */
     bool closed;          /* its window is zero */
     bool summed;          /* the checksum is complete, not only the pseudo header's */
     bool damaged;         /* likewise, and then a bit has changed */

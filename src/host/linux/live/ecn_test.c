@@ -161,6 +161,22 @@ the_kernel_echoes(void **state)
     assert_int_equal(frame.tcp.flags & (TCP_CWR | TCP_ECE), 0);
 }
 
+/* A mark that comes while the target is asked is not lost with the IP header. */
+static void
+a_mark_is_forwarded(void **state)
+{
+    rig_until_initiate();
+    for (uint8_t ecn = 0; ecn < 4; ecn++)
+        rig_peer((struct rig_segment){.len = SEGMENT, .ecn = ecn});
+    rig_answer_initiate(NDIS_STATUS_SUCCESS);
+    for (uintptr_t ecn = 0; ecn < 4; ecn++) {
+        NET_BUFFER_LIST *nbl = fake_take_data(FAKE_FORWARD);
+        assert_non_null(nbl);
+        assert_int_equal((uintptr_t)NET_BUFFER_LIST_INFO(nbl, TcpForwardEcn), ecn);
+        fake.tcp.TcpOffloadForwardCompleteHandler(fake.binding, nbl);
+    }
+}
+
 /* ---- up ---- */
 
 static uint8_t
@@ -235,6 +251,7 @@ main(void)
         ECN_TEST(accurate_ecn),
         ECN_TEST(without_ecn),
         ECN_TEST(the_kernel_echoes),
+        ECN_TEST(a_mark_is_forwarded),
         ECN_TEST(an_echo_comes_home),
         ECN_TEST(no_echo_comes_home),
         ECN_TEST(nothing_comes_home),
