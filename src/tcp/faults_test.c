@@ -191,6 +191,28 @@ test_2_9_and_2_11_keepalive(void **state)
     assert_int_equal(probes, 10);
 }
 
+/* What both have finished is not kept alive: a peer that has forgotten it would answer with RST. */
+static void
+test_no_keepalive_when_both_have_finished(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment fin = segment_at(0, 0);
+
+    prepare(&fx);
+    fx.config.keepalive = true;
+    fx.state.state = TCP_FIN_WAIT_2;
+    reopen(&fx);
+    fin.flags |= TCP_FIN;
+    assert_true(feed_segment(&fx, &fin) & TCP_EV_FIN);
+    tcp_acknowledge(&fx.conn, RECV + 1, 0, fx.now_us);
+    drain_out(&fx);
+    assert_int_equal(fx.conn.state, TCP_TIME_WAIT);
+    while (tcp_deadline_us(&fx.conn) != TCP_NEVER) {
+        assert_int_equal(expire(&fx), 0);
+        assert_silent(&fx);
+    }
+}
+
 /* 2.10: doubling, up to a limit that is no less than a minute; new data does not undo it. */
 static void
 test_2_10_failure_to_back_off(void **state)
@@ -358,6 +380,7 @@ main(void)
         cmocka_unit_test(test_2_7_initial_rto_too_low),
         cmocka_unit_test(test_2_8_window_deflation),
         cmocka_unit_test(test_2_9_and_2_11_keepalive),
+        cmocka_unit_test(test_no_keepalive_when_both_have_finished),
         cmocka_unit_test(test_2_10_failure_to_back_off),
         cmocka_unit_test(test_2_12_window_probe_deadlock),
         cmocka_unit_test(test_2_13_stretch_acks),

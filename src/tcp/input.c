@@ -83,6 +83,10 @@ check_reset(struct tcp_conn *conn, struct arrival *in)
 {
     if (!(in->segment->flags & TCP_RST))
         return true;
+    /* RFC 1337: both are through; a peer that has forgotten it resets what is old to it, and what
+     * the application has not read yet would be lost */
+    if (conn->state == TCP_TIME_WAIT)
+        return false;
     if (in->segment->seq == conn->rcv_nxt) {
         tcp_die(conn, "reset by the peer");
         in->events |= TCP_EV_RESET;

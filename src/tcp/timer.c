@@ -267,6 +267,10 @@ expire_keepalive(struct tcp_conn *conn, uint64_t now_us)
     uint32_t probes = config->keepalive_probes ? config->keepalive_probes : 10;
     uint64_t interval_us = config->keepalive_interval_us ? config->keepalive_interval_us : 1000000;
 
+    if (conn->state == TCP_TIME_WAIT) { /* a peer that has gone would answer with an RST */
+        conn->keepalive_deadline_us = TCP_NEVER;
+        return 0;
+    }
     if (conn->rtx_deadline_us != TCP_NEVER && !(conn->flags & TCP_CONN_CHALLENGED)) {
         /* retransmission finds out by itself */
         conn->keepalive_deadline_us = tcp_after_us(now_us, config->keepalive_idle_us);
