@@ -341,6 +341,7 @@ script_on_event(struct host_conn *down, ULONG type, ULONG info)
     case TcpIndicateDisconnect:
         script_on_fin(conn);
         script_watch_fin(conn);
+        conn->upload_wanted |= conn->options.ack_returned; /* no NBL brings it: it is ours to ack */
         break;
     case TcpIndicateAbort:
         conn->upload_wanted = true;

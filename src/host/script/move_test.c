@@ -158,6 +158,30 @@ bytes_before_a_known_fin_are_asked_for(void **state)
     rig_close(&rig);
 }
 
+/* With ack = returned nobody else acknowledges a FIN: it is in no NBL, and the peer would give up.
+ */
+static void
+fin_is_fetched_where_it_is_not_acknowledged(void **state)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        TCP_OFFLOAD_STATE_DELEGATED delegated;
+        struct rig rig;
+
+        rig_open(&rig, i ? held : (struct script_options){0}, false);
+        delegated = rig_offload(&rig);
+        rig_event(&rig, TcpIndicateDisconnect, 0);
+        rig_turn(&rig);
+        assert_int_equal(fake.call_count, i);
+        if (!i)
+            assert_int_equal(script_upload(rig.conn), 0);
+        delegated.RcvNxt++;
+        delegated.State = TcpConnectionCloseWait;
+        rig_answer_terminate(&rig, &delegated);
+        assert_true(rig.fin);
+        rig_close(&rig);
+    }
+}
+
 /* ---- about to be fetched ---- */
 
 /* They would come back at once, for as long as the query keeps the upload waiting. */
@@ -349,6 +373,7 @@ main(void)
         cmocka_unit_test(upload_waits_for_an_update),
         cmocka_unit_test(held_bytes_come_before_those_of_a_request),
         cmocka_unit_test(bytes_before_a_known_fin_are_asked_for),
+        cmocka_unit_test(fin_is_fetched_where_it_is_not_acknowledged),
         cmocka_unit_test(nothing_is_posted_for_who_is_fetched),
         cmocka_unit_test(nothing_is_sent_for_who_is_fetched),
         cmocka_unit_test(acknowledged_bytes_that_are_lent_are_kept),
