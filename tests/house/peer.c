@@ -99,6 +99,10 @@ peer_destroy(struct peer *peer)
 {
     if (!peer)
         return;
+    if (peer->kind) {
+        peer->kind->destroy(peer);
+        return;
+    }
     sys_timer_fini(&peer->timer);
     sys_timer_fini(&peer->ack_timer);
     free(peer->ring);
@@ -129,6 +133,8 @@ peer_frame(struct peer *peer, const uint8_t *bytes, size_t len, bool damaged)
 {
     struct peer_segment segment;
 
+    if (peer->kind)
+        return peer->kind->frame(peer, bytes, len, damaged);
     if (!peer_frame_read(bytes, len, len, false, &segment) ||
         !peer_frame_is_for(&segment, &peer->options.path))
         return false;
@@ -151,6 +157,10 @@ peer_frame(struct peer *peer, const uint8_t *bytes, size_t len, bool damaged)
 void
 peer_offer(struct peer *peer, uint64_t bytes)
 {
+    if (peer->kind) {
+        peer->kind->offer(peer, bytes);
+        return;
+    }
     if (peer->fin_wanted)
         return;
     peer->total += bytes;
@@ -160,6 +170,10 @@ peer_offer(struct peer *peer, uint64_t bytes)
 void
 peer_read(struct peer *peer, bool on)
 {
+    if (peer->kind) {
+        peer->kind->read(peer, on);
+        return;
+    }
     peer->reading = on;
     if (on)
         peer_deliver(peer);
@@ -168,6 +182,10 @@ peer_read(struct peer *peer, bool on)
 void
 peer_close(struct peer *peer)
 {
+    if (peer->kind) {
+        peer->kind->close(peer);
+        return;
+    }
     peer->fin_wanted = true;
     peer_output(peer);
 }
@@ -177,6 +195,10 @@ peer_abort(struct peer *peer)
 {
     if (peer->end != PEER_OPEN)
         return;
+    if (peer->kind) {
+        peer->kind->abort(peer);
+        return;
+    }
     peer_send_reset(peer, peer->snd_max);
     peer_finish(peer, PEER_ABORTED);
 }

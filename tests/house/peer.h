@@ -47,7 +47,20 @@ struct peer_options {
     uint32_t ts_recent;
 };
 
+struct peer;
+
+/* Another TCP behind the same functions. */
+struct peer_kind {
+    bool (*frame)(struct peer *peer, const uint8_t *bytes, size_t len, bool damaged);
+    void (*offer)(struct peer *peer, uint64_t bytes);
+    void (*read)(struct peer *peer, bool on);
+    void (*close)(struct peer *peer);
+    void (*abort)(struct peer *peer);
+    void (*destroy)(struct peer *peer);
+};
+
 struct peer {
+    const struct peer_kind *kind; /* NULL: this one */
     struct sys_loop *loop;
     struct peer_options options;
     const struct peer_app *app;

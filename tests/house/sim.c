@@ -107,6 +107,7 @@ sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figu
         abort();
     sim->verbose = verbose;
     sim_plan_make(&sim->plan, seed);
+    sim_lwip_adapt(&sim->plan);
     snprintf(floors, sizeof floors, "%s%s%s%s", trace ? "trace:File=" : "", trace ? trace : "",
              trace && *sim->plan.floors ? "," : "", sim->plan.floors);
     options.observer = sim_kill_observer(sim);

@@ -259,6 +259,17 @@ void sim_team_heard(struct sim_conn *conn, unsigned cable);
 struct wire *sim_team_far(const struct sim_conn *conn);
 struct wire *sim_team_near(const struct sim_conn *conn);
 
+/* ---- sim_lwip.c ---- */
+/* From now on the peers are lwIP; false: this program was built without it. */
+bool sim_lwip_want(void);
+/* To a plan: what lwIP has not is not asked of it, if it is wanted. */
+void sim_lwip_adapt(struct sim_plan *plan);
+/* Whether a reset at the end is lwIP's way, and nothing is lost. */
+bool sim_lwip_excuses(const struct sim_conn *conn);
+/* Whichever is wanted. */
+struct peer *sim_lwip_or_peer(struct sim *sim, const struct peer_options *options,
+                              const struct peer_app *app, void *arg);
+
 /* ---- sim_stream.c: the bytes of a stream, computed ---- */
 void sim_stream_fill(uint64_t seed, uint64_t at, uint8_t *bytes, size_t len);
 bool sim_stream_is(uint64_t seed, uint64_t at, const uint8_t *bytes, size_t len);

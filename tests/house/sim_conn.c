@@ -462,7 +462,7 @@ sim_conn_open(struct sim *sim, unsigned number)
     judge_it(conn);
     sys_task_init(&conn->move_task, move, conn);
     conn->host = script_conn_create(sim->stage.hosts[LEFT], &host, &host_app, conn);
-    conn->peer = peer_create(sim->stage.loop, &peer, &peer_app, conn);
+    conn->peer = sim_lwip_or_peer(sim, &peer, &peer_app, conn);
     if (!conn->host || !conn->peer)
         sim_fail(sim, "no connection");
     start_timers(conn);

@@ -27,7 +27,7 @@ struct worker {
 
 struct options {
     uint64_t first, count;
-    const char *trace;
+    const char *trace, *peer;
     unsigned workers, failures;
     bool plan, verbose, tap;
 };
@@ -38,10 +38,10 @@ usage(int code)
     fprintf(code ? stderr : stdout,
             "usage: sim [--seeds N] [--seed FIRST] [--trace FILE] [--verbose] [--plan] [--tap] "
             "[--workers N] "
-            "[--failures N]\n"
+            "[--failures N] [--peer lwip]\n"
             "Runs N seeds (1) from FIRST (1) on. --trace: of one seed, as pcapng. --verbose: every "
             "frame and move. --plan: what the seeds mean, without running them.\n--failures: give "
-            "up after so many (10).\n");
+            "up after so many (10). --peer: lwIP is at the other end.\n");
     exit(code);
 }
 
@@ -59,8 +59,8 @@ number(const char *text)
 static struct options
 read_options(int argc, char **argv)
 {
-    struct options options = {1,  1,     NULL, (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-                              10, false, false};
+    struct options options = {
+        .first = 1, .count = 1, .workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN), .failures = 10};
 
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -88,6 +88,8 @@ read_options(int argc, char **argv)
             options.trace = value;
         else if (!strcmp(argv[i], "--workers"))
             options.workers = (unsigned)number(value);
+        else if (!strcmp(argv[i], "--peer"))
+            options.peer = value;
         else if (!strcmp(argv[i], "--failures"))
             options.failures = (unsigned)number(value);
         else
@@ -98,6 +100,12 @@ read_options(int argc, char **argv)
         options.workers = options.workers ? WORKERS_MAX : 1;
     if (options.trace && options.count != 1)
         usage(2);
+    if (options.peer && strcmp(options.peer, "lwip"))
+        usage(2);
+    if (options.peer && !sim_lwip_want()) {
+        fputs("sim: built without lwIP (liblwip-dev)\n", stderr);
+        exit(2);
+    }
     return options;
 }
 
@@ -144,8 +152,9 @@ tell_failure(const struct worker *worker, int status, const struct options *opti
                  WTERMSIG(status) == SIGALRM ? "takes too long" : strsignal(WTERMSIG(status)));
     else
         snprintf(how, sizeof how, "ended with code %d", WEXITSTATUS(status));
-    printf("%sFAILED seed %llu (%s); again: ./dev sim --seed %llu\n", options->tap ? "# " : "",
-           (unsigned long long)worker->seed, how, (unsigned long long)worker->seed);
+    printf("%sFAILED seed %llu (%s); again: ./dev sim --seed %llu%s%s\n", options->tap ? "# " : "",
+           (unsigned long long)worker->seed, how, (unsigned long long)worker->seed,
+           options->peer ? " --peer " : "", options->peer ? options->peer : "");
     fflush(stdout);
 }
 
@@ -243,6 +252,7 @@ main(int argc, char **argv)
     if (options.plan || options.count == 1) {
         for (uint64_t i = 0; i < options.count; i++) {
             sim_plan_make(&plan, options.first + i);
+            sim_lwip_adapt(&plan);
             sim_plan_print(&plan);
         }
     }
