@@ -217,7 +217,9 @@ make_up(struct sim_conn *conn, enum forgery kind, struct peer_segment *segment)
         segment->ack = judge->sent + (1u << 28);
         return true;
     case BEYOND:
-        segment->seq = judge->said_edge + (1u << 16) + random_below(&conn->random, 100000);
+        /* also of what may be promised while it waits for the end of a move */
+        segment->seq = judge->said_edge + conn->plan->host.receive_buffer + (1u << 16) +
+                       random_below(&conn->random, 100000);
         return true;
     case BAD_SUM:
         return true;
