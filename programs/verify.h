@@ -8,6 +8,10 @@
 
 #include "chimney/verifier.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct house;
 struct sys_loop;
 struct verify;
@@ -21,6 +25,8 @@ struct verify *verify_open(struct sys_loop *loop, struct house *house);
 struct verify_wire *verify_wire(struct verify *verify, struct wire *wire, const char *adapter);
 /* A frame of it, as its watcher is given it. */
 void verify_frame(const struct verify_wire *watched, bool out, const struct wire_tx *frame);
+/* Of a received frame, whole: no checksum says that it was damaged. Pure. */
+bool verify_intact(const uint8_t *frame, size_t len);
 /* Wires and house are gone: the last look, and the sum to the log. */
 void verify_close(struct verify *verify);
 
