@@ -52,7 +52,7 @@ find(const uint8_t *frame, uint32_t len, uint8_t protocol, uint32_t *start, uint
         *start = ETHERNET_HEADER + (ip[0] & 15u) * 4;
         *end = ETHERNET_HEADER + read_be16(ip + 2);
     } else if (read_be16(frame + 12) == ETHERTYPE_V6 && len >= ETHERNET_HEADER + IPV6_HEADER) {
-        if (ip[6] != protocol)
+        if (ip[0] >> 4 != 6 || ip[6] != protocol)
             return false;
         *start = ETHERNET_HEADER + IPV6_HEADER;
         *end = *start + read_be16(ip + 4);

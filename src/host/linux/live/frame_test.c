@@ -1,4 +1,4 @@
-/* Checksums that a frame has not got yet. */
+/* Checksums that a frame has not got yet, and a frame that is none of ours. */
 #include "base/checksum.h"
 #include "host/linux/live/live.h"
 
@@ -82,6 +82,26 @@ beyond_the_end(void **state)
     assert_memory_equal(bytes, before, FRAME);
 }
 
+/* Nothing covers the version of an IPv6 packet; the kernel throws away what has another. */
+static void
+another_version(void **state)
+{
+    uint8_t bytes[FRAME];
+    struct steer_key key;
+    struct wire_buf buf;
+
+    frame_init(&buf, bytes, IPPROTO_TCP, 16);
+    bytes[12] = 0x86;
+    bytes[13] = 0xdd;
+    bytes[IP_AT] = 0x60;
+    bytes[IP_AT + 4] = 0;
+    bytes[IP_AT + 5] = FRAME - ICMP_AT;
+    bytes[IP_AT + 6] = IPPROTO_TCP;
+    assert_true(live_frame_key(bytes, FRAME, true, &key));
+    bytes[IP_AT] = 0x70;
+    assert_false(live_frame_key(bytes, FRAME, true, &key));
+}
+
 int
 main(void)
 {
@@ -89,6 +109,7 @@ main(void)
         cmocka_unit_test(filled_in_where_ndis_has_no_bit),
         cmocka_unit_test(left_where_it_has),
         cmocka_unit_test(beyond_the_end),
+        cmocka_unit_test(another_version),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
