@@ -283,7 +283,6 @@ live_forward(struct live_conn *conn, NET_BUFFER_LIST *nbl)
     NET_BUFFER_LIST_INFO(forward, TcpForwardEcn) = (PVOID)(uintptr_t)segment.ecn;
     NET_BUFFER_LIST_INFO(forward, TcpLargeSendNetBufferListInfo) = NET_BUFFER_LIST_INFO(
         nbl, TcpLargeSendNetBufferListInfo);
-    NET_BUFFER_LIST_INFO(forward, TcpForwardEcn) = (PVOID)(uintptr_t)segment.ecn;
     host_forward(&conn->down, forward);
 }
 
