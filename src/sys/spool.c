@@ -8,6 +8,7 @@
  * file never tells of something that only comes later.
  */
 #include "sys/spool.h"
+#include "sys/thread.h"
 
 #include "base/log.h"
 
@@ -228,6 +229,7 @@ writer(void *arg)
 {
     struct sys_spool *spool = arg;
 
+    sys_thread_ordinary();
     pthread_mutex_lock(&spool->mutex);
     while (!spool->closing || spool->filling->count) {
         if (!spool->filling->count) {

@@ -1,6 +1,8 @@
 /* Work beside the loop, against the real and the simulated one. */
 #include "sys/loop.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,6 +100,44 @@ work_may_be_freed_when_done(void **state)
     assert_string_equal(story, "bcdefghijklmnopqrstu");
 }
 
+struct duty {
+    struct sys_work work;
+    pthread_t thread;
+    int policy;
+};
+
+static void
+note_policy(void *arg)
+{
+    struct duty *duty = arg;
+
+    duty->thread = pthread_self();
+    duty->policy = sched_getscheduler(0);
+}
+
+static void
+stop(void *arg)
+{
+    sys_loop_stop(loop);
+}
+
+/* A loop that runs with real-time priority keeps it to itself. The simulated one does the work on
+ * its own thread, which stays as it is. */
+static void
+priority_is_the_loops(void **state)
+{
+    const struct sched_param most = {.sched_priority = 1}, none = {.sched_priority = 0};
+    struct duty duty = {.policy = -1};
+
+    if (pthread_setschedparam(pthread_self(), SCHED_RR, &most))
+        skip();
+    assert_int_equal(sys_work_start(&duty.work, loop, note_policy, stop, &duty), 0);
+    sys_loop_run(loop);
+    pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+    assert_int_equal(duty.policy,
+                     pthread_equal(duty.thread, pthread_self()) ? SCHED_RR : SCHED_OTHER);
+}
+
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -106,6 +146,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(work_is_done_at_a_turn),
         LOOP_TEST(work_may_be_freed_when_done),
+        LOOP_TEST(priority_is_the_loops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
  * last thread is dead. Work is rare (a person asks).
  */
 #include "sys/loop.h"
+#include "sys/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ work_beside(void *arg)
 {
     struct sys_work *work = arg;
 
+    sys_thread_ordinary();
     work->fn(work->arg);
     sys_loop_post(work->loop, &work->task);
     return NULL;
