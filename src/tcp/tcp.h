@@ -228,9 +228,9 @@ struct tcp_counters {
  *
  * Hot first: while nothing is lost and no timer fires, data that arrives in order touches the first
  * two lines of 64 bytes and that of the counters; what is sent and its acknowledgement line 3, too,
- * and the marks or the curve. A test holds the members to their lines, counted from the start of
- * the structure. The layout is free to change otherwise; keep it in tcp.h so that callers can embed
- * it.
+ * and the marks or the curve; whoever asks for the next deadline and for what was dropped reads
+ * three more. A test holds the members to their lines, counted from the start of the structure. The
+ * layout is free to change otherwise; keep it in tcp.h so that callers can embed it.
  */
 struct tcp_conn {
     /* lines 0 and 1: every segment */

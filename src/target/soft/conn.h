@@ -96,9 +96,9 @@ struct soft_watch {
 #define SOFT_HELD_MAX 1024 /* frames kept for the host stack while stopped */
 
 /*
- * What a segment touches comes first: two cache lines, then the object (of which the adapter and
- * the parent), then the engine's own. The rest is for sends, for what seldom happens, and for the
- * ends of a connection's life.
+ * What a segment touches comes first: two cache lines until it is accepted, four for the service
+ * that follows, then the engine's own. The rest is for sends, for what seldom happens, and for the
+ * ends of a connection's life. touch_test.c measures it.
  */
 struct soft_conn {
     /* whose is the segment, and may it be taken */
@@ -123,10 +123,25 @@ struct soft_conn {
     uint32_t filled;      /* bytes placed in the first posted */
     uint32_t buffered_bytes, lent_bytes;
 
+    /* two lines that the service of a segment looks at besides, one of them the object's rest */
     struct soft_object object;
-    struct tcp_conn tcp;
-    struct sys_timer timer;
     uint64_t push_deadline_us;
+    struct list sends; /* NBLs in posting order; the last may be the disconnect's */
+    uint32_t send_seq; /* number of the first byte of the first NBL */
+    uint32_t backlog;  /* as last indicated */
+
+    /* settled, waiting for the completion call */
+    struct soft_nbls done_sends, done_receives, done_disconnects, done_forwards;
+
+    struct list forwards; /* NBLs not processed yet */
+    struct list lent;     /* frames delivered, ascending, that the ack point (or the window) waits
+                             for */
+    uint64_t backlog_us;
+    uint64_t sent_flush; /* soft_adapter.flushes when it last sent */
+    bool finished;       /* a graceful disconnect was posted, or the host stack had sent its FIN */
+
+    _Alignas(SOFT_CACHE_LINE) struct tcp_conn tcp; /* its lines are ours */
+    struct sys_timer timer;
     struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
     struct list adopted;         /* on soft_adapter.adopted */
     struct list blocked;         /* on soft_adapter.blocked */
@@ -138,32 +153,22 @@ struct soft_conn {
     bool lost;     /* its state cannot be read any more */
 
     /* sending */
-    bool finished;     /* a graceful disconnect was posted, or the host stack had sent its FIN */
-    struct list sends; /* NBLs in posting order; the last may be the disconnect's */
-    uint32_t send_seq; /* number of the first byte of the first NBL */
-    uint32_t backlog;  /* as last indicated */
-    uint64_t backlog_us;
     struct soft_cursor cursor;
     NET_BUFFER_LIST *disconnect; /* graceful: also on sends; abortive: waits for the RST to leave */
-    uint64_t sent_flush;         /* soft_adapter.flushes when it last sent */
     struct tcp_out stalled_out;
 
     /* receiving */
-    struct list
-        lent; /* frames delivered, ascending, that the ack point (or the window) waits for */
     struct list held; /* frames kept for the host stack */
     unsigned held_count;
 
     struct soft_watch watch;
-
-    /* settled, waiting for the completion call */
-    struct soft_nbls done_sends, done_receives, done_disconnects, done_forwards;
-    struct list forwards; /* NBLs not processed yet */
 };
 
 _Static_assert(offsetof(struct soft_conn, dirty) == SOFT_CACHE_LINE &&
-                   offsetof(struct soft_conn, object) == 2 * SOFT_CACHE_LINE,
-               "two lines");
+                   offsetof(struct soft_conn, object) == 2 * SOFT_CACHE_LINE &&
+                   offsetof(struct soft_conn, done_sends) == 4 * SOFT_CACHE_LINE &&
+                   offsetof(struct soft_conn, tcp) == 6 * SOFT_CACHE_LINE,
+               "six lines, then the engine's");
 
 static inline struct soft_path *
 soft_conn_path(const struct soft_conn *conn)

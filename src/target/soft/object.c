@@ -144,9 +144,7 @@ on_timer(void *arg)
 struct soft_conn *
 soft_conn_create(struct soft_adapter *adapter)
 {
-    size_t size = (sizeof(struct soft_conn) + SOFT_CACHE_LINE - 1) / SOFT_CACHE_LINE *
-                  SOFT_CACHE_LINE;
-    struct soft_conn *conn = aligned_alloc(SOFT_CACHE_LINE, size);
+    struct soft_conn *conn = aligned_alloc(SOFT_CACHE_LINE, sizeof *conn);
 
     if (!conn)
         return NULL;

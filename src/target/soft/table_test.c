@@ -38,8 +38,9 @@ find(unsigned i, unsigned vlan)
 static void
 add(unsigned i)
 {
-    conns[i] = calloc(1, sizeof *conns[i]);
+    conns[i] = aligned_alloc(SOFT_CACHE_LINE, sizeof *conns[i]);
     assert_non_null(conns[i]);
+    memset(conns[i], 0, sizeof *conns[i]);
     conns[i]->object.adapter = &adapter;
     conns[i]->object.parent = &path.object;
     conns[i]->key = key_of(i);
