@@ -383,7 +383,7 @@ come_home(struct script_conn *conn, const struct host_terminate_result *result)
         return;
     if (state.state != TCP_CLOSED)
         restart(conn, &state, &result->extension);
-    else if (!conn->fin_acked)
+    else if (!conn->fin_acked || !conn->fin_known)
         script_end_conn(conn, SCRIPT_TIMEOUT);
 }
 

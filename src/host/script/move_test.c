@@ -312,6 +312,27 @@ end_that_nobody_reads_is_no_timeout(void **state)
     rig_close(&rig);
 }
 
+/* The target gave up after our FIN was acknowledged; the peer's never came. */
+static void
+end_in_fin_wait_2_is_a_timeout(void **state)
+{
+    TCP_OFFLOAD_STATE_DELEGATED delegated;
+    struct rig rig;
+
+    rig_open(&rig, (struct script_options){0}, false);
+    script_close(rig.conn);
+    rig_turn(&rig);
+    rig_hear(&rig, RIG_PEERS, RIG_OURS + 1, TCP_ACK, "", false);
+    delegated = rig_offload(&rig);
+    assert_int_equal(delegated.State, TcpConnectionFinWait2);
+    delegated.State = TcpConnectionClosed;
+    assert_int_equal(script_upload(rig.conn), 0);
+    rig_answer_terminate(&rig, &delegated);
+    assert_true(rig.ended);
+    assert_int_equal(rig.end, SCRIPT_TIMEOUT);
+    rig_close(&rig);
+}
+
 /* The peer, whose FIN's acknowledgement was lost, says it again. */
 static void
 time_wait_goes_on_as_what_it_is(void **state)
@@ -379,6 +400,7 @@ main(void)
         cmocka_unit_test(acknowledged_bytes_that_are_lent_are_kept),
         cmocka_unit_test(end_that_came_while_bytes_were_lent_is_one),
         cmocka_unit_test(end_that_nobody_reads_is_no_timeout),
+        cmocka_unit_test(end_in_fin_wait_2_is_a_timeout),
         cmocka_unit_test(time_wait_goes_on_as_what_it_is),
         cmocka_unit_test(who_was_silenced_acknowledges_at_home),
     };
