@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 16
-#define SEED_SECONDS 120 /* of real time, for one run */
+#define SEED_SECONDS 120 /* of real time, for one run, unless told otherwise */
 
 struct worker {
     uint64_t seed; /* being run */
@@ -28,7 +28,7 @@ struct worker {
 struct options {
     uint64_t first, count;
     const char *trace, *peer;
-    unsigned workers, failures;
+    unsigned workers, failures, seconds;
     bool plan, verbose, tap;
 };
 
@@ -38,10 +38,11 @@ usage(int code)
     fprintf(code ? stderr : stdout,
             "usage: sim [--seeds N] [--seed FIRST] [--trace FILE] [--verbose] [--plan] [--tap] "
             "[--workers N] "
-            "[--failures N] [--peer lwip]\n"
+            "[--failures N] [--seconds N] [--peer lwip]\n"
             "Runs N seeds (1) from FIRST (1) on. --trace: of one seed, as pcapng. --verbose: every "
             "frame and move. --plan: what the seeds mean, without running them.\n--failures: give "
-            "up after so many (10). --peer: lwIP is at the other end.\n");
+            "up after so many (10). --seconds: of real time that one run may take (120). "
+            "--peer: lwIP is at the other end.\n");
     exit(code);
 }
 
@@ -60,7 +61,8 @@ static struct options
 read_options(int argc, char **argv)
 {
     struct options options = {
-        .first = 1, .count = 1, .workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN), .failures = 10};
+        .first = 1, .count = 1, .workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN), .failures = 10,
+        .seconds = SEED_SECONDS};
 
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -92,6 +94,8 @@ read_options(int argc, char **argv)
             options.peer = value;
         else if (!strcmp(argv[i], "--failures"))
             options.failures = (unsigned)number(value);
+        else if (!strcmp(argv[i], "--seconds"))
+            options.seconds = (unsigned)number(value);
         else
             usage(2);
         i++;
@@ -114,7 +118,7 @@ run_seeds(struct worker *worker, uint64_t seed, uint64_t end, const struct optio
 {
     for (; seed < end; seed += options->workers) {
         worker->seed = seed;
-        alarm(SEED_SECONDS);
+        alarm(options->seconds);
         uint64_t fingerprint = sim_run(seed, options->trace, options->verbose, &worker->figures);
         if (options->count == 1)
             printf("seed %llu: fingerprint %016llx\n", (unsigned long long)seed,
