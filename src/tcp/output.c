@@ -160,6 +160,7 @@ send_piece(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     tcp_ecn_output(conn, out);
     conn->counters.segments_out += segments;
     conn->flags &= ~TCP_CONN_SWS_OVERRIDE;
+    conn->sws_deadline_us = TCP_NEVER; /* or it would let a small one go behind this */
     tcp_rack_on_sent(conn, piece->seq, piece->seq + piece->len + piece->fin, out->retransmission,
                      now_us);
     tcp_prr_on_sent(conn, piece->len);

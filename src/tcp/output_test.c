@@ -110,6 +110,29 @@ test_silly_window(void **state)
     assert_data(&fx, 0, 400); /* half the largest window seen */
 }
 
+/* The timer for a small segment was of a time when nothing was outstanding. */
+static void
+test_an_open_window_ends_the_wait(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    prepare(&fx);
+    fx.state.snd_wnd = 400;
+    fx.state.max_snd_wnd = 50000;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 5000);
+    assert_silent(&fx);
+    assert_true(fx.conn.sws_deadline_us != TCP_NEVER);
+    segment.window = 2400;
+    feed_segment(&fx, &segment);
+    assert_data(&fx, 0, 2000);
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.sws_deadline_us, TCP_NEVER);
+    pass(&fx, fx.config.sws_us);
+    assert_silent(&fx);
+}
+
 static void
 test_a_shrunk_window(void **state)
 {
@@ -288,6 +311,7 @@ main(void)
         cmocka_unit_test(test_nagle),
         cmocka_unit_test(test_nagle_off),
         cmocka_unit_test(test_silly_window),
+        cmocka_unit_test(test_an_open_window_ends_the_wait),
         cmocka_unit_test(test_no_small_segment_for_congestion),
         cmocka_unit_test(test_a_shrunk_window),
         cmocka_unit_test(test_options_shrink_segments),

@@ -227,13 +227,14 @@ give_up(struct tcp_conn *conn, const char *why)
     return TCP_EV_TIMEOUT;
 }
 
-/* Probes of a round at RTO, 2 RTO, 4 RTO ... */
+/* RFC 9293, section 3.8.6.1: the time between probes never gets shorter, answered or not. */
 static unsigned
 expire_persist(struct tcp_conn *conn, uint64_t now_us)
 {
     if (limit_reached(conn, now_us))
         return give_up(conn, "window probes unanswered");
-    uint64_t delta_us = tcp_backoff(conn, conn->retransmit_count);
+    uint64_t delta_us = tcp_backoff(
+        conn, tcp_saturate_u8(conn->snd_wnd_probe_count + (uint32_t)conn->retransmit_count));
     count_retransmission(conn, now_us);
     conn->flags |= TCP_CONN_PROBE_DUE;
     set_rtx_deadline(conn, now_us, delta_us);
