@@ -13,9 +13,11 @@
 #include "judge.h"
 #include "peer.h"
 #include "stage.h"
+#include "strict.h"
 
 #define SIM_CONNS_MAX 6
 #define SIM_STATIONS 3 /* link addresses of the peers' end */
+#define SIM_LOSSES 3
 #define SIM_MS 1000u
 #define SIM_SECOND 1000000ull
 
@@ -50,6 +52,17 @@ struct sim_conn_plan {
     unsigned move_frames; /* instead of by time: after so many frames of ours, at most */
     unsigned changes;     /* around it, see sim_house.c */
     uint32_t change_max_us;
+    uint32_t start_us; /* nobody says anything before */
+};
+
+/* A calm run (sim_calm.c). lost: of the segments with data, from the first on, so many; [0]:
+ * towards us. dark: nothing arrives. */
+struct sim_calm {
+    bool on, lossy;
+    struct {
+        unsigned first, count;
+    } lost[2][SIM_LOSSES];
+    uint32_t dark_from_us, dark_us;
 };
 
 /* A team below all floors, see sim_team.c. */
@@ -67,6 +80,7 @@ struct sim_plan {
     uint32_t mark_ppm[2]; /* of what is ECN-capable: towards us, from us */
     bool deaf_target;     /* it knows no extension of the state */
     uint16_t mtu;
+    struct sim_calm calm;
     unsigned kill_at; /* the owner dies at this crossing; 0: it lives */
     unsigned conns;
     struct sim_conn_plan conn[SIM_CONNS_MAX];
@@ -120,6 +134,7 @@ struct sim_conn {
     struct peer *peer;
     struct peer *kernel; /* what goes on instead of host, after a kill */
     struct judge judge;
+    struct strict strict; /* of a calm run */
     struct sys_timer out_timer, in_timer, read_out_timer, read_in_timer, move_timer, abort_timer,
         forge_timer;
     struct sys_task move_task;
@@ -157,6 +172,8 @@ struct sim {
     struct random wire_random, peer_random, mark_random;
     uint64_t fingerprint;            /* of every frame at our end, and when */
     uint64_t frames, turns, turn_us; /* turns of the loop at turn_us */
+    uint64_t began_us;
+    unsigned data_segments[2]; /* of a calm run, towards us and from us */
     bool verbose;
     struct trace *trace; /* NULL: none */
     struct observer observer;
@@ -209,6 +226,18 @@ void sim_conn_leave(struct sim_conn *conn, struct sim_figures *figures);
 struct observer *sim_kill_observer(struct sim *sim);
 /* After the kill: sockets go on from what the applications know. */
 void sim_kill_revive(struct sim *sim, struct sim_figures *figures);
+
+/* ---- sim_calm.c ---- */
+/* Some plans become calm ones. */
+void sim_calm_draw(struct sim_plan *plan);
+/* The wire loses this frame. */
+bool sim_calm_loses(struct sim *sim, bool out, bool data);
+void sim_calm_judge(struct sim_conn *conn);
+/* What the applications have done; what crosses our end of the wire; time has passed. */
+void sim_calm_tell(struct sim_conn *conn);
+void sim_calm_hear(struct sim_conn *conn, bool out, const struct peer_segment *segment,
+                   uint32_t gso_bytes);
+void sim_calm_time(struct sim_conn *conn);
 
 /* ---- sim_wire.c ---- */
 void sim_wire_open(struct sim *sim);

@@ -59,6 +59,7 @@ write_down(struct sim_conn *conn)
         sim_stream_fill(sim_out_seed(conn), conn->written, bytes, part);
         taken = script_write(conn->host, bytes, part);
         conn->written += taken;
+        sim_calm_tell(conn);
         if (taken < part)
             return;
     }
@@ -82,6 +83,7 @@ sim_conn_write(struct sim_conn *conn)
         peer_close(conn->kernel);
     else
         script_close(conn->host);
+    sim_calm_tell(conn);
 }
 
 static void
@@ -96,6 +98,7 @@ on_data(void *arg, const uint8_t *bytes, size_t len)
         sim_fail(conn->sim, "conn %u: wrong bytes for us at %llu", conn->number,
                  (unsigned long long)conn->received_in);
     conn->received_in += len;
+    sim_calm_tell(conn);
 }
 
 static void
@@ -106,6 +109,7 @@ on_room(void *arg, size_t bytes)
     if (conn->sim->dead)
         return;
     conn->acked_out += bytes;
+    sim_calm_tell(conn);
     sim_conn_write(conn);
 }
 
@@ -263,6 +267,7 @@ talk_out(void *arg)
     struct sim_conn *conn = arg;
     const struct sim_talk *talk = &conn->plan->out;
 
+    sim_calm_time(conn);
     conn->offered_out += next_part(conn, talk, conn->offered_out);
     sim_conn_write(conn);
     if (conn->offered_out < talk->bytes)
@@ -288,7 +293,9 @@ toggle_ours(void *arg)
 {
     struct sim_conn *conn = arg;
 
+    sim_calm_time(conn);
     conn->host_reading = !conn->host_reading;
+    sim_calm_tell(conn);
     script_read(conn->host, conn->host_reading);
     if (!conn->host_reading || conn->pauses_in--)
         after(conn, &conn->read_in_timer, 1, conn->plan->in.pause_max_us);
@@ -311,7 +318,7 @@ static void
 move(void *arg)
 {
     struct sim_conn *conn = arg;
-    uint32_t what = random_below(&conn->random, 16);
+    uint32_t what = conn->sim->plan.calm.on ? 2 : random_below(&conn->random, 16);
 
     conn->frames_to_move = 0;
     if (conn->sim->dead || !conn->moves_left || script_ended(conn->host))
@@ -427,8 +434,8 @@ start_timers(struct sim_conn *conn)
     for (unsigned i = 0; (timer = timer_of(conn, i, &fn)); i++)
         if (sys_timer_init(timer, conn->sim->stage.loop, fn, conn))
             sim_fail(conn->sim, "no memory");
-    after(conn, &conn->out_timer, 0, 1000);
-    after(conn, &conn->in_timer, 0, 1000);
+    after(conn, &conn->out_timer, plan->start_us, plan->start_us + 1000);
+    after(conn, &conn->in_timer, plan->start_us, plan->start_us + 1000);
     if (conn->pauses_in)
         after(conn, &conn->read_in_timer, 0, 50000);
     if (conn->pauses_out)
@@ -460,6 +467,7 @@ sim_conn_open(struct sim *sim, unsigned number)
     memcpy(host.local_mac, wire_mac(sim->stage.ends[LEFT]), 6);
     memcpy(peer.path.remote_mac, host.local_mac, 6);
     judge_it(conn);
+    sim_calm_judge(conn);
     sys_task_init(&conn->move_task, move, conn);
     conn->host = script_conn_create(sim->stage.hosts[LEFT], &host, &host_app, conn);
     conn->peer = sim_lwip_or_peer(sim, &peer, &peer_app, conn);

@@ -32,6 +32,8 @@ sim_lwip_adapt(struct sim_plan *plan)
 {
     for (unsigned i = 0; wanted && i < plan->conns; i++)
         adapt(&plan->conn[i]);
+    if (wanted)
+        plan->calm.on = false; /* the strict judge is of one TCP at a time */
 }
 
 /* One that has closed answers whatever comes later with RST. Sockets that go on after a kill do not

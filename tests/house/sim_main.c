@@ -60,9 +60,11 @@ number(const char *text)
 static struct options
 read_options(int argc, char **argv)
 {
-    struct options options = {
-        .first = 1, .count = 1, .workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN), .failures = 10,
-        .seconds = SEED_SECONDS};
+    struct options options = {.first = 1,
+                              .count = 1,
+                              .workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+                              .failures = 10,
+                              .seconds = SEED_SECONDS};
 
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -241,9 +243,21 @@ seconds_now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* What a thread's cache of the allocator holds counts as in use: without it a run can be asked
+ * whether it has given everything back (sim.c). */
+static void
+without_cache(char **argv)
+{
+    if (getenv("GLIBC_TUNABLES"))
+        return;
+    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
+    execv("/proc/self/exe", argv);
+}
+
 int
 main(int argc, char **argv)
 {
+    without_cache(argv);
     struct options options = read_options(argc, argv);
     struct worker *workers = mmap(NULL, WORKERS_MAX * sizeof *workers, PROT_READ | PROT_WRITE,
                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);

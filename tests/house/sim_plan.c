@@ -315,6 +315,7 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed)
         draw_kill(plan, &random);
     draw_team(plan, &random);
     draw_changes(plan, &random);
+    sim_calm_draw(plan);
 }
 
 void
@@ -324,15 +325,15 @@ sim_plan_print(const struct sim_plan *plan)
                                        "stays open", "we abort",       "peer aborts"};
     static const char *const receives[] = {"accept", "hold", "post", "nibble"};
 
-    printf("seed %llu: floors \"%s\"%s, MTU %u, loss %u/%u ppm, duplicates %u/%u, reorder %u/%u, "
+    printf("seed %llu:%s floors \"%s\"%s, MTU %u, loss %u/%u ppm, duplicates %u/%u, reorder %u/%u, "
            "corrupt %u, marks %u/%u, delay %u/%u us%s, killed at crossing %u, %u times a "
            "cable\n",
-           (unsigned long long)plan->seed, plan->floors, plan->late ? " late" : "", plan->mtu,
-           plan->impair[0].loss_ppm, plan->impair[1].loss_ppm, plan->impair[0].duplicate_ppm,
-           plan->impair[1].duplicate_ppm, plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm,
-           plan->corrupt_ppm, plan->mark_ppm[0], plan->mark_ppm[1], plan->impair[0].delay_us,
-           plan->impair[1].delay_us, plan->deaf_target ? ", no extension" : "", plan->kill_at,
-           plan->pulls);
+           (unsigned long long)plan->seed, plan->calm.on ? " calm," : "", plan->floors,
+           plan->late ? " late" : "", plan->mtu, plan->impair[0].loss_ppm, plan->impair[1].loss_ppm,
+           plan->impair[0].duplicate_ppm, plan->impair[1].duplicate_ppm,
+           plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm, plan->corrupt_ppm,
+           plan->mark_ppm[0], plan->mark_ppm[1], plan->impair[0].delay_us, plan->impair[1].delay_us,
+           plan->deaf_target ? ", no extension" : "", plan->kill_at, plan->pulls);
     for (unsigned i = 0; i < plan->conns; i++) {
         const struct sim_conn_plan *conn = &plan->conn[i];
         printf("  %u: IPv%u%s%s%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "

@@ -38,6 +38,7 @@ void
 sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable)
 {
     bool damaged = random_chance_ppm(&sim->wire_random, sim->plan.corrupt_ppm);
+    struct peer_segment segment;
 
     if (!sim_team_hears(sim, cable))
         return;
@@ -45,6 +46,9 @@ sim_wire_arrived(struct sim *sim, struct wire_buf *buf, unsigned cable)
         peer_frame_mark(buf->data, buf->len);
     if (damaged)
         damage(&sim->wire_random, buf->data, buf->len);
+    if (sim->plan.calm.lossy && peer_frame_read(buf->data, buf->len, buf->len, false, &segment) &&
+        sim_calm_loses(sim, true, segment.len != 0))
+        return;
     for (unsigned i = 0; i < sim->plan.conns; i++)
         if (sim->conns[i].peer && sim_house_reaches(&sim->conns[i], buf->data) &&
             peer_frame(sim->conns[i].peer, buf->data, buf->len, damaged)) {
@@ -61,7 +65,11 @@ sim_wire_send(struct sim_conn *conn, const uint8_t *frame, size_t len)
     struct iovec piece = {bytes, len};
     struct wire_tx tx = {.pieces = &piece, .piece_count = 1};
     struct wire *wire = sim_team_far(conn);
+    struct peer_segment segment;
 
+    if (sim->plan.calm.lossy && peer_frame_read(frame, len, len, false, &segment) &&
+        sim_calm_loses(sim, false, segment.len != 0))
+        return;
     memcpy(bytes, frame, len);
     if (random_chance_ppm(&sim->mark_random, sim->plan.mark_ppm[0]))
         peer_frame_mark(bytes, len);
@@ -164,6 +172,8 @@ on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *fram
         judge_out(&conn->judge, &segment, frame->meta.gso_size, now_us);
     else if (whole)
         judge_in(&conn->judge, &segment, now_us);
+    if (whole)
+        sim_calm_hear(conn, out, &segment, frame->meta.gso_size);
     sim_conn_count_frame(conn);
 }
 

@@ -1,0 +1,237 @@
+/*
+ * Calm runs: one connection on a wire that is exact but for the losses of its plan, offloaded once
+ * before anything is said, or never, and then left alone: no moves, updates, forgeries, floors that
+ * do something. What is sent, and when, is then a matter of TCP alone, and the strict judge
+ * (strict.h) listens. Windows are larger and talks longer than elsewhere, so that congestion
+ * control has something to do.
+ */
+#include "base/hash.h"
+#include "sim.h"
+
+#include <stdio.h>
+
+#define PUSH_US (500 * SIM_MS) /* the push timer: docs */
+#define START_US 5000u         /* the move is over */
+
+static bool
+one_in(struct random *random, uint32_t n)
+{
+    return random_below(random, n) == 0;
+}
+
+/* ---- what a seed means ---- */
+
+static void
+draw_wire(struct sim_plan *plan, struct random *random)
+{
+    static const uint32_t delays_us[] = {50, 1000, 10000, 40000};
+    uint32_t delay_us = delays_us[random_below(random, 4)];
+    uint64_t rate = one_in(random, 3) ? 10000000ull << random_below(random, 6) : 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        plan->impair[i] = (struct wire_mem_impair){
+            .seed = 1, .segment_gso = 1, .delay_us = delay_us, .bits_per_second = rate};
+}
+
+static void
+draw_losses(struct sim_calm *calm, struct random *random)
+{
+    uint32_t kind = random_below(random, 6);
+
+    if (kind < 2)
+        return;
+    calm->lossy = true;
+    if (kind == 2) {
+        calm->dark_from_us = 1000 + random_below(random, 500000);
+        calm->dark_us = 1000u << random_below(random, 14);
+        return;
+    }
+    for (unsigned way = 0; way < 2; way++) {
+        unsigned losses = random_below(random, SIM_LOSSES + 1);
+        for (unsigned i = 0; i < losses; i++) {
+            calm->lost[way][i].first = 1 + random_below(random, 4u << random_below(random, 8));
+            calm->lost[way][i].count = one_in(random, 2) ? 1 : 1 + random_below(random, 4);
+        }
+    }
+}
+
+static void
+draw_talk(struct sim_talk *talk, struct random *random)
+{
+    static const uint32_t sizes[] = {0, 1, 5000, 100000, 800000, 3000000};
+    uint32_t most = sizes[random_below(random, 6)];
+
+    talk->bytes = most ? 1 + random_below(random, most) : 0;
+    if (talk->part_max && talk->bytes > 200ull * talk->part_max)
+        talk->part_max = 0;
+    talk->pauses = one_in(random, 5) ? 1 + random_below(random, 3) : 0;
+    talk->pause_max_us = one_in(random, 2) ? 20000000 : 100000;
+}
+
+static void
+draw_conn(struct sim_conn_plan *conn, struct random *random)
+{
+    struct script_options *host = &conn->host;
+    struct peer_options *peer = &conn->peer;
+
+    host->ack_returned = false;
+    peer->path.vlan = 0;
+    draw_talk(&conn->out, random);
+    draw_talk(&conn->in, random);
+    if (one_in(random, 2))
+        peer->receive_buffer = 65535u << host->snd_wscale;
+    if (one_in(random, 2))
+        host->receive_buffer = 65535u << (host->rcv_wscale < 5 ? host->rcv_wscale : 5);
+    host->peer_window = peer->receive_buffer;
+    peer->window = host->receive_buffer;
+    if (one_in(random, 2))
+        host->send_buffer = 4u << 20;
+    conn->end = (enum sim_end)random_below(random, SIM_STAYS_OPEN + 1);
+    conn->moves = !one_in(random, 4);
+    conn->move_min_us = 1;
+    conn->move_max_us = 1000;
+    conn->move_frames = conn->forgeries = conn->changes = 0;
+    host->ecn = peer->ecn = false;
+    conn->start_us = START_US;
+}
+
+void
+sim_calm_draw(struct sim_plan *plan)
+{
+    struct random random;
+
+    /* of its own: what the other seeds mean does not depend on it */
+    random_init(&random, hash_mix(plan->seed ^ HASH_ODD_1, HASH_ODD_2));
+    if (!one_in(&random, 3))
+        return;
+    plan->calm.on = plan->exact = true;
+    snprintf(plan->floors, sizeof plan->floors, "%s", one_in(&random, 2) ? "passthru" : "");
+    plan->vlan = 0;
+    plan->loose = plan->late = false;
+    plan->corrupt_ppm = plan->mark_ppm[0] = plan->mark_ppm[1] = 0;
+    plan->kill_at = plan->pulls = 0;
+    plan->team = SIM_NO_TEAM;
+    plan->crossed = plan->deaf_target = false;
+    plan->conns = 1;
+    draw_wire(plan, &random);
+    draw_losses(&plan->calm, &random);
+    draw_conn(&plan->conn[0], &random);
+}
+
+/* ---- the wire ---- */
+
+bool
+sim_calm_loses(struct sim *sim, bool out, bool data)
+{
+    const struct sim_calm *calm = &sim->plan.calm;
+    uint64_t now_us = sys_loop_now_us(sim->stage.loop);
+    unsigned number;
+
+    if (!calm->lossy)
+        return false;
+    if (!sim->began_us)
+        sim->began_us = now_us;
+    if (now_us - sim->began_us - calm->dark_from_us < calm->dark_us)
+        return true;
+    if (!data)
+        return false;
+    number = ++sim->data_segments[out];
+    for (unsigned i = 0; i < SIM_LOSSES; i++)
+        if (number - calm->lost[out][i].first < calm->lost[out][i].count)
+            return true;
+    return false;
+}
+
+/* ---- the judge ---- */
+
+static void
+on_violation(void *arg, const char *what)
+{
+    const struct sim_conn *conn = arg;
+
+    sim_fail(conn->sim, "conn %u: %s", conn->number, what);
+}
+
+static uint64_t
+deliver_us(const struct sim_conn_plan *plan)
+{
+    const struct script_options *host = &plan->host;
+
+    if (plan->in.pauses)
+        return PUSH_US; /* what it refused goes into what it posts */
+    switch (host->receive) {
+    case SCRIPT_HOLD:
+        return host->hold_us;
+    case SCRIPT_POST:
+    case SCRIPT_NIBBLE:
+        return PUSH_US;
+    default:
+        return 0;
+    }
+}
+
+void
+sim_calm_judge(struct sim_conn *conn)
+{
+    const struct script_options *host = &conn->plan->host;
+    const struct sim_plan *plan = &conn->sim->plan;
+    uint16_t stamp = host->no_timestamps ? 0 : 12;
+    struct strict_options options = {.snd_seq = host->snd_seq,
+                                     .rcv_seq = host->rcv_seq,
+                                     .mss = (uint16_t)(conn->plan->peer.mss - stamp),
+                                     .peer_mss = (uint16_t)(conn->plan->peer.mss - stamp),
+                                     .window = host->peer_window,
+                                     .receive_buffer = host->receive_buffer,
+                                     .snd_wscale = host->snd_wscale,
+                                     .rcv_wscale = host->rcv_wscale,
+                                     .ttl = 64,
+                                     .timestamps = !host->no_timestamps,
+                                     .sack = !host->no_sack,
+                                     .lossless = !plan->calm.lossy &&
+                                                 !plan->impair[0].bits_per_second,
+                                     .nagle = true,
+                                     .ts_recent = host->ts_recent,
+                                     .deliver_us = deliver_us(conn->plan),
+                                     .on_violation = on_violation,
+                                     .arg = conn};
+
+    if (plan->calm.on)
+        strict_init(&conn->strict, &options);
+}
+
+void
+sim_calm_time(struct sim_conn *conn)
+{
+    if (conn->sim->plan.calm.on && !conn->host_ended)
+        strict_time(&conn->strict, sys_loop_now_us(conn->sim->stage.loop));
+}
+
+void
+sim_calm_tell(struct sim_conn *conn)
+{
+    const struct script_options *host = &conn->plan->host;
+
+    if (!conn->sim->plan.calm.on || conn->host_ended)
+        return;
+    sim_calm_time(conn);
+    conn->strict.written = host->snd_seq + (uint32_t)conn->written;
+    conn->strict.released = host->snd_seq + (uint32_t)conn->acked_out;
+    conn->strict.taken = host->rcv_seq + (uint32_t)conn->received_in;
+    conn->strict.closing = conn->out_closed;
+    conn->strict.reading = conn->host_reading;
+}
+
+void
+sim_calm_hear(struct sim_conn *conn, bool out, const struct peer_segment *segment,
+              uint32_t gso_bytes)
+{
+    uint64_t now_us = sys_loop_now_us(conn->sim->stage.loop);
+
+    if (!conn->sim->plan.calm.on || conn->host_ended)
+        return;
+    conn->strict.leaving = script_state(conn->host) == HOST_CONN_TERMINATING;
+    if (out)
+        strict_out(&conn->strict, segment, gso_bytes, now_us);
+    else
+        strict_in(&conn->strict, segment, now_us);
+}

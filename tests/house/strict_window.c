@@ -1,0 +1,106 @@
+/*
+ * The congestion window in bounds: slow start with appropriate byte counting from ten segments (RFC
+ * 5681, 3.1; 6928; 3465), then CUBIC (RFC 9438) with C = 0.4 and beta = 0.7, in floating point. The
+ * upper bound goes by real time, the lower one only grows while the window is what limits the
+ * sender.
+ */
+#include "strict.h"
+
+#include <math.h>
+
+#define BETA 0.7
+#define C 0.4
+#define ALPHA (3 * (1 - BETA) / (1 + BETA))
+
+void
+strict_window_init(struct strict_window *window, double mss)
+{
+    *window = (struct strict_window){
+        .most = 10 * mss, .least = 10 * mss, .ssthresh_most = INFINITY, .ssthresh_least = INFINITY};
+}
+
+/* RFC 9438, 4.2, figure 1 */
+static double
+cubic(const struct strict_window *window, double start, double t_us, double mss)
+{
+    double top = fmax(window->w_max, start);
+    double k = cbrt((top - start) / mss / C), t = t_us / 1e6;
+
+    return C * pow(t - k, 3) * mss + top;
+}
+
+static double
+reno(double estimate, double acked, double window, double prior, double mss)
+{
+    return estimate + (estimate < prior ? ALPHA : 1) * mss * acked / window;
+}
+
+static void
+avoid_congestion(struct strict_window *window, double acked, double mss, bool limited,
+                 uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us)
+{
+    double t_us, behind_us = 3.0 * (double)rtt_most_us, most, least;
+
+    if (!window->epoch_us) {
+        window->epoch_us = now_us;
+        window->limited = true;
+        window->w_est_most = window->most;
+        window->w_est_least = window->least;
+    }
+    window->limited &= limited;
+    t_us = (double)(now_us - window->epoch_us);
+    window->w_est_most = reno(window->w_est_most, acked, window->least, window->prior, mss);
+    most = fmax(cubic(window, window->ssthresh_most, t_us + (double)rtt_most_us, mss),
+                window->w_est_most);
+    window->most = fmax(window->most, fmin(most, 1.5 * window->most));
+    if (!window->limited)
+        return;
+    window->w_est_least = reno(window->w_est_least, acked, window->most, window->prior, mss);
+    t_us = t_us > behind_us ? t_us - behind_us : 0;
+    least = fmax(0.97 * cubic(window, window->ssthresh_least, t_us, mss), window->w_est_least);
+    window->least = fmin(fmax(window->least, least), window->most);
+}
+
+void
+strict_window_grow(struct strict_window *window, double acked, double mss, bool limited,
+                   uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us)
+{
+    bool avoiding = window->most >= window->ssthresh_most;
+
+    if (avoiding && window->least >= window->ssthresh_least) {
+        avoid_congestion(window, acked, mss, limited, now_us, rtt_least_us, rtt_most_us);
+        return;
+    }
+    window->most = fmin(window->most + acked, fmax(window->ssthresh_most, window->most));
+    if (limited)
+        window->least = fmin(fmin(window->least + acked, window->most), window->ssthresh_least);
+}
+
+/* RFC 9438, 4.6 and 4.7 */
+void
+strict_window_reduce(struct strict_window *window, double flight, double mss)
+{
+    double before = fmin(flight, window->most), least = fmin(flight, window->least);
+
+    window->ssthresh_most = fmax(BETA * before, 2 * mss) + 1;
+    window->ssthresh_least = fmax(BETA * least, 2 * mss) - 1;
+    window->w_max = before < window->w_max ? before * (1 + BETA) / 2 : before;
+    window->prior = before;
+    window->epoch_us = 0;
+}
+
+void
+strict_window_recovered(struct strict_window *window)
+{
+    window->most = window->ssthresh_most;
+    window->least = window->ssthresh_least;
+}
+
+/* RFC 5681, 3.1: one segment, and slow start. 9438, 4.8: then a curve without a top. */
+void
+strict_window_timeout(struct strict_window *window, double mss)
+{
+    window->most = window->least = mss;
+    window->w_max = 0;
+    window->epoch_us = 0;
+}
