@@ -16,15 +16,19 @@
  */
 #include "tcp/private.h"
 
+#define LIMITED_TRANSMIT                                                                           \
+    2u /* segments beyond the window before a recovery, or without one (RFC 3042) */
 #define IN_LOSS (TCP_CONN_RECOVERY | TCP_CONN_LOSS)
 
 uint32_t
 tcp_pipe(const struct tcp_conn *conn)
 {
-    uint32_t flight = conn->snd_nxt - conn->snd_una;
+    uint32_t flight = conn->snd_nxt - conn->snd_una, gone = conn->dup_ack_count;
 
+    if (!(conn->flags & TCP_CONN_RECOVERY))
+        gone = tcp_min(gone, LIMITED_TRANSMIT);
     if (!conn->config.sack && conn->snd_nxt == conn->snd_max)
-        return flight - tcp_min(flight, conn->dup_ack_count * conn->mss);
+        return flight - tcp_min(flight, gone * conn->mss);
     return tcp_unsacked(conn, conn->snd_una, conn->snd_nxt) - tcp_rack_lost_bytes(conn);
 }
 

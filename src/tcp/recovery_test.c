@@ -218,6 +218,29 @@ test_what_is_no_duplicate(void **state)
     assert_int_equal(fx.conn.dup_ack_count, 0);
 }
 
+/* Of data that was out when the last recovery began they may tell (RFC 6582, section 3.2): none
+ * begins, and no more than two segments go for them. */
+static void
+test_duplicates_at_the_end_of_a_recovery(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 10);
+    tcp_queue(&fx.conn, 30 * MSS);
+    for (int i = 0; i < 3; i++)
+        feed_ack(&fx, 0);
+    drain_out(&fx);
+    feed_ack(&fx, fx.conn.recover_seq - SEND);
+    assert_false(fx.conn.flags & TCP_CONN_RECOVERY);
+    drain_out(&fx);
+    uint32_t sent = fx.conn.snd_max;
+    for (int i = 0; i < 10; i++) {
+        feed_ack(&fx, fx.conn.snd_una - SEND);
+        drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.snd_max - sent, 2 * MSS);
+}
+
 static void
 test_duplicates_after_a_timeout_do_not_recover_again(void **state)
 {
@@ -361,6 +384,7 @@ main(void)
         cmocka_unit_test(test_newreno),
         cmocka_unit_test(test_partial_ack_without_sack),
         cmocka_unit_test(test_what_is_no_duplicate),
+        cmocka_unit_test(test_duplicates_at_the_end_of_a_recovery),
         cmocka_unit_test(test_duplicates_after_a_timeout_do_not_recover_again),
         cmocka_unit_test(test_timeout_goes_back),
         cmocka_unit_test(test_second_timeout_forgets_sacks),
