@@ -174,6 +174,7 @@ struct sim {
     uint64_t frames, turns, turn_us; /* turns of the loop at turn_us */
     uint64_t began_us;
     unsigned data_segments[2]; /* of a calm run, towards us and from us */
+    unsigned lost_in_a_row[2]; /* so that nobody gives up */
     bool verbose;
     struct trace *trace; /* NULL: none */
     struct observer observer;

@@ -10,8 +10,9 @@
 
 #include <stdio.h>
 
-#define PUSH_US (500 * SIM_MS) /* the push timer: docs */
-#define START_US 5000u         /* the move is over */
+#define PUSH_US (2000 * SIM_MS) /* more than the push timer, which little by little starts anew */
+#define LOST_IN_A_ROW 4
+#define START_US 5000u /* the move is over */
 
 static bool
 one_in(struct random *random, uint32_t n)
@@ -137,8 +138,12 @@ sim_calm_loses(struct sim *sim, bool out, bool data)
         return false;
     number = ++sim->data_segments[out];
     for (unsigned i = 0; i < SIM_LOSSES; i++)
-        if (number - calm->lost[out][i].first < calm->lost[out][i].count)
+        if (number - calm->lost[out][i].first < calm->lost[out][i].count &&
+            sim->lost_in_a_row[out] < LOST_IN_A_ROW) {
+            sim->lost_in_a_row[out]++;
             return true;
+        }
+    sim->lost_in_a_row[out] = 0;
     return false;
 }
 

@@ -83,7 +83,7 @@ strict_receive_heard(struct strict *strict, const struct peer_segment *segment, 
         note_stamp(strict, segment);
     if (seq_after(end, receive->edge)) {
         receive->beyond = receive->asked = true;
-        if (!receive->segments++)
+        if (segment->len && !receive->segments++)
             receive->since_us = now_us;
         return;
     }
@@ -92,6 +92,7 @@ strict_receive_heard(struct strict *strict, const struct peer_segment *segment, 
     else if (seq_before(segment->seq, receive->next))
         receive->asked = true; /* a keepalive, or old: how often it is answered is limited */
     if (segment->flags & PEER_FIN) {
+        receive->raced |= receive->fin; /* that it comes again may count as news of the clock */
         receive->disorder = receive->fin_seen = true;
         receive->fin_seq = end;
     }

@@ -136,9 +136,10 @@ strict_send_heard(struct strict *strict, const struct peer_segment *segment, uin
     bool duplicate = segment->ack == send->una && !segment->len && outstanding &&
                      window == send->said_window;
     uint32_t advanced = seq_after(segment->ack, send->una) ? segment->ack - send->una : 0;
+    bool fin = segment->flags & PEER_FIN;
 
     if (seq_after(segment->ack, send->max) || seq_before(segment->ack, send->una) ||
-        seq_before(segment->seq + segment->len, strict->receive.acked) ||
+        seq_before(segment->seq + segment->len + fin, strict->receive.acked) ||
         seq_after(segment->seq, strict->receive.edge)) { /* outside of the window: not read */
         send->ignored |= segment->ack != send->una;
         return;
@@ -254,6 +255,8 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
          peer_ranges_skip(&send->sacked, segment->seq) != segment->seq))
         strict_blame(strict, "seq %u again, it has arrived", segment->seq);
     send->vague |= tail && (timed_out || !strict->options.sack);
+    if (!strict->options.sack && peer_ranges_skip(&send->resent, segment->seq) != segment->seq)
+        send->vague = true; /* what the duplicates stand for nobody knows */
     if (!send->recovering && !send->after_timeout && evidence(strict, segment->seq, now_us)) {
         enter(send, strict->options.mss);
     } else if (tail) {
@@ -311,7 +314,7 @@ check_room(struct strict *strict, uint32_t seq, uint32_t len)
     if (send->vague)
         return;
     if (!strict->options.sack) /* RFC 3042 */
-        most += send->duplicates * mss;
+        most += (send->duplicates < 2 ? send->duplicates : 2) * mss;
     if (send->recovering) {
         if (send->out > 2 * send->delivered + 4 * mss) /* RFC 6937, SSRB */
             strict_blame(strict, "%.0f bytes went while %.0f arrived in a recovery", send->out,
@@ -398,6 +401,8 @@ strict_send_said(struct strict *strict, const struct peer_segment *segment, uint
         strict_blame(strict, "the last byte at %u is not pushed", end);
     if (fin && (!strict->closing || end - 1 != strict->written))
         strict_blame(strict, "a FIN at %u, of %u", end - 1, strict->written);
+    if (fin && seq_after(end, send->edge))
+        strict_blame(strict, "a FIN at %u, the window ends at %u", end - 1, send->edge);
     send->fin |= fin;
     if (seq_before(segment->seq, send->max))
         note_again(strict, segment, end, now_us);

@@ -222,6 +222,12 @@ test_push_and_fin(void **state)
     assert_blamed(&fx, "a FIN at");
     open_it(&fx);
     fx.strict.closing = true;
+    fx.strict.send.edge = OURS + 100;
+    write_bytes(&fx, 100);
+    say(&fx, &segment);
+    assert_blamed(&fx, "the window ends at");
+    open_it(&fx);
+    fx.strict.closing = true;
     wait_ms(&fx, 1);
     assert_blamed(&fx, "does not go");
     open_it(&fx);
