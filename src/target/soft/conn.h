@@ -19,7 +19,7 @@ enum soft_kind { SOFT_NEIGHBOR, SOFT_PATH, SOFT_TCP };
 /* The common part; MiniportOffloadContext points here. */
 struct soft_object {
     enum soft_kind kind;
-    bool invalid; /* invalidated, itself or through what it stands on */
+    bool invalid; /* named by an invalidate; what stands on it is not usable either */
     bool terminated;
     bool doomed; /* freed, but something still stands on it: it goes with the last dependent */
     struct soft_adapter *adapter;

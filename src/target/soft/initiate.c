@@ -204,13 +204,21 @@ adopt_tcp(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block,
     return NDIS_STATUS_SUCCESS;
 }
 
+static bool
+usable(const struct soft_object *object)
+{
+    while (object && !object->invalid)
+        object = object->parent;
+    return !object;
+}
+
 static NDIS_STATUS
 adopt(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, unsigned kind,
       struct soft_object *parent, uint64_t now_us, struct soft_object **out)
 {
     if (kind == SOFT_NEIGHBOR)
         return adopt_neighbor(adapter, block, out);
-    if (!parent || parent->invalid) /* under a placeholder, or under what may not be used */
+    if (!parent || !usable(parent)) /* under a placeholder, or under what may not be used */
         return NDIS_STATUS_FAILURE;
     return kind == SOFT_PATH ? adopt_path(adapter, block, parent, out)
                              : adopt_tcp(adapter, block, parent, now_us, out);

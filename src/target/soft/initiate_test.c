@@ -318,6 +318,41 @@ relink(void **state)
     rig_close(&rig);
 }
 
+/* A dead router (chimney 4.3): its neighbor is invalidated, what stands on it goes to another, and
+ * there the path is as good as any. */
+static void
+relink_from_an_invalid_neighbor(void **state)
+{
+    struct rig_conn conn, second;
+    struct rig_neighbor other;
+    struct rig_node n, p, dead;
+
+    rig_open(&rig, NULL);
+    rig_conn_init(&conn, false, 0);
+    rig_conn_start(&rig, &conn);
+    rig_node_init(&dead, NeighborOffloadState, &conn.neighbor.handle);
+    NdisInvalidateOffload(rig.binding, &dead.block);
+    rig_expect(&rig, "event:retrieve:2 invalidated");
+    end_one(TcpOffloadDelegatedState, &conn.tcp.handle);
+    rig_neighbor_init(&other);
+    initiate(&other.block);
+    rig_node_init(&n, NeighborOffloadState, &other.handle);
+    rig_node_init(&p, Ip4OffloadState, &conn.path.handle);
+    n.block.DependentBlockList = &p.block;
+    update(&n);
+    assert_int_equal(p.block.Status, NDIS_STATUS_SUCCESS);
+    rig_conn_init(&second, false, 0);
+    n.block.DependentBlockList = &p.block;
+    p.block.DependentBlockList = &second.tcp.block;
+    initiate(&n.block);
+    assert_int_equal(second.tcp.block.Status, NDIS_STATUS_SUCCESS);
+    end_one(TcpOffloadDelegatedState, &second.tcp.handle);
+    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
+    end_one(NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    end_one(NeighborOffloadDelegatedState, &other.handle);
+    rig_close(&rig);
+}
+
 /* A neighbor that was terminated too early goes when the path under it moves away; what is no
  * neighbor is none to move to. */
 static void
@@ -458,6 +493,7 @@ main(void)
         cmocka_unit_test(query),
         cmocka_unit_test(updates_take_effect),
         cmocka_unit_test(relink),
+        cmocka_unit_test(relink_from_an_invalid_neighbor),
         cmocka_unit_test(relink_from_a_dead_neighbor),
         cmocka_unit_test(invalidate),
         cmocka_unit_test(backlog_events_wait),

@@ -1,19 +1,19 @@
 /*
  * Invalidate: what stands on the named objects stops sending at once (R-42) and wants to go up,
- * reason InvalidState. Nothing is freed before the terminate. Source: chimney 4.4.
+ * reason InvalidState. Nothing is freed before the terminate. A path on a neighbor that is invalid
+ * may be relinked to another, and is usable there. Source: chimney 4.3, 4.4.
  */
 #include "target/soft/conn.h"
 
 static void
-invalidate_object(struct soft_object *object)
+stop(struct soft_object *object)
 {
-    object->invalid = true;
     if (object->kind == SOFT_TCP) {
         soft_retrieve(soft_conn_of(object), InvalidState);
         return;
     }
     list_for_each_safe(child, &object->children, struct soft_object, sibling) {
-        invalidate_object(child);
+        stop(child);
     }
 }
 
@@ -25,7 +25,8 @@ invalidate_block(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST 
 
     if (!object || (object->kind == SOFT_TCP && soft_event_lost(soft_conn_of(object))))
         return NDIS_STATUS_FAILURE;
-    invalidate_object(object);
+    object->invalid = true;
+    stop(object);
     return NDIS_STATUS_SUCCESS;
 }
 
