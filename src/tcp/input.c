@@ -49,8 +49,8 @@ check_timestamp(struct tcp_conn *conn, struct arrival *in)
 
     if (!conn->config.timestamps || segment->flags & TCP_RST)
         return true;
-    if (!segment->has_timestamp)
-        return refuse(conn, in, false);
+    if (!segment->has_timestamp) /* a SYN is of a connection that may have none */
+        return segment->flags & TCP_SYN || refuse(conn, in, false);
     if (!tcp_timestamp_newer(conn, segment->tsval, in->now_us))
         return refuse(conn, in, true);
     return true;
@@ -70,7 +70,8 @@ check_sequence(struct tcp_conn *conn, struct arrival *in)
     }
     if (seq_after(segment->seq, tcp_right_edge(conn)))
         return refuse(conn, in, true);
-    if (conn->config.timestamps && !segment->payload_len && !(segment->flags & TCP_RST) &&
+    if (conn->config.timestamps && !segment->payload_len &&
+        !(segment->flags & (TCP_RST | TCP_SYN)) &&
         seq_before_eq(segment->seq, conn->last_ack_sent)) {
         conn->ts_recent = segment->tsval; /* RFC 7323, section 4.3 */
         conn->ts_recent_us = in->now_us;

@@ -261,6 +261,27 @@ test_syn(void **state)
     assert_silent(&fx);
 }
 
+/* A peer that has forgotten the connection begins anew, and need not offer timestamps: it is told
+ * where we are, too. */
+static void
+test_syn_without_a_timestamp(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0u - 5000, 0);
+
+    open_stamped(&fx, 5);
+    segment.flags = TCP_SYN;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_INVALID);
+    assert_bare(&fx, TCP_ACK);
+    segment.seq = RECV - 1;
+    feed_segment(&fx, &segment);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.conn.ts_recent, 5);
+    segment.seq = RECV;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_SYN);
+    assert_int_equal(fx.conn.ts_recent, 5);
+}
+
 /* ---- ACK, URG ---- */
 
 static void
@@ -481,6 +502,7 @@ main(void)
         cmocka_unit_test(test_reset_elsewhere),
         cmocka_unit_test(test_reset_with_a_lagging_ack_point),
         cmocka_unit_test(test_syn),
+        cmocka_unit_test(test_syn_without_a_timestamp),
         cmocka_unit_test(test_ack_of_the_unsent),
         cmocka_unit_test(test_no_ack_flag),
         cmocka_unit_test(test_urgent_is_not_processed),
