@@ -5,8 +5,9 @@
  * we, may have stopped that clock.
  *
  * A window counts only if its segment is not older than the last one that set it: it acknowledges
- * more, or has a newer sequence number, or opens the window at the same one. Source: RFC 9293
- * section 3.10.7.4 (fifth), RFC 6298, RFC 5961.
+ * more, or has a newer sequence number, or opens the window at the same one, or closes it: a peer
+ * short of memory does that, and would be given up if it were resent to instead of probed. Source:
+ * RFC 9293 sections 3.8.6 and 3.10.7.4 (fifth), RFC 6298, RFC 5961.
  */
 #include "tcp/private.h"
 
@@ -122,7 +123,7 @@ update_window(struct tcp_conn *conn, const struct tcp_segment *segment, bool adv
     if (!window && !old && seq_after_eq(segment->seq, conn->snd_wl1))
         return still_closed(conn, advanced, now_us);
     if (!advanced && !seq_after(segment->seq, conn->snd_wl1) &&
-        (segment->seq != conn->snd_wl1 || window <= old))
+        (segment->seq != conn->snd_wl1 || (window && window <= old)))
         return 0;
     conn->snd_wl1 = seq_max(conn->snd_wl1, segment->seq);
     if (window == old)

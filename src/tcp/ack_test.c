@@ -75,6 +75,32 @@ test_window_update_needs_newer_segment(void **state)
     assert_int_equal(fx.conn.max_snd_wnd, 60000);
 }
 
+/* RFC 9293, section 3.8.6: a peer that is short of memory takes its window back with the numbers of
+ * its last segment. It is probed, and not given up for what it cannot take. */
+static void
+test_a_window_is_taken_back_with_the_same_numbers(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    open_conn(&fx);
+    send_segments(&fx, 3);
+    segment.window = 0;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(expire(&fx), 0);
+        assert_bare(&fx, TCP_ACK);
+        assert_silent(&fx);
+        feed_segment(&fx, &segment);
+    }
+    assert_int_equal(fx.conn.state, TCP_ESTABLISHED);
+    segment.window = 5000;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
+    while (!fx.conn.counters.timeouts)
+        expire(&fx);
+    assert_data(&fx, 0, 1000);
+}
+
 static void
 test_window_is_scaled(void **state)
 {
@@ -196,6 +222,7 @@ main(void)
         cmocka_unit_test(test_karn),
         cmocka_unit_test(test_smoothing),
         cmocka_unit_test(test_window_update_needs_newer_segment),
+        cmocka_unit_test(test_a_window_is_taken_back_with_the_same_numbers),
         cmocka_unit_test(test_window_is_scaled),
         cmocka_unit_test(test_an_old_ack_changes_nothing),
         cmocka_unit_test(test_backoff_ends_with_progress),
