@@ -50,6 +50,18 @@ measure(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
     tcp_rtt_sample(conn, now_us - conn->rtt_sent_us, now_us);
 }
 
+/* Karn: an acknowledgement of what went twice measures nothing, so the timeout stays backed off,
+ * and no tail probe goes early, until one of what went once does. Or a path that has become slower
+ * than the timers would never be measured. */
+static void
+keep_backoff(struct tcp_conn *conn)
+{
+    if (!conn->retransmit_count || !conn->snd_wnd) /* then they were window probes */
+        return;
+    conn->rto_us = tcp_backoff(conn, conn->retransmit_count);
+    conn->flags |= TCP_CONN_UNMEASURED;
+}
+
 static unsigned
 advance(struct tcp_conn *conn, uint32_t ack, bool echo, uint64_t now_us)
 {
@@ -57,6 +69,7 @@ advance(struct tcp_conn *conn, uint32_t ack, bool echo, uint64_t now_us)
     uint32_t cwnd = conn->cwnd;
     unsigned events = TCP_EV_ACKED | TCP_EV_PROGRESS;
 
+    keep_backoff(conn);
     measure(conn, ack, now_us);
     conn->snd_una = ack;
     if (seq_before(conn->snd_nxt, ack))

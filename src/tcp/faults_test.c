@@ -234,6 +234,32 @@ test_2_10_failure_to_back_off(void **state)
     assert_int_equal(rto_us, 120000000);
 }
 
+/* Karn: a backed-off timeout holds until a segment that went once has been measured. Or a path that
+ * has become slower than the timeout would never be measured, and everything sent several times. */
+static void
+test_a_backoff_ends_with_a_measurement(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    for (unsigned i = 1; i <= 10; i++) {
+        uint64_t answer_us = fx.now_us + 1000000;
+
+        tcp_queue(&fx.conn, MSS);
+        drain_out(&fx);
+        while (tcp_deadline_us(&fx.conn) < answer_us) {
+            expire(&fx);
+            drain_out(&fx);
+        }
+        fx.now_us = answer_us;
+        feed_ack(&fx, i * MSS);
+        if (i == 5)
+            memset(&fx.conn.counters, 0, sizeof(fx.conn.counters));
+    }
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+    assert_true(fx.conn.rto_us > 1000000);
+}
+
 /* 2.12: the window opens while a probe is out, or the news of it is lost: either way it goes on. */
 static void
 test_2_12_window_probe_deadlock(void **state)
@@ -382,6 +408,7 @@ main(void)
         cmocka_unit_test(test_2_9_and_2_11_keepalive),
         cmocka_unit_test(test_no_keepalive_when_both_have_finished),
         cmocka_unit_test(test_2_10_failure_to_back_off),
+        cmocka_unit_test(test_a_backoff_ends_with_a_measurement),
         cmocka_unit_test(test_2_12_window_probe_deadlock),
         cmocka_unit_test(test_2_13_stretch_acks),
         cmocka_unit_test(test_2_14_retransmission_sends_multiple_packets),

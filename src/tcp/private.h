@@ -42,6 +42,7 @@ enum {
     TCP_CONN_REORDERING = 1u << 27,  /* the network was seen to reorder */
     TCP_CONN_DSACK_ROUND = 1u << 28, /* a D-SACK counted: the next does above dsack_round_seq */
     TCP_CONN_TAIL_OPEN = 1u << 29,   /* which copy of the probe arrived is not known yet */
+    TCP_CONN_UNMEASURED = 1u << 30,  /* timers may be too short for this path */
 };
 
 #define TCP_MAX_CWND 0x3fffffffu

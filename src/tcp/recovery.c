@@ -175,6 +175,8 @@ resolve_tail(struct tcp_conn *conn, const struct tcp_ack_news *news)
     if (conn->snd_una == conn->tail_seq && !news->dsack && !news->repeated)
         return 0; /* the second may still come */
     conn->flags &= ~TCP_CONN_TAIL_OPEN;
+    if (news->dsack) /* it was too early */
+        conn->flags |= TCP_CONN_UNMEASURED;
     if (news->dsack || news->repeated || conn->flags & IN_LOSS)
         return 0;
     conn->flags &= ~TCP_CONN_UNDO;

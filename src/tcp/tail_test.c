@@ -168,6 +168,28 @@ test_the_probe_was_needless(void **state)
     }
 }
 
+/* The path is slower than the probe's timer thinks: what is sent next goes once, and is measured.
+ */
+static void
+test_a_needless_probe_is_followed_by_a_measurement(void **state)
+{
+    struct fixture fx;
+
+    open_probed(&fx);
+    feed_ack(&fx, 5000);
+    add_sack(&fx, 4000, 5000);
+    feed_ack(&fx, 5000);
+    tcp_queue(&fx.conn, MSS);
+    drain_out(&fx);
+    assert_int_equal(fx.conn.tail_deadline_us, TCP_NEVER);
+    fx.now_us += 190000;
+    feed_ack(&fx, 6000);
+    assert_int_equal(fx.conn.srtt_us, 50000 - 6250 + 23750);
+    tcp_queue(&fx.conn, 2 * MSS);
+    drain_out(&fx);
+    assert_true(fx.conn.tail_deadline_us != TCP_NEVER);
+}
+
 /* Nor does a D-SACK of the probe tell of reordering. */
 static void
 test_the_duplicate_of_a_probe_is_no_disorder(void **state)
@@ -219,6 +241,7 @@ main(void)
         cmocka_unit_test(test_tail_probe_into_a_full_window),
         cmocka_unit_test(test_the_probe_repaired_a_loss),
         cmocka_unit_test(test_the_probe_was_needless),
+        cmocka_unit_test(test_a_needless_probe_is_followed_by_a_measurement),
         cmocka_unit_test(test_the_duplicate_of_a_probe_is_no_disorder),
         cmocka_unit_test(test_a_probe_while_all_goes_again),
     };

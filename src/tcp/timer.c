@@ -67,6 +67,7 @@ tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us)
 {
     if (!rtt_us)
         rtt_us = 1;
+    conn->flags &= ~TCP_CONN_UNMEASURED;
     tcp_note_min_rtt(conn, rtt_us, now_us);
     if (!conn->srtt_us) {
         conn->srtt_us = rtt_us;
@@ -158,6 +159,8 @@ tcp_start_tail(struct tcp_conn *conn, uint64_t now_us)
 
     conn->tail_deadline_us = TCP_NEVER;
     if (!tcp_outstanding(conn) || !conn->snd_wnd || conn->flags & TCP_CONN_TAIL_SENT)
+        return;
+    if (conn->flags & TCP_CONN_UNMEASURED && !(conn->flags & (TCP_CONN_RECOVERY | TCP_CONN_LOSS)))
         return;
     if (delta_us < TAIL_MIN_US)
         delta_us = TAIL_MIN_US;
