@@ -13,6 +13,8 @@
  */
 #include "tcp/private.h"
 
+enum { KEPT_LEAST = 64 }; /* chunks out of order, however small the window */
+
 static uint32_t
 chunk_end(const struct tcp_chunk *chunk)
 {
@@ -215,6 +217,15 @@ supersede(struct tcp_conn *conn, struct tcp_chunk **link, uint32_t end)
     return events;
 }
 
+/* As many as the window has room for, in segments a quarter as large as ours. A peer that sends
+ * single bytes with gaps would have each of them kept in a frame, and looked for in a long list. */
+static bool
+crowded(const struct tcp_conn *conn)
+{
+    return conn->ooo_count >=
+           KEPT_LEAST + (tcp_right_edge(conn) - conn->rcv_nxt) / (conn->mss / 4u);
+}
+
 static unsigned
 insert_ooo(struct tcp_conn *conn, struct tcp_chunk *chunk)
 {
@@ -226,6 +237,10 @@ insert_ooo(struct tcp_conn *conn, struct tcp_chunk *chunk)
     if (prev && seq_after_eq(chunk_end(prev), range.end)) {
         note_held(conn, range);
         return TCP_EV_DUPLICATE;
+    }
+    if (crowded(conn)) {
+        conn->flags |= TCP_CONN_ACK_NOW;
+        return TCP_EV_INVALID; /* it comes again when the first hole is filled */
     }
     if (prev && seq_after(chunk_end(prev), chunk->seq)) {
         trim_front(chunk, chunk_end(prev) - chunk->seq);

@@ -314,6 +314,29 @@ test_the_newest_chunk_may_be_gone(void **state)
     assert_int_equal(consume(&fx), 3000);
 }
 
+/* Single bytes with gaps, as nobody sends them who means well: few are kept, and it goes on. */
+static void
+test_crumbs_are_not_all_kept(void **state)
+{
+    static struct tcp_chunk chunks[RECV_WINDOW / 2];
+    struct fixture fx;
+    unsigned kept = 0;
+
+    open_conn(&fx);
+    for (uint32_t i = 0; i < RECV_WINDOW / 2; i++) {
+        struct tcp_segment segment = segment_at(2 * i + 1, 1);
+        unsigned events = tcp_on_segment(&fx.conn, &segment, &chunks[i], fx.now_us);
+        kept += !!(events & TCP_EV_KEPT);
+        assert_true(drain_out(&fx) == 1);
+    }
+    assert_true(kept >= 2 * RECV_WINDOW / MSS && kept < 300);
+    assert_int_equal(fx.conn.ooo_count, kept);
+    assert_int_equal(feed(&fx, 0, 1), TCP_EV_KEPT | TCP_EV_READY);
+    assert_int_equal(consume(&fx), 2);
+    tcp_set_right_edge(&fx.conn, RECV + 2 + RECV_WINDOW);
+    assert_true(feed(&fx, 2 * kept, 1) & TCP_EV_KEPT); /* and there is room for one again */
+}
+
 int
 main(void)
 {
@@ -335,6 +358,7 @@ main(void)
         cmocka_unit_test(test_dsack_waits_for_the_ack_point),
         cmocka_unit_test(test_dsack_inside_a_block),
         cmocka_unit_test(test_without_sack_one_ack_per_segment),
+        cmocka_unit_test(test_crumbs_are_not_all_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
