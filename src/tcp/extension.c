@@ -77,7 +77,6 @@ tcp_restore_extension(struct tcp_conn *conn, const struct tcp_extension *in, uin
     memcpy(conn->sacked, in->sacked, in->sack_count * sizeof(*in->sacked));
     if (in->recovering)
         tcp_recovery_resume(conn, in->recover_seq);
-    conn->flags &= ~(TCP_CONN_ECHO_CE | TCP_CONN_CWR_DUE | TCP_CONN_ECN_REACTED);
     conn->flags |= in->reordering ? TCP_CONN_REORDERING : 0;
     conn->flags |= in->ecn_echo ? TCP_CONN_ECHO_CE : 0;
     conn->flags |= in->ecn_cwr ? TCP_CONN_CWR_DUE : 0;
