@@ -35,7 +35,8 @@ struct strict_window {
     double ssthresh_most, ssthresh_least;
     double w_max, w_est_most, w_est_least, prior;
     uint64_t epoch_us; /* 0: slow start, or none yet */
-    bool limited;      /* it was what limited the sender since then */
+    uint64_t last_us;  /* the last acknowledgement in congestion avoidance */
+    double used_us;    /* since the epoch, while the window was what limited the sender */
 };
 
 struct strict_send {

@@ -42,21 +42,23 @@ avoid_congestion(struct strict_window *window, double acked, double mss, bool li
     double t_us, behind_us = 3.0 * (double)rtt_most_us, most, least;
 
     if (!window->epoch_us) {
-        window->epoch_us = now_us;
-        window->limited = true;
+        window->epoch_us = window->last_us = now_us;
+        window->used_us = 0;
         window->w_est_most = window->most;
         window->w_est_least = window->least;
     }
-    window->limited &= limited;
+    if (limited) /* of an idle time a round trip */
+        window->used_us += fmin((double)(now_us - window->last_us), (double)rtt_least_us);
+    window->last_us = now_us;
     t_us = (double)(now_us - window->epoch_us);
     window->w_est_most = reno(window->w_est_most, acked, window->least, window->prior, mss);
     most = fmax(cubic(window, window->ssthresh_most, t_us + (double)rtt_most_us, mss),
                 window->w_est_most);
     window->most = fmax(window->most, fmin(most, 1.5 * window->most));
-    if (!window->limited)
+    if (!limited)
         return;
     window->w_est_least = reno(window->w_est_least, acked, window->most, window->prior, mss);
-    t_us = t_us > behind_us ? t_us - behind_us : 0;
+    t_us = window->used_us > behind_us ? window->used_us - behind_us : 0;
     least = fmax(0.97 * cubic(window, window->ssthresh_least, t_us, mss), window->w_est_least);
     window->least = fmin(fmax(window->least, least), window->most);
 }
