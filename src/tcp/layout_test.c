@@ -45,7 +45,6 @@ static const struct member data_in[] = {
     MEMBER(mss),
     MEMBER(pending_segments),
     MEMBER(ts_recent_us),
-    MEMBER(delack_deadline_us),
     MEMBER(ready_head),
     MEMBER(ready_tail),
     MEMBER(ooo_head),
@@ -69,36 +68,42 @@ static const struct member out[] = {
     MEMBER(snd_nxt),
     MEMBER(snd_max),
     MEMBER(snd_wnd),
+    MEMBER(snd_end),
+    MEMBER(cwnd),
     MEMBER(ack_repeat),
     MEMBER(rcv_sack_count),
     MEMBER(pending_segments),
-    MEMBER(delack_deadline_us),
     MEMBER(config.rcv_wscale),
     MEMBER(config.ts_tick_us),
     MEMBER(config.ts_offset),
     MEMBER(config.nagle),
 };
 
-static const struct member sender[] = {
-    MEMBER(cwnd),
-    MEMBER(ssthresh),
-    MEMBER(snd_end),
-    MEMBER(rtt_seq),
-    MEMBER(rtt_sent_us),
-    MEMBER(bytes_acked),
-    MEMBER(dup_ack_count),
-    MEMBER(recover_seq),
-    MEMBER(retransmit_count),
-    MEMBER(mark_count),
-    MEMBER(rtx_deadline_us),
-    MEMBER(tail_deadline_us),
-    MEMBER(reo_deadline_us),
+/* By the timers of what is sent, and by the round trips. */
+static const struct member sender_config[] = {
+    MEMBER(config.congestion),
+    MEMBER(config.min_rto_us),
+    MEMBER(config.max_rto_us),
+    MEMBER(config.max_rt_us),
 };
 
-static const struct member counters[] = {
-    MEMBER(counters.segments_in),
-    MEMBER(counters.segments_out),
-    MEMBER(counters.bytes_in),
+/* By the caller, behind every segment. */
+static const struct member asked_for[] = {
+    MEMBER(delack_deadline_us),    MEMBER(rtx_deadline_us),
+    MEMBER(tail_deadline_us),      MEMBER(reo_deadline_us),
+    MEMBER(keepalive_deadline_us), MEMBER(fin_wait_2_deadline_us),
+    MEMBER(sws_deadline_us),       MEMBER(dropped),
+};
+
+static const struct member sender[] = {
+    MEMBER(ssthresh),    MEMBER(rtt_seq),          MEMBER(bytes_acked), MEMBER(dup_ack_count),
+    MEMBER(recover_seq), MEMBER(retransmit_count), MEMBER(mark_count),  MEMBER(rtt_sent_us),
+    MEMBER(srtt_us),     MEMBER(rttvar_us),        MEMBER(rto_us),      MEMBER(total_rt_us),
+};
+
+static const struct member counted[] = {
+    MEMBER(min_rtt_us),           MEMBER(next_min_rtt_us),       MEMBER(min_rtt_since_us),
+    MEMBER(counters.segments_in), MEMBER(counters.segments_out), MEMBER(counters.bytes_in),
     MEMBER(counters.bytes_out),
 };
 
@@ -123,15 +128,15 @@ test_what_every_segment_touches(void **state)
     ASSERT_BETWEEN(common, 0, 1);
     ASSERT_BETWEEN(data_in, 0, 1);
     ASSERT_BETWEEN(out, 0, 1);
+    ASSERT_BETWEEN(asked_for, 3, 3);
+    ASSERT_BETWEEN(counted, 5, 5);
 }
 
 static void
 test_what_sending_touches(void **state)
 {
-    unsigned line = offsetof(struct tcp_conn, cwnd) / LINE;
-
-    ASSERT_BETWEEN(sender, line, line);
-    ASSERT_BETWEEN(counters, line + 1, line + 1);
+    ASSERT_BETWEEN(sender_config, 2, 2);
+    ASSERT_BETWEEN(sender, 4, 4);
 }
 
 /* A table of connections is as large as this. */

@@ -123,12 +123,13 @@ note_held(struct tcp_conn *conn, struct tcp_range range)
 unsigned
 tcp_sack_blocks(const struct tcp_conn *conn, struct tcp_range blocks[4], bool *dsack)
 {
-    struct tcp_range duplicate = {conn->dsack_start, conn->dsack_end};
+    struct tcp_range duplicate;
     unsigned count = 0, most = conn->config.timestamps ? 3 : 4;
 
     *dsack = false;
     if (!conn->config.sack || !(conn->rcv_sack_count || conn->flags & TCP_CONN_DSACK))
         return 0;
+    duplicate = (struct tcp_range){conn->dsack_start, conn->dsack_end};
     if (conn->flags & TCP_CONN_DSACK &&
         (seq_before_eq(duplicate.end, conn->rcv_ack) ||
          (conn->rcv_sack_count && inside(&duplicate, &conn->rcv_sack[0])))) {

@@ -135,7 +135,7 @@ struct tcp_cubic {
 };
 
 struct tcp_config {
-    /* what every segment asks for: see tcp_conn */
+    /* 24 bytes that every segment asks for: see tcp_conn */
     bool timestamps, sack, window_scaling, ecn; /* negotiated */
     uint8_t snd_wscale, rcv_wscale;
     bool keepalive, nagle;
@@ -226,14 +226,13 @@ struct tcp_counters {
 /*
  * Ours to write: only src/tcp. Others may read the members named in the accessors below.
  *
- * Hot first: while nothing is lost and no timer fires, data that arrives in order touches the first
- * two lines of 64 bytes and that of the counters; what is sent and its acknowledgement line 3, too,
- * and the marks or the curve; whoever asks for the next deadline and for what was dropped reads
- * three more. A test holds the members to their lines, counted from the start of the structure. The
- * layout is free to change otherwise; keep it in tcp.h so that callers can embed it.
+ * Hot first, in lines of 64 bytes counted from the start of the structure: while nothing is lost
+ * and no timer fires, data that arrives in order touches lines 0, 1, 3 and 5, what is sent and its
+ * acknowledgement also 2 and 4, and the marks or the curve. A test holds the members to their
+ * lines. The layout is free to change otherwise; keep it in tcp.h so that callers can embed it.
  */
 struct tcp_conn {
-    /* lines 0 and 1: every segment */
+    /* line 0: every segment */
     enum tcp_conn_state state;
     uint32_t flags; /* TCP_CONN_ ... of src/tcp/private.h */
     uint32_t rcv_nxt, rcv_ack, rcv_edge,
@@ -248,32 +247,35 @@ struct tcp_conn {
     uint8_t rcv_sack_count;        /* ranges of rcv_sack in use */
     uint8_t sack_count;            /* ranges of sacked in use */
     uint8_t keepalive_probe_count; /* sent and not answered */
+    /* line 1: likewise */
     uint64_t ts_recent_us;
-    uint64_t delack_deadline_us;               /* deadlines: the caller's clock; TCP_NEVER */
     struct tcp_chunk *ready_head, *ready_tail; /* in order, not taken yet */
     struct tcp_chunk *ooo_head;                /* ascending, disjoint */
-    struct tcp_config config;                  /* its first members belong to line 1 */
-    /* line 3: what is sent, and its acknowledgement */
-    uint32_t cwnd, ssthresh;
-    uint32_t snd_end;
+    uint32_t snd_end, cwnd;
+    struct tcp_config config; /* its first members; the rest is line 2, for the sender */
+    /* line 3: what whoever calls asks for after every segment */
+    uint64_t delack_deadline_us; /* deadlines: the caller's clock; TCP_NEVER */
+    uint64_t rtx_deadline_us, tail_deadline_us, reo_deadline_us;
+    uint64_t keepalive_deadline_us, fin_wait_2_deadline_us, sws_deadline_us;
+    struct tcp_chunk *dropped; /* superseded; the caller frees them */
+    /* line 4: what is sent, and its acknowledgement */
+    uint32_t ssthresh;
     uint32_t rtt_seq;
     uint32_t bytes_acked; /* towards the next increase */
     uint32_t dup_ack_count;
     uint32_t recover_seq; /* recovery ends here */
     uint8_t retransmit_count, mark_count, dup_threshold, snd_wnd_probe_count;
-    uint64_t rtx_deadline_us, tail_deadline_us, reo_deadline_us;
     uint64_t rtt_sent_us;
-    /* line 4 */
-    struct tcp_counters counters; /* its first members belong to every segment */
     uint64_t srtt_us, rttvar_us, rto_us;
-    uint64_t total_rt_us, last_rtx_us;
-    struct tcp_cubic cubic;
-    /* the rest: round trips, loss, disorder, the end */
+    uint64_t total_rt_us;
+    /* line 5 */
+    uint64_t last_rtx_us;
     uint64_t min_rtt_us, next_min_rtt_us, min_rtt_since_us; /* 0: none */
-    uint64_t keepalive_deadline_us, fin_wait_2_deadline_us, sws_deadline_us;
+    struct tcp_counters counters; /* its first members belong to every segment */
+    /* the rest: the curve, loss, disorder, the end */
+    struct tcp_cubic cubic;
     struct tcp_chunk *ooo_tail;
     struct tcp_chunk *ooo_hint; /* the newest on that list; NULL */
-    struct tcp_chunk *dropped;  /* superseded; the caller frees them */
     uint32_t ooo_count;
     uint16_t mss_base; /* without options */
     uint32_t fin_seq, fin_rcv_seq;
