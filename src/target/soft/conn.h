@@ -347,6 +347,11 @@ void soft_neighbor_check(struct soft_conn *conn);
 /* ---- watch.c ---- */
 /* Tells the host stack if the connection had better be its own. */
 void soft_watch_run(struct soft_conn *conn);
+/* What it counts; nothing where no threshold is set. Unposted bytes found no request, whether they
+ * were then taken or not. */
+void soft_watch_sent(struct soft_conn *conn, uint32_t sends, uint32_t bytes);
+void soft_watch_delivered(struct soft_conn *conn, uint32_t bytes);
+void soft_watch_unposted(struct soft_conn *conn, uint32_t bytes);
 /* When it wants to be called although nothing happened. */
 uint64_t soft_watch_deadline_us(const struct soft_conn *conn);
 

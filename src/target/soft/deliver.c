@@ -31,7 +31,7 @@ static void
 consume(struct soft_conn *conn, struct soft_frame *frame, uint32_t bytes)
 {
     conn->last_push = frame->chunk.push && bytes == frame->chunk.len;
-    conn->watch.delivered_bytes += bytes;
+    soft_watch_delivered(conn, bytes);
     conn->buffered_bytes -= bytes;
     frame->chunk.seq += bytes;
     frame->chunk.offset += bytes;
@@ -81,7 +81,6 @@ refuse(struct soft_conn *conn, struct soft_frame *frame, uint32_t consumed)
     conn->object.adapter->lent--;
     conn->lent_bytes -= len;
     conn->buffered_bytes += len;
-    conn->watch.delivered_bytes -= len;
     list_del(&frame->link);
     list_add_head(&conn->buffered, &frame->link);
     frame->conn = NULL;
@@ -110,12 +109,13 @@ indicate(struct soft_conn *conn)
     frame->conn = conn;
     conn->buffered_bytes -= len;
     conn->lent_bytes += len;
-    conn->watch.unposted_bytes += len;
-    conn->watch.delivered_bytes += len;
+    soft_watch_unposted(conn, len);
     adapter->lent++;
     NDIS_STATUS status = adapter->up.NdisTcpOffloadReceiveHandler(conn->object.handle, frame->nbl,
                                                                   NDIS_STATUS_SUCCESS, &consumed);
-    if (status != NDIS_STATUS_SUCCESS)
+    if (status == NDIS_STATUS_SUCCESS)
+        soft_watch_delivered(conn, len);
+    else
         refuse(conn, frame, status == NDIS_STATUS_OFFLOAD_DATA_PARTIALLY_ACCEPTED ? consumed : 0);
     return true;
 }

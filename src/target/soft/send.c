@@ -41,7 +41,7 @@ SoftTcpOffloadSend(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadCont
 {
     struct soft_conn *conn = soft_conn_of(MiniportOffloadContext);
     bool open = conn->phase <= SOFT_OPEN && !conn->finished;
-    uint32_t bytes = 0;
+    uint32_t bytes = 0, sends = 0;
 
     for (NET_BUFFER_LIST *nbl = NetBufferList, *next; nbl; nbl = next) {
         next = NET_BUFFER_LIST_NEXT_NBL(nbl);
@@ -52,11 +52,11 @@ SoftTcpOffloadSend(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadCont
         }
         soft_nbl_enqueue(&conn->sends, nbl);
         bytes += soft_nbl_length(nbl);
-        conn->watch.sends++;
+        sends++;
     }
     if (bytes)
         tcp_queue(&conn->tcp, bytes);
-    conn->watch.send_bytes += bytes;
+    soft_watch_sent(conn, sends, bytes);
     soft_dirty(conn);
     return NDIS_STATUS_PENDING;
 }

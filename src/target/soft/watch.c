@@ -24,6 +24,29 @@ judged(const struct soft_conn *conn)
            !conn->terminating && !conn->object.adapter->initiates;
 }
 
+void
+soft_watch_sent(struct soft_conn *conn, uint32_t sends, uint32_t bytes)
+{
+    if (!conn->object.adapter->thresholds.any)
+        return;
+    conn->watch.sends += sends;
+    conn->watch.send_bytes += bytes;
+}
+
+void
+soft_watch_delivered(struct soft_conn *conn, uint32_t bytes)
+{
+    if (conn->object.adapter->thresholds.any)
+        conn->watch.delivered_bytes += bytes;
+}
+
+void
+soft_watch_unposted(struct soft_conn *conn, uint32_t bytes)
+{
+    if (conn->object.adapter->thresholds.any)
+        conn->watch.unposted_bytes += bytes;
+}
+
 static uint32_t
 percent(uint64_t part, uint64_t whole)
 {
