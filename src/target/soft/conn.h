@@ -141,7 +141,7 @@ struct soft_conn {
     bool finished;       /* a graceful disconnect was posted, or the host stack had sent its FIN */
 
     _Alignas(SOFT_CACHE_LINE) struct tcp_conn tcp; /* its lines are ours */
-    struct sys_timer timer;
+    struct sys_timer timer; /* not later than what is due, but perhaps earlier: service.c */
     struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
     struct list adopted;         /* on soft_adapter.adopted */
     struct list blocked;         /* on soft_adapter.blocked */
@@ -273,6 +273,8 @@ void soft_dirty(struct soft_conn *conn);
 void soft_later(struct soft_conn *conn);
 /* They are over. */
 void soft_later_over(struct soft_adapter *adapter);
+/* Its timer has fired. */
+void soft_on_timer(void *arg);
 /* Everything that is due, now. */
 void soft_service(struct soft_conn *conn);
 /* Calls the completions of what is settled. */

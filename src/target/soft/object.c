@@ -135,12 +135,6 @@ soft_object_is(const struct soft_object *object, enum soft_kind kind)
     return object && object->kind == kind && !object->doomed;
 }
 
-static void
-on_timer(void *arg)
-{
-    soft_dirty(arg);
-}
-
 struct soft_conn *
 soft_conn_create(struct soft_adapter *adapter)
 {
@@ -149,7 +143,7 @@ soft_conn_create(struct soft_adapter *adapter)
     if (!conn)
         return NULL;
     memset(conn, 0, sizeof *conn);
-    if (sys_timer_init(&conn->timer, adapter->loop, on_timer, conn)) {
+    if (sys_timer_init(&conn->timer, adapter->loop, soft_on_timer, conn)) {
         free(conn);
         return NULL;
     }

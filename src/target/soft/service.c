@@ -5,6 +5,9 @@
  * So a batch of many frames gives few and large answers, and a callback that calls back into the
  * target changes lists and nothing else.
  *
+ * The timer is set when something becomes due earlier, and otherwise left alone: most deadlines
+ * move on with every segment, and one that fires too early looks again.
+ *
  * The wire's back-pressure: while it is blocked no segment is asked of the engine; a segment that
  * it refuses is kept and tried first when it is writable again.
  */
@@ -79,8 +82,9 @@ run_timers(struct soft_conn *conn)
         conn->events |= tcp_on_timer(&conn->tcp, now_us);
 }
 
-static void
-arm_timer(struct soft_conn *conn)
+/* When there is something to do although nothing happens. */
+static uint64_t
+due_us(const struct soft_conn *conn)
 {
     uint64_t deadline_us = conn->push_deadline_us;
 
@@ -91,7 +95,27 @@ arm_timer(struct soft_conn *conn)
         if (watch_us < deadline_us)
             deadline_us = watch_us;
     }
-    sys_timer_set(&conn->timer, deadline_us);
+    return deadline_us;
+}
+
+static void
+arm_timer(struct soft_conn *conn)
+{
+    uint64_t deadline_us = due_us(conn);
+
+    if (deadline_us < conn->timer.deadline_us)
+        sys_timer_set(&conn->timer, deadline_us);
+}
+
+void
+soft_on_timer(void *arg)
+{
+    struct soft_conn *conn = arg;
+
+    if (soft_now_us(conn->object.adapter) < due_us(conn))
+        arm_timer(conn);
+    else
+        soft_dirty(conn);
 }
 
 static void
