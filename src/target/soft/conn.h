@@ -24,11 +24,12 @@ struct soft_object {
     bool doomed; /* freed, but something still stands on it: it goes with the last dependent */
     struct soft_adapter *adapter;
     struct soft_object *parent; /* a path's neighbor, a connection's path */
-    struct list children;       /* by sibling */
+    NDIS_HANDLE handle;         /* NdisOffloadHandle: names the object in indications */
+    /* a line of its own in a connection: only its ends look at it */
+    struct list children; /* by sibling */
     struct list sibling;
-    struct list all;    /* on soft_adapter.objects */
-    struct list grave;  /* on soft_adapter.graves */
-    NDIS_HANDLE handle; /* NdisOffloadHandle: names the object in indications */
+    struct list all;   /* on soft_adapter.objects */
+    struct list grave; /* on soft_adapter.graves */
 };
 
 struct soft_neighbor {
@@ -96,12 +97,12 @@ struct soft_watch {
 #define SOFT_HELD_MAX 1024 /* frames kept for the host stack while stopped */
 
 /*
- * What a segment touches comes first: two cache lines until it is accepted, four for the service
- * that follows, then the engine's own. The rest is for sends, for what seldom happens, and for the
- * ends of a connection's life. touch_test.c measures it.
+ * What a segment touches comes first, in lines of the cache: five for one that arrives, then what
+ * is sent, what is completed, and the engine's own, in its own order. The rest is for what seldom
+ * happens and for the ends of a connection's life. touch_test.c measures it.
  */
 struct soft_conn {
-    /* whose is the segment, and may it be taken */
+    /* line 0: whose is the segment, and may it be taken */
     struct soft_conn *next; /* in the bucket */
     uint32_t hash;          /* of the key */
     enum soft_phase phase;
@@ -111,64 +112,67 @@ struct soft_conn {
     bool ack_returned;
     bool refused;    /* the host stack refused what is buffered: wait for a post */
     bool posted_new; /* posts since the last delivery */
-    bool last_push;  /* the newest placed byte ended a pushed segment */
-    bool fin_received, fin_indicated;
-    bool stalled; /* stalled_out was refused by the wire */
+    bool fin_received;
+    bool finished; /* a graceful disconnect was posted, or the host stack had sent its FIN */
+    bool stalled;  /* stalled_out was refused by the wire */
+    bool settled;  /* there is something on done_... */
 
-    /* what becomes of it */
+    /* line 1: what becomes of it */
     struct list dirty;    /* on soft_adapter.dirty */
     struct list buffered; /* frames in order, not delivered */
     struct list posted;   /* NBLs */
     unsigned events;      /* TCP_EV_..., since the last service */
-    uint32_t filled;      /* bytes placed in the first posted */
+    uint32_t backlog;     /* as last indicated */
     uint32_t buffered_bytes, lent_bytes;
 
-    /* two lines that the service of a segment looks at besides, one of them the object's rest */
-    struct soft_object object;
-    uint64_t push_deadline_us;
+    /* line 2: what its service looks at */
     struct list sends; /* NBLs in posting order; the last may be the disconnect's */
-    uint32_t send_seq; /* number of the first byte of the first NBL */
-    uint32_t backlog;  /* as last indicated */
+    struct list lent;  /* frames delivered, ascending, that the ack point (or the window) waits
+                          for */
+    struct soft_object object; /* its first members; its lists are line 3 */
 
-    /* settled, waiting for the completion call */
+    /* line 4 */
+    struct sys_timer timer; /* never later than what is due, often earlier: service.c */
+    uint64_t push_deadline_us;
+    struct list forwards; /* NBLs not processed yet */
+
+    /* line 5: what is sent, an acknowledgement too; and the window */
+    TCP_OFFLOAD_STATE_CACHED cached;
+    uint32_t filled;     /* bytes placed in the first posted */
+    uint64_t sent_flush; /* soft_adapter.flushes when it last sent */
+    uint32_t send_seq;   /* number of the first byte of the first NBL */
+    bool fin_indicated;
+
+    /* line 6: sends, and their completion */
+    struct soft_cursor cursor;
+    NET_BUFFER_LIST *disconnect; /* graceful: also on sends; abortive: waits for the RST to leave */
+    struct list adopted;         /* on soft_adapter.adopted */
+
+    /* line 7: settled, waiting for the completion call */
     struct soft_nbls done_sends, done_receives, done_disconnects, done_forwards;
 
-    struct list forwards; /* NBLs not processed yet */
-    struct list lent;     /* frames delivered, ascending, that the ack point (or the window) waits
-                             for */
-    uint64_t backlog_us;
-    uint64_t sent_flush; /* soft_adapter.flushes when it last sent */
-    bool finished;       /* a graceful disconnect was posted, or the host stack had sent its FIN */
-
     _Alignas(SOFT_CACHE_LINE) struct tcp_conn tcp; /* its lines are ours */
-    struct sys_timer timer; /* not later than what is due, but perhaps earlier: service.c */
+
     struct tcp_counters counted; /* of tcp's, what soft_adapter.stats has */
-    struct list adopted;         /* on soft_adapter.adopted */
     struct list blocked;         /* on soft_adapter.blocked */
     struct list later;           /* on soft_adapter.later */
+    struct list held;            /* frames kept for the host stack */
+    unsigned held_count;
+    uint64_t backlog_us;
+    struct tcp_out stalled_out;
     TCP_OFFLOAD_STATE_CONST constant;
-    TCP_OFFLOAD_STATE_CACHED cached;
     ULONG dwnd;    /* DWnd, handed through */
     bool extended; /* goes back with the extension it came with */
     bool lost;     /* its state cannot be read any more */
-
-    /* sending */
-    struct soft_cursor cursor;
-    NET_BUFFER_LIST *disconnect; /* graceful: also on sends; abortive: waits for the RST to leave */
-    struct tcp_out stalled_out;
-
-    /* receiving */
-    struct list held; /* frames kept for the host stack */
-    unsigned held_count;
-
     struct soft_watch watch;
 };
 
-_Static_assert(offsetof(struct soft_conn, dirty) == SOFT_CACHE_LINE &&
-                   offsetof(struct soft_conn, object) == 2 * SOFT_CACHE_LINE &&
-                   offsetof(struct soft_conn, done_sends) == 4 * SOFT_CACHE_LINE &&
-                   offsetof(struct soft_conn, tcp) == 6 * SOFT_CACHE_LINE,
-               "six lines, then the engine's");
+#define SOFT_AT_LINE(member, line) (offsetof(struct soft_conn, member) == (line)*SOFT_CACHE_LINE)
+_Static_assert(SOFT_AT_LINE(dirty, 1) && SOFT_AT_LINE(sends, 2) &&
+                   SOFT_AT_LINE(object.children, 3) && SOFT_AT_LINE(timer, 4) &&
+                   SOFT_AT_LINE(cached, 5) && SOFT_AT_LINE(cursor, 6) &&
+                   SOFT_AT_LINE(done_sends, 7) && SOFT_AT_LINE(tcp, 8),
+               "each line begins where its comment says");
 
 static inline struct soft_path *
 soft_conn_path(const struct soft_conn *conn)
@@ -277,6 +281,8 @@ void soft_later_over(struct soft_adapter *adapter);
 void soft_on_timer(void *arg);
 /* Everything that is due, now. */
 void soft_service(struct soft_conn *conn);
+/* A settled NBL goes to one of done_..., until soft_complete. */
+void soft_done(struct soft_conn *conn, struct soft_nbls *list, NET_BUFFER_LIST *nbl);
 /* Calls the completions of what is settled. */
 void soft_complete(struct soft_conn *conn);
 

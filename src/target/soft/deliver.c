@@ -30,7 +30,6 @@ prefilled(const NET_BUFFER_LIST *nbl)
 static void
 consume(struct soft_conn *conn, struct soft_frame *frame, uint32_t bytes)
 {
-    conn->last_push = frame->chunk.push && bytes == frame->chunk.len;
     soft_watch_delivered(conn, bytes);
     conn->buffered_bytes -= bytes;
     frame->chunk.seq += bytes;
@@ -45,9 +44,9 @@ consume(struct soft_conn *conn, struct soft_frame *frame, uint32_t bytes)
     soft_receive_consumed(conn, frame);
 }
 
-/* PLACE. True if anything was copied. */
+/* PLACE. True if anything was copied; *pushed: its last byte ended a pushed segment. */
 static bool
-place(struct soft_conn *conn)
+place(struct soft_conn *conn, bool *pushed)
 {
     bool placed = false;
 
@@ -61,6 +60,7 @@ place(struct soft_conn *conn)
             soft_nb_write(NET_BUFFER_LIST_FIRST_NB(nbl), conn->filled,
                           frame->buf->data + frame->payload + frame->chunk.offset, bytes);
             conn->filled += bytes;
+            *pushed = frame->chunk.push && bytes == frame->chunk.len;
             consume(conn, frame, bytes);
             placed = true;
         }
@@ -122,7 +122,7 @@ indicate(struct soft_conn *conn)
 
 /* What a partly filled request waits for. */
 static void
-settle_push(struct soft_conn *conn, bool placed)
+settle_push(struct soft_conn *conn, bool placed, bool pushed)
 {
     struct soft_adapter *adapter = conn->object.adapter;
     NET_BUFFER_LIST *nbl = soft_nbl_first(&conn->posted);
@@ -130,7 +130,7 @@ settle_push(struct soft_conn *conn, bool placed)
 
     if (!nbl || is_no_push(nbl) || !(conn->filled || prefilled(nbl))) {
         conn->push_deadline_us = SYS_NEVER;
-    } else if ((conn->filled && placed && conn->last_push) || now_us >= conn->push_deadline_us) {
+    } else if ((conn->filled && placed && pushed) || now_us >= conn->push_deadline_us) {
         soft_receive_settle(conn, NDIS_STATUS_SUCCESS);
         conn->push_deadline_us = SYS_NEVER;
         conn->again = true;
@@ -161,7 +161,7 @@ settle_fin(struct soft_conn *conn)
 void
 soft_deliver(struct soft_conn *conn)
 {
-    bool placed = false;
+    bool placed = false, pushed = false;
 
     if (conn->phase != SOFT_OPEN && conn->phase != SOFT_STOPPED)
         return;
@@ -170,7 +170,7 @@ soft_deliver(struct soft_conn *conn)
             conn->refused = false;
         conn->posted_new = false;
         if (!list_empty(&conn->posted)) {
-            placed |= place(conn);
+            placed |= place(conn, &pushed);
             continue;
         }
         soft_complete(conn);
@@ -180,7 +180,7 @@ soft_deliver(struct soft_conn *conn)
             break;
     }
     conn->posted_new = false;
-    settle_push(conn, placed);
+    settle_push(conn, placed, pushed);
     settle_fin(conn);
     soft_complete(conn);
 }

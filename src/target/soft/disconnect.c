@@ -39,7 +39,7 @@ static void
 refuse(struct soft_conn *conn, NET_BUFFER_LIST *nbl, NDIS_STATUS status)
 {
     soft_nbl_settle(nbl, status, 0);
-    soft_nbls_add(&conn->done_disconnects, nbl);
+    soft_done(conn, &conn->done_disconnects, nbl);
 }
 
 NDIS_STATUS
@@ -81,5 +81,5 @@ soft_disconnect_settle(struct soft_conn *conn, NDIS_STATUS status)
     }
     conn->disconnect = NULL;
     soft_nbl_settle(nbl, status, bytes);
-    soft_nbls_add(&conn->done_disconnects, nbl);
+    soft_done(conn, &conn->done_disconnects, nbl);
 }

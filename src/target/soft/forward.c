@@ -110,6 +110,6 @@ soft_forward_run(struct soft_conn *conn)
             process(conn, nbl);
         NET_BUFFER_LIST_STATUS(nbl) = status;
         NET_BUFFER_LIST_INFO(nbl, TcpOffloadBytesTransferred) = NULL;
-        soft_nbls_add(&conn->done_forwards, nbl);
+        soft_done(conn, &conn->done_forwards, nbl);
     }
 }

@@ -39,14 +39,16 @@ void
 soft_receive_edge(struct soft_conn *conn)
 {
     const struct soft_adapter *adapter = conn->object.adapter;
-    uint32_t used = conn->buffered_bytes + conn->lent_bytes, window = conn->cached.InitialRcvWnd;
-    uint32_t share = soft_limits_share(adapter, adapter->connections);
+    uint32_t used = conn->buffered_bytes + conn->lent_bytes, window, share;
 
+    if (conn->ack_returned)
+        return;
+    window = conn->cached.InitialRcvWnd;
+    share = soft_limits_share(adapter, adapter->connections);
     if (window > share)
         window = share;
-    if (conn->ack_returned || used >= window)
-        return;
-    tcp_set_right_edge(&conn->tcp, conn->tcp.rcv_nxt + window - used);
+    if (used < window)
+        tcp_set_right_edge(&conn->tcp, conn->tcp.rcv_nxt + window - used);
 }
 
 /* ---- what was delivered ---- */
@@ -158,7 +160,7 @@ soft_receive_settle(struct soft_conn *conn, NDIS_STATUS status)
     list_del(soft_nbl_link(nbl));
     soft_nbl_settle(nbl, status, conn->filled);
     conn->filled = 0;
-    soft_nbls_add(&conn->done_receives, nbl);
+    soft_done(conn, &conn->done_receives, nbl);
 }
 
 void

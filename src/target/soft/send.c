@@ -47,7 +47,7 @@ SoftTcpOffloadSend(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadCont
         next = NET_BUFFER_LIST_NEXT_NBL(nbl);
         if (!open) {
             soft_nbl_settle(nbl, refusal(conn), 0);
-            soft_nbls_add(&conn->done_sends, nbl);
+            soft_done(conn, &conn->done_sends, nbl);
             continue;
         }
         soft_nbl_enqueue(&conn->sends, nbl);
@@ -83,7 +83,7 @@ soft_send_settle(struct soft_conn *conn)
             break;
         forget_first(conn, nbl);
         soft_nbl_settle(nbl, NDIS_STATUS_SUCCESS, len);
-        soft_nbls_add(&conn->done_sends, nbl);
+        soft_done(conn, &conn->done_sends, nbl);
     }
 }
 
@@ -108,7 +108,7 @@ soft_send_fail(struct soft_conn *conn, NDIS_STATUS status)
         uint32_t bytes = acknowledged(conn, soft_nbl_length(nbl));
         forget_first(conn, nbl);
         soft_nbl_settle(nbl, status, bytes);
-        soft_nbls_add(&conn->done_sends, nbl);
+        soft_done(conn, &conn->done_sends, nbl);
     }
 }
 

@@ -47,14 +47,22 @@ soft_later_over(struct soft_adapter *adapter)
 }
 
 void
+soft_done(struct soft_conn *conn, struct soft_nbls *list, NET_BUFFER_LIST *nbl)
+{
+    soft_nbls_add(list, nbl);
+    conn->settled = true;
+}
+
+void
 soft_complete(struct soft_conn *conn)
 {
     struct soft_adapter *adapter = conn->object.adapter;
     const NDIS_TCP_OFFLOAD_EVENT_HANDLERS *up = &adapter->up;
     NET_BUFFER_LIST *nbls;
 
-    if (!list_empty(&conn->adopted))
+    if (!conn->settled || !list_empty(&conn->adopted))
         return;
+    conn->settled = false; /* what the host stack then does may settle more */
     if ((conn->done_sends.head || conn->done_disconnects.head) &&
         conn->sent_flush == adapter->flushes)
         soft_wire_flush(adapter); /* the wire may still refer to these buffers */
