@@ -41,6 +41,7 @@ struct lwip_peer {
     struct tcp_pcb *pcb; /* NULL: gone, or nobody's business any more */
     struct lwip_peer *next;
     uint64_t written, taken; /* bytes given to it, and delivered */
+    uint16_t next_id;        /* of its IPv4 packets */
     bool silent;             /* its frames go nowhere */
     bool fin_sent, closed;   /* closed: both FINs are through */
 };
@@ -151,6 +152,16 @@ world_end(void)
 
 /* ---- frames ---- */
 
+/* The library numbers all packets that it has ever sent: the same run again would be another. */
+static void
+number_v4(struct lwip_peer *lwip, uint8_t *header)
+{
+    uint16_t before = bytes_load_be16(header + 4), id = lwip->next_id++;
+
+    bytes_store_be16(header + 4, id);
+    bytes_store_be16(header + 10, checksum_adjust16(bytes_load_be16(header + 10), before, id));
+}
+
 static err_t
 leave(struct lwip_peer *lwip, struct pbuf *packet)
 {
@@ -167,6 +178,8 @@ leave(struct lwip_peer *lwip, struct pbuf *packet)
     if (packet->tot_len > FRAME_MAX - header)
         return ERR_BUF;
     pbuf_copy_partial(packet, frame + header, packet->tot_len, 0);
+    if (!path->ipv6)
+        number_v4(lwip, frame + header);
     if (!lwip->silent && frame[header + (path->ipv6 ? 6 : 9)] == IP_PROTO_TCP)
         lwip->peer.app->send(lwip->peer.arg, frame, header + packet->tot_len);
     return ERR_OK;
