@@ -95,18 +95,19 @@ live(struct sim *sim, struct sim_figures *figures)
 }
 
 static uint64_t
-live_once(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figures)
+live_once(const struct sim_order *order, struct sim_figures *figures)
 {
     struct sim *sim = calloc(1, sizeof *sim);
     struct stage_options options = {.impaired = true, .bare = true, .open_end = true};
     static const struct house_option deaf[] = {{"StateExtension", "0"}, {NULL, NULL}};
+    const char *trace = order->trace;
     char floors[1024];
     uint64_t fingerprint;
 
     if (!sim)
         abort();
-    sim->verbose = verbose;
-    sim_plan_make(&sim->plan, seed);
+    sim->verbose = order->verbose;
+    sim_plan_make(&sim->plan, order->seed, order->kill_at);
     sim_lwip_adapt(&sim->plan);
     snprintf(floors, sizeof floors, "%s%s%s%s", trace ? "trace:File=" : "", trace ? trace : "",
              trace && *sim->plan.floors ? "," : "", sim->plan.floors);
@@ -139,19 +140,21 @@ live_once(uint64_t seed, const char *trace, bool verbose, struct sim_figures *fi
 /* Nothing stays of the heap when nobody lives in the house any more, but what is made once: the
  * same again must find that, and be the same. */
 uint64_t
-sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figures)
+sim_run(const struct sim_order *order, struct sim_figures *figures)
 {
     size_t before = mallinfo2().uordblks, settled;
-    uint64_t fingerprint = live_once(seed, trace, verbose, figures);
+    uint64_t fingerprint = live_once(order, figures);
+    const struct sim_order again = {.seed = order->seed, .kill_at = order->kill_at};
+    unsigned long long seed = order->seed;
     struct sim_figures unused = {0};
 
     settled = mallinfo2().uordblks;
     if (settled <= before)
         return fingerprint;
-    if (live_once(seed, NULL, false, &unused) != fingerprint) {
-        fprintf(stderr, "seed %llu: another run is another\n", (unsigned long long)seed);
+    if (live_once(&again, &unused) != fingerprint) {
+        fprintf(stderr, "seed %llu: another run is another\n", seed);
     } else if (mallinfo2().uordblks > settled) {
-        fprintf(stderr, "seed %llu: %zu bytes are not given back\n", (unsigned long long)seed,
+        fprintf(stderr, "seed %llu: %zu bytes are not given back\n", seed,
                 mallinfo2().uordblks - settled);
     } else {
         return fingerprint;

@@ -193,13 +193,19 @@ struct sim_figures {
         cables, invalidated, answered, marks, cwrs;
 };
 
-/* What the seed means. */
-void sim_plan_make(struct sim_plan *plan, uint64_t seed);
+/* What the seed means. kill_at: the owner dies at this crossing; 0: as the seed has it. */
+void sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at);
 /* One line. */
 void sim_plan_print(const struct sim_plan *plan);
-/* Runs it. trace: path of a pcapng file, or NULL. verbose: a line for every frame and move. Does
- * not return when something is wrong. */
-uint64_t sim_run(uint64_t seed, const char *trace, bool verbose, struct sim_figures *figures);
+/* Which run, and what is wanted of it. */
+struct sim_order {
+    uint64_t seed;
+    unsigned kill_at;  /* see sim_plan_make */
+    const char *trace; /* path of a pcapng file; NULL: none */
+    bool verbose;      /* a line for every frame and move */
+};
+/* Its fingerprint. Does not return when something is wrong. */
+uint64_t sim_run(const struct sim_order *order, struct sim_figures *figures);
 _Noreturn void sim_fail(const struct sim *sim, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

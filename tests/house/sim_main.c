@@ -1,7 +1,8 @@
 /*
- * Runs of many seeds, a worker process on each processor. A worker that ends early has found
- * something: its seed is named, with the line that does it again, and another worker goes on behind
- * it.
+ * Many runs, a worker process on each processor: one of each seed, or (--kills) one seed over and
+ * over, its owner dying at the first crossing, then at the second, until one lives to the end. A
+ * worker that ends early has found something: its run is named, with the line that does it again,
+ * and another worker goes on behind it.
  */
 #include "sim.h"
 
@@ -17,29 +18,33 @@
 
 #define WORKERS_MAX 16
 #define SEED_SECONDS 120 /* of real time, for one run, unless told otherwise */
+#define CROSSINGS_MAX 1000000u
 
 struct worker {
-    uint64_t seed; /* being run */
+    uint64_t number; /* of the run: a seed, or a crossing */
     bool finished;
     struct sim_figures figures;
     pid_t pid;
 };
 
 struct options {
-    uint64_t first, count;
+    uint64_t seed, count;
     const char *trace, *peer;
-    unsigned workers, failures, seconds;
-    bool plan, verbose, tap;
+    unsigned workers, failures, seconds, kill_at;
+    bool plan, verbose, tap, kills;
+    uint64_t first; /* run */
 };
 
 static _Noreturn void
 usage(int code)
 {
     fprintf(code ? stderr : stdout,
-            "usage: sim [--seeds N] [--seed FIRST] [--trace FILE] [--verbose] [--plan] [--tap] "
-            "[--workers N] "
-            "[--failures N] [--seconds N] [--peer lwip]\n"
-            "Runs N seeds (1) from FIRST (1) on. --trace: of one seed, as pcapng. --verbose: every "
+            "usage: sim [--seeds N] [--seed FIRST] [--kills | --kill-at N] [--trace FILE] "
+            "[--verbose] [--plan] [--tap] [--workers N] [--failures N] [--seconds N] [--peer "
+            "lwip]\n"
+            "Runs N seeds (1) from FIRST (1) on. --kills: one seed, whose owner dies at each "
+            "crossing in turn. --kill-at: at this one. --trace: of one seed, as pcapng. --verbose: "
+            "every "
             "frame and move. --plan: what the seeds mean, without running them.\n--failures: give "
             "up after so many (10). --seconds: of real time that one run may take (120). "
             "--peer: lwIP is at the other end.\n");
@@ -60,7 +65,7 @@ number(const char *text)
 static struct options
 read_options(int argc, char **argv)
 {
-    struct options options = {.first = 1,
+    struct options options = {.seed = 1,
                               .count = 1,
                               .workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
                               .failures = 10,
@@ -70,6 +75,10 @@ read_options(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "--plan")) {
             options.plan = true;
+            continue;
+        }
+        if (!strcmp(argv[i], "--kills")) {
+            options.kills = true;
             continue;
         }
         if (!strcmp(argv[i], "--tap")) {
@@ -87,7 +96,9 @@ read_options(int argc, char **argv)
         if (!strcmp(argv[i], "--seeds"))
             options.count = number(value);
         else if (!strcmp(argv[i], "--seed"))
-            options.first = number(value);
+            options.seed = number(value);
+        else if (!strcmp(argv[i], "--kill-at"))
+            options.kill_at = (unsigned)number(value);
         else if (!strcmp(argv[i], "--trace"))
             options.trace = value;
         else if (!strcmp(argv[i], "--workers"))
@@ -104,8 +115,13 @@ read_options(int argc, char **argv)
     }
     if (options.workers < 1 || options.workers > WORKERS_MAX)
         options.workers = options.workers ? WORKERS_MAX : 1;
-    if (options.trace && options.count != 1)
+    if ((options.trace || options.kills || options.kill_at) && options.count != 1)
         usage(2);
+    if (options.kills && (options.trace || options.kill_at))
+        usage(2);
+    options.first = options.kills ? 1 : options.seed;
+    if (options.kills)
+        options.count = CROSSINGS_MAX;
     if (options.peer && strcmp(options.peer, "lwip"))
         usage(2);
     if (options.peer && !sim_lwip_want()) {
@@ -116,25 +132,33 @@ read_options(int argc, char **argv)
 }
 
 static void
-run_seeds(struct worker *worker, uint64_t seed, uint64_t end, const struct options *options)
+run(struct worker *worker, uint64_t number, uint64_t end, const struct options *options)
 {
-    for (; seed < end; seed += options->workers) {
-        worker->seed = seed;
+    struct sim_figures *figures = &worker->figures;
+    bool lived = false;
+
+    for (; number < end && !(options->kills && lived); number += options->workers) {
+        struct sim_order order = {options->kills ? options->seed : number,
+                                  options->kills ? (unsigned)number : options->kill_at,
+                                  options->trace, options->verbose};
+        uint64_t kills = figures->kills;
+        worker->number = number;
         alarm(options->seconds);
-        uint64_t fingerprint = sim_run(seed, options->trace, options->verbose, &worker->figures);
+        uint64_t fingerprint = sim_run(&order, figures);
+        lived = figures->kills == kills;
         if (options->count == 1)
-            printf("seed %llu: fingerprint %016llx\n", (unsigned long long)seed,
+            printf("seed %llu: fingerprint %016llx\n", (unsigned long long)number,
                    (unsigned long long)fingerprint);
     }
     worker->finished = true;
 }
 
 static void
-start(struct worker *worker, uint64_t seed, const struct options *options)
+start(struct worker *worker, uint64_t number, const struct options *options)
 {
     fflush(NULL);
     worker->finished = false;
-    worker->seed = seed;
+    worker->number = number;
     pid_t pid = fork();
     if (pid < 0) {
         perror("fork");
@@ -143,7 +167,7 @@ start(struct worker *worker, uint64_t seed, const struct options *options)
     if (pid != 0) {
         worker->pid = pid;
     } else {
-        run_seeds(worker, seed, options->first + options->count, options);
+        run(worker, number, options->first + options->count, options);
         exit(0); /* what is left is found now, with a sanitizer */
     }
 }
@@ -151,16 +175,20 @@ start(struct worker *worker, uint64_t seed, const struct options *options)
 static void
 tell_failure(const struct worker *worker, int status, const struct options *options)
 {
-    char how[64];
+    unsigned long long seed = options->kills ? options->seed : worker->number;
+    unsigned kill_at = options->kills ? (unsigned)worker->number : options->kill_at;
+    char how[64], killed[32] = "";
 
     if (WIFSIGNALED(status))
         snprintf(how, sizeof how, "%s",
                  WTERMSIG(status) == SIGALRM ? "takes too long" : strsignal(WTERMSIG(status)));
     else
         snprintf(how, sizeof how, "ended with code %d", WEXITSTATUS(status));
-    printf("%sFAILED seed %llu (%s); again: ./dev sim --seed %llu%s%s\n", options->tap ? "# " : "",
-           (unsigned long long)worker->seed, how, (unsigned long long)worker->seed,
-           options->peer ? " --peer " : "", options->peer ? options->peer : "");
+    if (kill_at)
+        snprintf(killed, sizeof killed, " --kill-at %u", kill_at);
+    printf("%sFAILED seed %llu (%s); again: ./dev sim --seed %llu%s%s%s\n",
+           options->tap ? "# " : "", seed, how, seed, killed, options->peer ? " --peer " : "",
+           options->peer ? options->peer : "");
     fflush(stdout);
 }
 
@@ -187,10 +215,10 @@ watch(struct worker *workers, const struct options *options)
         failed++;
         tell_failure(worker, status, options);
         if (worker->finished || failed >= options->failures ||
-            worker->seed + options->workers >= options->first + options->count)
+            worker->number + options->workers >= options->first + options->count)
             running--;
         else
-            start(worker, worker->seed + options->workers, options);
+            start(worker, worker->number + options->workers, options);
     }
     return failed;
 }
@@ -218,8 +246,9 @@ sum(const struct worker *workers, const struct options *options, unsigned failed
         all.cwrs += one->cwrs;
     }
     if (options->tap)
-        printf("1..1\n%sok 1 - %llu seeds\n# ", failed ? "not " : "",
-               (unsigned long long)options->count);
+        printf("1..1\n%sok 1 - %llu %s\n# ", failed ? "not " : "",
+               (unsigned long long)(options->kills ? all.kills : options->count),
+               options->kills ? "crossings" : "seeds");
     printf("sim: %llu runs passed, %u failed; %llu hand-overs, %llu refused, %llu bytes, %llu "
            "frames, %llu retransmissions, %llu DSACKs, %llu forgeries, %llu kills, %llu cables, "
            "%llu invalidated, %llu queries, %llu marks, %llu CWRs; "
@@ -269,7 +298,7 @@ main(int argc, char **argv)
         return 1;
     if (options.plan || options.count == 1) {
         for (uint64_t i = 0; i < options.count; i++) {
-            sim_plan_make(&plan, options.first + i);
+            sim_plan_make(&plan, options.first + i, options.kill_at);
             sim_lwip_adapt(&plan);
             sim_plan_print(&plan);
         }

@@ -253,9 +253,9 @@ draw_conn(struct sim_plan *plan, unsigned number, struct random *random)
 /* What is acknowledged when it is returned, and readers that do not pause: then the applications
  * know all that a kernel would. */
 static void
-draw_kill(struct sim_plan *plan, struct random *random)
+kill(struct sim_plan *plan, unsigned crossing)
 {
-    plan->kill_at = between(random, 1, one_in(random, 2) ? 300 : 5000);
+    plan->kill_at = crossing;
     for (unsigned i = 0; i < plan->conns; i++) {
         struct sim_conn_plan *conn = &plan->conn[i];
         conn->host.receive = SCRIPT_HOLD;
@@ -298,7 +298,7 @@ draw_changes(struct sim_plan *plan, struct random *random)
 }
 
 void
-sim_plan_make(struct sim_plan *plan, uint64_t seed)
+sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
 {
     struct random random;
 
@@ -311,11 +311,14 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed)
     plan->conns = one_in(&random, 3) ? between(&random, 1, SIM_CONNS_MAX) : 1;
     for (unsigned i = 0; i < plan->conns; i++)
         draw_conn(plan, i, &random);
-    if (one_in(&random, 6))
-        draw_kill(plan, &random);
+    if (kill_at)
+        kill(plan, kill_at);
+    else if (one_in(&random, 6))
+        kill(plan, between(&random, 1, one_in(&random, 2) ? 300 : 5000));
     draw_team(plan, &random);
     draw_changes(plan, &random);
-    sim_calm_draw(plan);
+    if (!kill_at)
+        sim_calm_draw(plan);
 }
 
 void
