@@ -38,13 +38,6 @@ def resets(net):
     return sum(counts["resets"] for counts in net.relay_counts())
 
 
-def nothing_leaked(daemon):
-    """Unless a beat was missed: then the steering has let go, as it should."""
-    status = daemon.status()
-    assert status["leaked"] == 0 or status["missed_beats"], status
-    return status
-
-
 def transfer(net, daemon, v6, seed):
     pair, before = Pair(net, v6=v6), resets(net)
     mover = Mover(daemon, pair, seed)
@@ -72,7 +65,7 @@ def impaired(relay, seeds=(1,)):
                     print(f"# seed {seed}, IPv{6 if v6 else 4}: {moves}, not now {refused}", flush=True)
                 for counts in net.relay_counts():
                     assert all(counts[did] for option, did in DID.items() if option in relay), counts
-                nothing_leaked(daemon)
+                daemon.nothing_leaked()
 
 
 def test_loss():
@@ -122,7 +115,7 @@ def test_ends():
                 pair.close()
                 moves += mover.stop()["offload"]
             assert moves > 12, moves
-            nothing_leaked(daemon)
+            daemon.nothing_leaked()
 
 
 # ---- what takes minutes: tests/kernel/run --long ----
@@ -160,7 +153,7 @@ def gigabyte(relay, v6, seed=1, size=GIB):
             mover = Mover(daemon, pair, seed)
             rate, moves = timed(net, pair, size, mover)
             assert moves["upload"] > 10, moves
-            assert nothing_leaked(daemon)["wire_retransmits"] > 0
+            assert daemon.nothing_leaked()["wire_retransmits"] > 0
             print(f"# {size // MIB} MiB each way, IPv{6 if v6 else 4}: {rate:.2f} MiB/s, {moves}, not now {mover.refused}, "
                   f"missed beats {mover.beats}; never handed over: {control:.2f} MiB/s", flush=True)
         print(f"# the relay: {net.relay_counts()}", flush=True)

@@ -63,13 +63,6 @@ def test_idle_through_passthru():
     idle("eth0=passthru", False)
 
 
-def nothing_leaked(daemon):
-    """No frame of a moved connection passed its steering; the daemon's figures."""
-    status = daemon.status()
-    assert status["leaked"] == 0, status
-    return status
-
-
 def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_frames=False, least=3, between_s=0.02,
            options=()):
     with Net(relay=relay, mtu_frames=mtu_frames) as net:
@@ -86,7 +79,7 @@ def stream(upwards, size, v6=False, stack="eth0", rate=None, relay=None, mtu_fra
             same_bytes(sender, receiver)
             assert net.rsts() == 0
             pair.close()
-            return nothing_leaked(daemon)
+            return daemon.nothing_leaked()
 
 
 def test_download():
@@ -143,7 +136,7 @@ def test_download_lossy_down_to_the_end():
             same_bytes(sender, receiver)
             code, conns, _ = daemon.ctl("conn", "show", *pair.selector)
             assert code == 0 and conns[0]["owner"] == "target" and conns[0]["moves_down"] == 1, conns
-            wire, kernel = nothing_leaked(daemon)["wire_retransmits"], conns[0]["kernel_retransmits"]
+            wire, kernel = daemon.nothing_leaked()["wire_retransmits"], conns[0]["kernel_retransmits"]
             print(f"# retransmitted segments: wire {wire}, kernel socket {kernel}", flush=True)
             assert wire > 50, wire
             assert kernel <= wire / 10, (kernel, wire)
@@ -183,7 +176,7 @@ def test_interactive():
             assert not talker.is_alive(), f"stuck after {count[0]} messages"
             assert not failure, failure
             pair.close()
-            nothing_leaked(daemon)
+            daemon.nothing_leaked()
 
 
 def test_both_directions():
@@ -207,4 +200,4 @@ def test_both_directions():
             for sender, receiver in pairs:
                 same_bytes(sender, receiver)
             pair.close()
-            nothing_leaked(daemon)
+            daemon.nothing_leaked()
