@@ -160,6 +160,7 @@ write_frame(uint8_t *frame, bool outgoing, const struct rig_segment *s, struct w
 static void
 read_frame(struct rig_frame *frame)
 {
+    memset(&frame->tcp, 0, sizeof frame->tcp);
     if (live_frame_parse(frame->bytes, frame->len, 0, &frame->tcp_offset, &frame->payload_offset,
                          &frame->tcp))
         fail_msg("not a TCP frame");
@@ -258,7 +259,7 @@ rig_to_peer(struct rig_frame *out)
 void
 rig_expect_to_peer(uint32_t seq, uint32_t len, uint8_t flags)
 {
-    struct rig_frame frame;
+    struct rig_frame frame = {0};
 
     assert_true(rig_to_peer(&frame));
     assert_int_equal(frame.tcp.seq, seq);
