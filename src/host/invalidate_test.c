@@ -1,128 +1,12 @@
 /* Invalidating paths and neighbors, against a fake NDIS: what the trees name, who still gets the
  * objects, and when they go. */
-#include "host/ndis_fake.h"
-
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-struct heard {
-    struct host_conn conn;
-    unsigned events;
-};
-
-static struct host *host;
-static struct host_binding *binding;
-
-static void
-on_initiated(struct host_conn *conn, const struct host_initiate_result *result)
-{
-}
-
-static void
-on_terminated(struct host_conn *conn, const struct host_terminate_result *result)
-{
-}
-
-static void
-on_event(struct host_conn *conn, ULONG type, ULONG info)
-{
-    assert_int_equal(type, TcpIndicateRetrieve);
-    assert_int_equal(info, InvalidState);
-    container_of(conn, struct heard, conn)->events++;
-}
-
-static const struct host_conn_ops conn_ops = {
-    .on_initiated = on_initiated,
-    .on_terminated = on_terminated,
-    .on_updated = host_ignore_status,
-    .on_queried = host_ignore_queried,
-    .on_sent = host_ignore_nbl,
-    .on_received = host_ignore_nbl,
-    .on_disconnected = host_ignore_nbl,
-    .on_forwarded = host_ignore_nbl,
-    .on_indicate = host_refuse_indication,
-    .on_event = on_event,
-};
-
-static void
-on_running(void *arg, struct host_binding *which)
-{
-}
-
-static void
-on_list(void *arg, struct host_binding *which, NET_BUFFER_LIST *nbls)
-{
-}
-
-static const struct host_ops ops = {
-    .on_running = on_running, .on_frames = on_list, .on_frames_sent = on_list};
-
-static int
-setup(void **state)
-{
-    memset(&fake, 0, sizeof fake);
-    fake.capabilities.SupportIPv4 = NDIS_OFFLOAD_SUPPORTED;
-    fake.capabilities.TcpConnectionOffloadCapacity = 1000;
-    host = host_create("test", &ops, NULL);
-    binding = fake_start(host);
-    return !binding;
-}
-
-/* Everything went: nothing was called that is not answered, and no object is left. */
-static int
-teardown(void **state)
-{
-    bool left = fake.call_count || !list_empty(&binding->neighbors) || !list_empty(&binding->paths);
-
-    fake_stop();
-    host_destroy(host);
-    return left || fake.objects;
-}
-
-static void
-ask(struct heard *one, UCHAR last_byte, UCHAR mac)
-{
-    struct host_initiate what = {.route = {.source = {10, 0, 0, 1},
-                                           .destination = {10, 0, 0, last_byte},
-                                           .destination_mac = {2, 0, 0, 0, 0, mac},
-                                           .path_mtu = 1500}};
-
-    memset(one, 0, sizeof *one);
-    host_conn_init(&one->conn, &conn_ops);
-    assert_int_equal(host_initiate(&one->conn, binding, &what), 0);
-}
-
-static void
-answer_initiate(void)
-{
-    fake_answer_initiate(fake_take(FAKE_INITIATE), NDIS_STATUS_SUCCESS, NDIS_STATUS_SUCCESS,
-                         NDIS_STATUS_SUCCESS);
-}
-
-static void
-offload(struct heard *one, UCHAR last_byte, UCHAR mac)
-{
-    ask(one, last_byte, mac);
-    answer_initiate();
-    assert_int_equal(one->conn.state, HOST_CONN_OFFLOADED);
-}
+#include "host/test_users.h"
 
 static void
 invalidate(struct heard *one, bool neighbor, NDIS_STATUS status)
 {
     assert_int_equal(host_invalidate(&one->conn, neighbor), 0);
     fake_answer(FAKE_INVALIDATE, fake_take(FAKE_INVALIDATE), status);
-}
-
-static void
-upload(struct heard *one)
-{
-    assert_int_equal(host_terminate(&one->conn), 0);
-    fake_answer_terminate(fake_take(FAKE_TERMINATE));
-    assert_int_equal(one->conn.state, HOST_CONN_HOST);
 }
 
 /* ---- trees ---- */
@@ -275,20 +159,18 @@ failure_sends_its_users_home(void **state)
     upload(&three);
 }
 
-#define EDGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        EDGE_TEST(path_is_named_without_state),
-        EDGE_TEST(neighbor_is_named_alone),
-        EDGE_TEST(object_stays_while_it_is_invalidated),
-        EDGE_TEST(newcomers_get_other_objects),
-        EDGE_TEST(who_waits_gets_other_objects),
-        EDGE_TEST(refusals_change_nothing),
-        EDGE_TEST(once_is_enough),
-        EDGE_TEST(failure_sends_its_users_home),
+        USERS_TEST(path_is_named_without_state),
+        USERS_TEST(neighbor_is_named_alone),
+        USERS_TEST(object_stays_while_it_is_invalidated),
+        USERS_TEST(newcomers_get_other_objects),
+        USERS_TEST(who_waits_gets_other_objects),
+        USERS_TEST(refusals_change_nothing),
+        USERS_TEST(once_is_enough),
+        USERS_TEST(failure_sends_its_users_home),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
