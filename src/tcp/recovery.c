@@ -74,8 +74,9 @@ enter(struct tcp_conn *conn)
 void
 tcp_recovery_stop(struct tcp_conn *conn)
 {
+    /* the threshold may be of smaller segments, or carried in: one must always be able to go */
     if (conn->flags & TCP_CONN_RECOVERY)
-        conn->cwnd = conn->ssthresh;
+        conn->cwnd = tcp_max(conn->ssthresh, conn->mss);
     conn->flags &= ~(IN_LOSS | TCP_CONN_RTX_DUE);
 }
 

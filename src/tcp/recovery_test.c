@@ -55,6 +55,21 @@ test_new_data_while_recovering(void **state)
     assert_silent(&fx);
 }
 
+/* It would wait for ever: nothing is outstanding, and no segment small enough. */
+static void
+test_a_small_threshold_lets_a_segment_go(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 4);
+    fx.conn.ssthresh = MSS / 2; /* carried in, or from before the MTU was raised */
+    tcp_recovery_resume(&fx.conn, fx.conn.snd_max);
+    feed_ack(&fx, 4000);
+    assert_int_equal(tcp_congestion_window(&fx.conn), MSS);
+    tcp_queue(&fx.conn, 5000);
+    assert_data(&fx, 4000, MSS);
+}
+
 static void
 test_limited_transmit(void **state)
 {
@@ -374,6 +389,7 @@ main(void)
         cmocka_unit_test(test_sack_recovery),
         cmocka_unit_test(test_only_holes_are_resent),
         cmocka_unit_test(test_new_data_while_recovering),
+        cmocka_unit_test(test_a_small_threshold_lets_a_segment_go),
         cmocka_unit_test(test_limited_transmit),
         cmocka_unit_test(test_lost_retransmission),
         cmocka_unit_test(test_the_next_hole_was_lost_again),
