@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-__attribute__((format(printf, 2, 3))) static void
-blame(struct judge *judge, const char *format, ...)
+void
+judge_blame(struct judge *judge, const char *format, ...)
 {
     char text[256];
     va_list list;
@@ -101,7 +101,7 @@ judge_time(struct judge *judge, uint64_t now_us)
 {
     if (!judge->ack_due_us || now_us <= judge->ack_due_us || judge->reset_in || judge->reset_out)
         return;
-    blame(judge, "seq %u came and is not acknowledged in time", judge->ack_due_seq);
+    judge_blame(judge, "seq %u came and is not acknowledged in time", judge->ack_due_seq);
     judge->ack_due_us = 0;
 }
 
@@ -112,12 +112,12 @@ check_flags(struct judge *judge, const struct peer_segment *segment)
 {
     if (segment->flags & (PEER_SYN | PEER_URG) || segment->reserved || segment->options_bad ||
         !(segment->flags & (PEER_ACK | PEER_RST))) {
-        blame(judge, "flags %02x, reserved %x, options %s", segment->flags, segment->reserved,
-              segment->options_bad ? "bad" : "good");
+        judge_blame(judge, "flags %02x, reserved %x, options %s", segment->flags, segment->reserved,
+                    segment->options_bad ? "bad" : "good");
         return false;
     }
     if (!judge->options.ecn && (segment->flags & (PEER_ECE | PEER_CWR) || segment->ecn))
-        blame(judge, "ECN without having agreed on it, flags %02x", segment->flags);
+        judge_blame(judge, "ECN without having agreed on it, flags %02x", segment->flags);
     return true;
 }
 
@@ -129,12 +129,13 @@ check_ack(struct judge *judge, const struct peer_segment *segment)
     bool order = judge->said && !judge->options.loose;
 
     if (seq_after(segment->ack, judge->rcv_next))
-        blame(judge, "ack %u of what has not come: at most %u", segment->ack, judge->rcv_next);
+        judge_blame(judge, "ack %u of what has not come: at most %u", segment->ack,
+                    judge->rcv_next);
     if (order && seq_before(segment->ack, judge->said_ack))
-        blame(judge, "ack %u goes back from %u", segment->ack, judge->said_ack);
+        judge_blame(judge, "ack %u goes back from %u", segment->ack, judge->said_ack);
     /* RFC 7323, 2.4: what the field cannot say may look like less than a unit */
     if (order && seq_before(edge + unit - 1, judge->said_edge))
-        blame(judge, "the window's edge goes back from %u to %u", judge->said_edge, edge);
+        judge_blame(judge, "the window's edge goes back from %u to %u", judge->said_edge, edge);
     judge->said_ack = judge->said ? seq_max(judge->said_ack, segment->ack) : segment->ack;
     judge->said_edge = judge->said ? seq_max(judge->said_edge, edge) : edge;
     if (judge->ack_due_us && seq_after_eq(judge->said_ack, judge->ack_due_seq)) {
@@ -148,17 +149,18 @@ check_timestamps(struct judge *judge, const struct peer_segment *segment)
     bool order = judge->said && !judge->options.loose;
 
     if (segment->has_ts != judge->options.timestamps) {
-        blame(judge, "a timestamp is %s", segment->has_ts ? "there" : "missing");
+        judge_blame(judge, "a timestamp is %s", segment->has_ts ? "there" : "missing");
         return;
     }
     if (!segment->has_ts)
         return;
     if (order && seq_before(segment->tsval, judge->tsval_out))
-        blame(judge, "the timestamp goes back from %u to %u", judge->tsval_out, segment->tsval);
+        judge_blame(judge, "the timestamp goes back from %u to %u", judge->tsval_out,
+                    segment->tsval);
     if (judge->tsval_seen && seq_after(segment->tsecr, judge->tsval_in))
-        blame(judge, "an echo of %u, which has not come", segment->tsecr);
+        judge_blame(judge, "an echo of %u, which has not come", segment->tsecr);
     if (order && seq_before(segment->tsecr, judge->tsecr_out))
-        blame(judge, "the echo goes back from %u to %u", judge->tsecr_out, segment->tsecr);
+        judge_blame(judge, "the echo goes back from %u to %u", judge->tsecr_out, segment->tsecr);
     judge->tsval_out = segment->tsval;
     judge->tsecr_out = segment->tsecr;
 }
@@ -167,7 +169,7 @@ static void
 check_sacks(struct judge *judge, const struct peer_segment *segment)
 {
     if (segment->sacks && !judge->options.sack) {
-        blame(judge, "SACK without having agreed on it");
+        judge_blame(judge, "SACK without having agreed on it");
         return;
     }
     for (unsigned i = 0; i < segment->sacks; i++) {
@@ -179,7 +181,8 @@ check_sacks(struct judge *judge, const struct peer_segment *segment)
             (!again && seq_before(from, segment->ack)) ||
             (!judge->crowded && seq_after(to, judge->rcv_next) &&
              !peer_ranges_hold(&judge->ahead, seq_max(from, judge->rcv_next), to)))
-            blame(judge, "SACK %u to %u of what has not come, ack %u", from, to, segment->ack);
+            judge_blame(judge, "SACK %u to %u of what has not come, ack %u", from, to,
+                        segment->ack);
         judge->dsacks_out += again;
     }
 }
@@ -193,21 +196,21 @@ check_data(struct judge *judge, const struct peer_segment *segment, uint32_t gso
     bool whole = !judge->options.loose && !judge->options.holes;
 
     if (whole && seq_after(segment->seq, judge->sent))
-        blame(judge, "seq %u leaves a hole behind %u", segment->seq, judge->sent);
+        judge_blame(judge, "seq %u leaves a hole behind %u", segment->seq, judge->sent);
     if (each + options > judge->options.mss || each + segment->headers > judge->options.mtu)
-        blame(judge, "%u bytes in a segment, MSS %u", each, judge->options.mss);
+        judge_blame(judge, "%u bytes in a segment, MSS %u", each, judge->options.mss);
     /* a probe is one byte */
     if (segment->len > 1 && seq_after(end, judge->edge))
-        blame(judge, "bytes up to %u, the window ends at %u", end, judge->edge);
+        judge_blame(judge, "bytes up to %u, the window ends at %u", end, judge->edge);
     if (!segment->len && !(segment->flags & PEER_FIN) && whole &&
         (seq_before(segment->seq, judge->acked - 1) || seq_after(segment->seq, judge->sent)))
-        blame(judge, "an empty segment at %u, outside of %u to %u", segment->seq, judge->acked - 1,
-              judge->sent);
+        judge_blame(judge, "an empty segment at %u, outside of %u to %u", segment->seq,
+                    judge->acked - 1, judge->sent);
     if (judge->fin_out && seq_after(end, judge->fin_out_seq) && segment->len)
-        blame(judge, "bytes behind the FIN at %u", judge->fin_out_seq);
+        judge_blame(judge, "bytes behind the FIN at %u", judge->fin_out_seq);
     if (segment->flags & PEER_FIN) {
         if (judge->fin_out && judge->fin_out_seq != end)
-            blame(judge, "the FIN was at %u, now it is at %u", judge->fin_out_seq, end);
+            judge_blame(judge, "the FIN was at %u, now it is at %u", judge->fin_out_seq, end);
         judge->fin_out = true;
         judge->fin_out_seq = end++;
     }
@@ -224,15 +227,16 @@ judge_out(struct judge *judge, const struct peer_segment *segment, uint32_t gso_
         return;
     if (segment->flags & PEER_RST) {
         if (!judge->may_reset)
-            blame(judge, "RST, and nobody asked for it");
+            judge_blame(judge, "RST, and nobody asked for it");
         if (!judge->options.loose && !judge->options.holes &&
             (seq_before(segment->seq, judge->acked) || seq_after(segment->seq, judge->sent)))
-            blame(judge, "RST at %u, outside of %u to %u", segment->seq, judge->acked, judge->sent);
+            judge_blame(judge, "RST at %u, outside of %u to %u", segment->seq, judge->acked,
+                        judge->sent);
         judge->reset_out = true;
         return;
     }
     if (judge->reset_out && !judge->options.loose)
-        blame(judge, "a segment at %u behind the RST", segment->seq);
+        judge_blame(judge, "a segment at %u behind the RST", segment->seq);
     check_ack(judge, segment);
     check_timestamps(judge, segment);
     check_sacks(judge, segment);

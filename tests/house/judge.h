@@ -76,6 +76,9 @@ void judge_time(struct judge *judge, uint64_t now_us);
 
 /* ---- between the files of the judge ---- */
 
+/* Reports what is wrong. */
+void judge_blame(struct judge *judge, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* judge_ecn.c: both before anything else is noted of the segment */
 void judge_ecn_in(struct judge *judge, const struct peer_segment *segment, uint64_t now_us);
 void judge_ecn_out(struct judge *judge, const struct peer_segment *segment, uint64_t now_us);

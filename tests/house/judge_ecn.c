@@ -11,22 +11,7 @@
  */
 #include "judge.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 #define SEGMENTS_SLACK 4 /* beyond a reduced window: growth, and segments that are not divided */
-
-__attribute__((format(printf, 2, 3))) static void
-blame(struct judge *judge, const char *format, ...)
-{
-    char text[256];
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    judge->options.on_violation(judge->options.arg, text);
-}
 
 /* ---- what comes ---- */
 
@@ -117,11 +102,11 @@ check_echo(struct judge *judge, const struct peer_segment *segment)
     if (seq_before(segment->ack, ecn->echo_to) || ecn->echo == JUDGE_ECHO_ANY)
         return;
     if (!says && ecn->echo == JUDGE_ECHO_ON)
-        blame(judge, "ack %u does not echo the mark of %u to %u", segment->ack, ecn->echo_from,
-              ecn->echo_to);
+        judge_blame(judge, "ack %u does not echo the mark of %u to %u", segment->ack,
+                    ecn->echo_from, ecn->echo_to);
     if (says && ecn->echo == JUDGE_ECHO_OFF)
-        blame(judge, "ack %u echoes a mark; none came since CWR at %u", segment->ack,
-              ecn->echo_from);
+        judge_blame(judge, "ack %u echoes a mark; none came since CWR at %u", segment->ack,
+                    ecn->echo_from);
 }
 
 /* 6.1.4 to 6.1.6: what is sent again, has no data, or is a probe, is not marked but lost. */
@@ -134,11 +119,11 @@ check_capable(struct judge *judge, const struct peer_segment *segment)
         return;
     judge->ecn.capable++;
     if (!segment->len)
-        blame(judge, "an empty segment at %u says ECT", segment->seq);
+        judge_blame(judge, "an empty segment at %u says ECT", segment->seq);
     else if (seq_before(segment->seq, judge->sent))
-        blame(judge, "seq %u is sent again and says ECT", segment->seq);
+        judge_blame(judge, "seq %u is sent again and says ECT", segment->seq);
     else if (segment->len == 1 && seq_after(end, judge->edge))
-        blame(judge, "a probe at %u says ECT", segment->seq);
+        judge_blame(judge, "a probe at %u says ECT", segment->seq);
 }
 
 /* 6.1.2: with the first new data after each reduction; of those there is one a window, but for
@@ -150,9 +135,10 @@ check_cwr(struct judge *judge, const struct peer_segment *segment)
     uint32_t in_flight = segment->seq - judge->acked;
 
     if (!segment->ecn)
-        blame(judge, "CWR at %u, not with new data", segment->seq);
+        judge_blame(judge, "CWR at %u, not with new data", segment->seq);
     if (ecn->cwr_said && !ecn->resent && seq_before_eq(judge->acked, ecn->cwr_seq))
-        blame(judge, "CWR at %u, in the same window as that at %u", segment->seq, ecn->cwr_seq);
+        judge_blame(judge, "CWR at %u, in the same window as that at %u", segment->seq,
+                    ecn->cwr_seq);
     if (ecn->heard && !ecn->resent) {
         ecn->limited = true;
         ecn->flight = in_flight > ecn->flight ? in_flight : ecn->flight;
@@ -175,8 +161,8 @@ check_flight(struct judge *judge, const struct peer_segment *segment)
     if (seq_after(judge->acked, ecn->cwr_seq))
         ecn->limited = false;
     if (ecn->limited && in_flight > limit)
-        blame(judge, "%u bytes in flight behind CWR at %u; there were %u when the echo came",
-              in_flight, ecn->cwr_seq, ecn->flight);
+        judge_blame(judge, "%u bytes in flight behind CWR at %u; there were %u when the echo came",
+                    in_flight, ecn->cwr_seq, ecn->flight);
 }
 
 static void
@@ -187,8 +173,8 @@ check_new_data(struct judge *judge, const struct peer_segment *segment, uint64_t
     if (segment->flags & PEER_CWR)
         check_cwr(judge, segment);
     else if (ecn->heard && now_us > ecn->heard_us + judge->options.ecn_grace_us)
-        blame(judge, "new data at %u without CWR, and an echo came %llu us ago", segment->seq,
-              (unsigned long long)(now_us - ecn->heard_us));
+        judge_blame(judge, "new data at %u without CWR, and an echo came %llu us ago", segment->seq,
+                    (unsigned long long)(now_us - ecn->heard_us));
     check_flight(judge, segment);
 }
 
@@ -198,7 +184,7 @@ judge_ecn_out(struct judge *judge, const struct peer_segment *segment, uint64_t 
     bool resent = segment->len && seq_before(segment->seq, judge->sent);
 
     if (segment->ecn != 0 && segment->ecn != PEER_ECT0)
-        blame(judge, "ECN field %u", segment->ecn);
+        judge_blame(judge, "ECN field %u", segment->ecn);
     if (!judge->options.ecn || judge->options.loose)
         return;
     check_echo(judge, segment);
@@ -212,5 +198,5 @@ judge_ecn_out(struct judge *judge, const struct peer_segment *segment, uint64_t 
     if (segment->len && !resent)
         check_new_data(judge, segment, now_us);
     else if (segment->flags & PEER_CWR)
-        blame(judge, "CWR at %u, not with new data", segment->seq);
+        judge_blame(judge, "CWR at %u, not with new data", segment->seq);
 }
