@@ -16,8 +16,7 @@
  */
 #include "tcp/private.h"
 
-#define LIMITED_TRANSMIT                                                                           \
-    2u /* segments beyond the window before a recovery, or without one (RFC 3042) */
+#define LIMITED_TRANSMIT 2u /* segments beyond the window outside of a recovery (RFC 3042) */
 #define IN_LOSS (TCP_CONN_RECOVERY | TCP_CONN_LOSS)
 
 uint32_t

@@ -52,10 +52,11 @@ struct soft_path {
 /* ---- connections ---- */
 
 /*
- * ADOPTED   offloaded, but the initiate is not completed: nothing may be indicated
- * OPEN      works
- * STOPPED   a mandatory Retrieve is out: nothing is sent or processed any more, frames are held for
- * the host stack ABORTED   reset, by the peer or by us, or its state was found to be lost
+ * - ADOPTED: offloaded, but the initiate is not completed: nothing may be indicated
+ * - OPEN: works
+ * - STOPPED: a mandatory Retrieve is out, nothing is sent or processed any more, frames are held
+ *   for the host stack
+ * - ABORTED: reset, by the peer or by us, or its state was found to be lost
  */
 #define SOFT_PHASES(X) X(ADOPTED) X(OPEN) X(STOPPED) X(ABORTED)
 /* clang-format off */
