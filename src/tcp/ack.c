@@ -1,8 +1,8 @@
 /*
  * The acknowledgement of an arriving segment: moves snd_una, measures the round trip, takes the
  * window over, feeds the scoreboard and then lets recovery judge. One segment at a time is timed,
- * and none while anything is being resent (Karn): echoed timestamps are not used, for the peer, or
- * we, may have stopped that clock.
+ * by our own clock as long as that tells: of what goes again, and of what the former owner sent, an
+ * acknowledgement tells nothing (Karn), but for the stamp that it echoes (timer.c).
  *
  * A window counts only if its segment is not older than the last one that set it: it acknowledges
  * more, or has a newer sequence number, or opens the window at the same one, or closes it: a peer
@@ -42,35 +42,39 @@ finish_fin(struct tcp_conn *conn, uint64_t now_us)
 }
 
 static void
-measure(struct tcp_conn *conn, uint32_t ack, uint64_t now_us)
+measure(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t now_us)
 {
-    if (!(conn->flags & TCP_CONN_RTT_TIMING) || seq_before_eq(ack, conn->rtt_seq))
+    if (!(conn->flags & TCP_CONN_RTT_TIMING) || seq_before_eq(segment->ack, conn->rtt_seq))
         return;
     conn->flags &= ~TCP_CONN_RTT_TIMING;
-    tcp_rtt_sample(conn, now_us - conn->rtt_sent_us, now_us);
+    if (conn->rtt_sent_us == TCP_NEVER)
+        tcp_rtt_echo(conn, segment->tsecr, now_us);
+    else
+        tcp_rtt_sample(conn, now_us - conn->rtt_sent_us, now_us);
 }
 
-/* Karn: an acknowledgement of what went twice measures nothing, so the timeout stays backed off,
- * and no tail probe goes early, until one of what went once does. Or a path that has become slower
- * than the timers would never be measured. */
+/* Karn: without timestamps an acknowledgement of what went twice measures nothing, so the timeout
+ * stays backed off, and no tail probe goes early, until something does. Or a path that has become
+ * slower than the timers would never be measured. */
 static void
 keep_backoff(struct tcp_conn *conn)
 {
     if (!conn->retransmit_count || !conn->snd_wnd) /* then they were window probes */
         return;
-    conn->rto_us = tcp_backoff(conn, conn->retransmit_count);
+    conn->rto_us = (uint32_t)tcp_backoff(conn, conn->retransmit_count);
     conn->flags |= TCP_CONN_UNMEASURED;
 }
 
 static unsigned
-advance(struct tcp_conn *conn, uint32_t ack, bool echo, uint64_t now_us)
+advance(struct tcp_conn *conn, const struct tcp_segment *segment, bool echo, uint64_t now_us)
 {
-    uint32_t acked = ack - conn->snd_una, flight = conn->snd_max - conn->snd_una;
+    uint32_t ack = segment->ack, acked = ack - conn->snd_una,
+             flight = conn->snd_max - conn->snd_una;
     uint32_t cwnd = conn->cwnd;
     unsigned events = TCP_EV_ACKED | TCP_EV_PROGRESS;
 
     keep_backoff(conn);
-    measure(conn, ack, now_us);
+    measure(conn, segment, now_us);
     conn->snd_una = ack;
     if (seq_before(conn->snd_nxt, ack))
         conn->snd_nxt = ack;
@@ -188,7 +192,7 @@ tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t
     unsigned events = 0;
 
     if (news.advanced)
-        events |= advance(conn, segment->ack, echo, now_us);
+        events |= advance(conn, segment, echo, now_us);
     if (conn->state == TCP_CLOSED)
         return events;
     if (echo && segment->ack == conn->snd_una)

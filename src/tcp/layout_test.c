@@ -99,6 +99,7 @@ static const struct member sender[] = {
     MEMBER(ssthresh),    MEMBER(rtt_seq),          MEMBER(bytes_acked), MEMBER(dup_ack_count),
     MEMBER(recover_seq), MEMBER(retransmit_count), MEMBER(mark_count),  MEMBER(rtt_sent_us),
     MEMBER(srtt_us),     MEMBER(rttvar_us),        MEMBER(rto_us),      MEMBER(total_rt_us),
+    MEMBER(ts_sent),
 };
 
 static const struct member counted[] = {

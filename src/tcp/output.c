@@ -55,11 +55,14 @@ tcp_timestamp(const struct tcp_conn *conn, uint64_t now_us)
     return config->ts_offset + (config->ts_tick_us ? (uint32_t)(now_us / config->ts_tick_us) : 0);
 }
 
-/* Fills in all but payload and extra flags, and takes the acknowledgement as sent. */
-static void
+/* Fills in all but payload and extra flags, and takes the acknowledgement as sent. The timestamp,
+ * if there is one. */
+static uint32_t
 start_segment(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
               struct tcp_out *out)
 {
+    uint32_t stamp = 0;
+
     out->ack = conn->rcv_ack;
     out->window = tcp_show_window(conn);
     out->len = 0;
@@ -68,9 +71,10 @@ start_segment(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     out->ecn = TCP_NOT_ECT;
     out->retransmission = false;
     out->option_len = 0;
-    if (conn->config.timestamps)
-        out->option_len = tcp_put_timestamp(out->options, tcp_timestamp(conn, now_us),
-                                            conn->ts_recent);
+    if (conn->config.timestamps) {
+        stamp = tcp_timestamp(conn, now_us);
+        out->option_len = tcp_put_timestamp(out->options, stamp, conn->ts_recent);
+    }
     if (shape->block_count)
         out->option_len += tcp_put_sack(out->options + out->option_len, shape->blocks,
                                         shape->block_count);
@@ -83,6 +87,7 @@ start_segment(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     conn->delack_deadline_us = TCP_NEVER;
     if (conn->rcv_ack == conn->rcv_nxt)
         conn->pending_segments = 0;
+    return stamp;
 }
 
 /* A number the peer accepts even if it took some of its window back. */
@@ -149,7 +154,7 @@ send_piece(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
 {
     uint32_t segments = tcp_segments(piece->len, shape->segment);
 
-    start_segment(conn, now_us, shape, out);
+    conn->ts_sent = start_segment(conn, now_us, shape, out);
     out->seq = piece->seq;
     out->len = piece->len;
     out->segment_size = segments > 1 ? (uint16_t)shape->segment : 0;
@@ -168,7 +173,9 @@ send_piece(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
         conn->counters.retransmitted_segments += segments;
         conn->counters.retransmitted_bytes += piece->len;
         conn->undo_bytes += piece->len;
-        conn->flags &= ~(TCP_CONN_RTX_DUE | TCP_CONN_RTT_TIMING);
+        conn->flags &= ~TCP_CONN_RTX_DUE;
+        if (conn->flags & TCP_CONN_RTT_TIMING)
+            tcp_rtt_by_echo(conn, conn->rtt_seq);
     } else {
         account_new(conn, piece, now_us);
     }

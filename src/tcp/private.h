@@ -251,6 +251,10 @@ bool tcp_timestamp_newer(const struct tcp_conn *conn, uint32_t tsval, uint64_t n
 
 /* ---- timer.c ---- */
 void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us);
+/* What is behind seq is measured by the stamp that its acknowledgement echoes; without timestamps
+ * by nothing. */
+void tcp_rtt_by_echo(struct tcp_conn *conn, uint32_t seq);
+void tcp_rtt_echo(struct tcp_conn *conn, uint32_t tsecr, uint64_t now_us);
 void tcp_note_min_rtt(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us);
 /* The shortest round trip of the last minutes; 0: none. */
 uint64_t tcp_min_rtt_us(const struct tcp_conn *conn, uint64_t now_us);

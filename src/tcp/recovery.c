@@ -252,6 +252,7 @@ tcp_recovery_on_timeout(struct tcp_conn *conn)
     conn->tail_seq = conn->recover_seq = conn->snd_max;
     conn->snd_nxt = conn->snd_una;
     conn->dup_ack_count = 0;
+    tcp_rtt_by_echo(conn, conn->snd_una);
     tcp_rack_forgive(conn);
     conn->reo_deadline_us = TCP_NEVER;
     if (!first)

@@ -241,6 +241,9 @@ restore_timers(struct tcp_conn *conn, const struct tcp_state *state, uint64_t no
     conn->srtt_us = state->srtt_us;
     conn->rttvar_us = state->rttvar_us;
     tcp_set_rto(conn);
+    conn->ts_sent = tcp_timestamp(conn, now_us);
+    if (tcp_outstanding(conn))
+        tcp_rtt_by_echo(conn, conn->snd_una);
     conn->total_rt_us = state->total_rt_us;
     conn->last_rtx_us = now_us;
     conn->retransmit_count = state->retransmit_count;

@@ -265,8 +265,10 @@ struct tcp_conn {
     uint32_t dup_ack_count;
     uint32_t recover_seq; /* recovery ends here */
     uint8_t retransmit_count, mark_count, dup_threshold, snd_wnd_probe_count;
-    uint64_t rtt_sent_us;
-    uint64_t srtt_us, rttvar_us, rto_us;
+    uint64_t rtt_sent_us; /* TCP_NEVER: only the peer's echo tells */
+    uint64_t srtt_us, rttvar_us;
+    uint32_t rto_us;
+    uint32_t ts_sent; /* our timestamp on the data that was sent last */
     uint64_t total_rt_us;
     /* line 5 */
     uint64_t last_rtx_us;

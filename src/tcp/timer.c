@@ -9,9 +9,13 @@
  *
  * The tail probe comes before the retransmission timeout would: two round trips after the last sign
  * of life the end of what is outstanding goes out again, and its acknowledgement shows what is
- * missing. That is what wakes a connection adopted with losses in flight. Source: RFC 6298; RFC
- * 9293 sections 3.8.4 and 3.8.6; RFC 8985 section 7 (probe); RFC 7323 section 4.1 (no RTT from
- * echoed stamps here: clocks may stand still).
+ * missing. That is what wakes a connection adopted with losses in flight.
+ *
+ * A round trip is measured by our own clock, or, when that cannot tell, by the stamp echoed: its
+ * clock moves with the connection, so it also speaks of what the former owner sent. It counts in
+ * ticks, milliseconds as a rule: good for timeouts, too coarse for the shortest round trip, which
+ * judges losses. Source: RFC 6298; RFC 7323 section 4; RFC 9293 sections 3.8.4 and 3.8.6; RFC 8985
+ * section 7 (probe).
  */
 #include "tcp/private.h"
 
@@ -31,15 +35,14 @@ void
 tcp_set_rto(struct tcp_conn *conn)
 {
     const struct tcp_config *config = &conn->config;
-    uint64_t spread_us = 4 * conn->rttvar_us;
+    uint64_t spread_us = 4 * conn->rttvar_us, rto_us;
 
     if (spread_us < CLOCK_GRANULARITY_US)
         spread_us = CLOCK_GRANULARITY_US;
-    conn->rto_us = conn->srtt_us ? conn->srtt_us + spread_us : INITIAL_RTO_US;
-    if (conn->rto_us < config->min_rto_us)
-        conn->rto_us = config->min_rto_us;
-    if (conn->rto_us > config->max_rto_us)
-        conn->rto_us = config->max_rto_us;
+    rto_us = conn->srtt_us ? conn->srtt_us + spread_us : INITIAL_RTO_US;
+    if (rto_us < config->min_rto_us)
+        rto_us = config->min_rto_us;
+    conn->rto_us = (uint32_t)tcp_min_us(rto_us, config->max_rto_us);
 }
 
 /* The minimum of the last five to ten minutes: of the running period and the one before it. */
@@ -62,13 +65,10 @@ tcp_min_rtt_us(const struct tcp_conn *conn, uint64_t now_us)
     return tcp_min_us(conn->min_rtt_us, conn->next_min_rtt_us);
 }
 
-void
-tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us)
+static void
+smooth(struct tcp_conn *conn, uint64_t rtt_us)
 {
-    if (!rtt_us)
-        rtt_us = 1;
     conn->flags &= ~TCP_CONN_UNMEASURED;
-    tcp_note_min_rtt(conn, rtt_us, now_us);
     if (!conn->srtt_us) {
         conn->srtt_us = rtt_us;
         conn->rttvar_us = rtt_us / 2;
@@ -81,10 +81,43 @@ tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us)
     tcp_set_rto(conn);
 }
 
+void
+tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us, uint64_t now_us)
+{
+    if (!rtt_us)
+        rtt_us = 1;
+    tcp_note_min_rtt(conn, rtt_us, now_us);
+    smooth(conn, rtt_us);
+}
+
+void
+tcp_rtt_by_echo(struct tcp_conn *conn, uint32_t seq)
+{
+    conn->flags &= ~TCP_CONN_RTT_TIMING;
+    if (!conn->config.timestamps || !conn->config.ts_tick_us)
+        return;
+    conn->flags |= TCP_CONN_RTT_TIMING;
+    conn->rtt_seq = seq;
+    conn->rtt_sent_us = TCP_NEVER;
+}
+
+/* A stamp is believed if it can have been on data that was outstanding. Less than a tick is taken
+ * for one: that much it may have been. */
+void
+tcp_rtt_echo(struct tcp_conn *conn, uint32_t tsecr, uint64_t now_us)
+{
+    uint64_t oldest_us = now_us > conn->config.max_rto_us ? now_us - conn->config.max_rto_us : 0;
+    uint32_t ticks = tcp_timestamp(conn, now_us) - tsecr;
+
+    if (seq_after(tsecr, conn->ts_sent) || seq_before(tsecr, tcp_timestamp(conn, oldest_us)))
+        return;
+    smooth(conn, (uint64_t)tcp_max(ticks, 1) * conn->config.ts_tick_us);
+}
+
 uint64_t
 tcp_backoff(const struct tcp_conn *conn, uint8_t shift)
 {
-    uint64_t backed_us = conn->rto_us << (shift < 16 ? shift : 16);
+    uint64_t backed_us = (uint64_t)conn->rto_us << (shift < 16 ? shift : 16);
 
     return tcp_min_us(backed_us, conn->config.max_rto_us);
 }

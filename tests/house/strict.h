@@ -63,6 +63,7 @@ struct strict_send {
     uint64_t active_us;          /* something was sent, or was news */
     uint64_t backoff_us, backoff_late_us; /* what the last timeout took, at most and at least */
     uint32_t timed_seq;
+    bool by_echo; /* what is behind it went again: its acknowledgement's stamp tells */
     uint64_t timed_us, rtt_least_us, rtt_most_us; /* 0: nothing is timed; none yet */
     uint64_t closed_us, persist_us; /* the window is closed since; what a probe took */
     uint64_t waiting_us;            /* a small segment waits since */

@@ -41,6 +41,15 @@ strict_send_init(struct strict *strict)
 /* ---- what comes ---- */
 
 static void
+note_rtt(struct strict_send *send, uint64_t least_us, uint64_t most_us)
+{
+    if (!send->rtt_least_us || least_us < send->rtt_least_us)
+        send->rtt_least_us = least_us;
+    if (most_us > send->rtt_most_us)
+        send->rtt_most_us = most_us;
+}
+
+static void
 measure(struct strict_send *send, uint32_t ack, uint64_t now_us)
 {
     uint64_t rtt_us = now_us - send->timed_us;
@@ -48,10 +57,21 @@ measure(struct strict_send *send, uint32_t ack, uint64_t now_us)
     if (!send->timed_us || seq_before_eq(ack, send->timed_seq))
         return;
     send->timed_us = 0;
-    if (!send->rtt_least_us || rtt_us < send->rtt_least_us)
-        send->rtt_least_us = rtt_us;
-    if (rtt_us > send->rtt_most_us)
-        send->rtt_most_us = rtt_us;
+    note_rtt(send, rtt_us, rtt_us);
+}
+
+/* RFC 7323, 4.1. Where in a millisecond our clock ticks is not known. */
+static void
+measure_echo(struct strict *strict, const struct peer_segment *segment, uint64_t now_us)
+{
+    const struct strict_receive *receive = &strict->receive;
+    uint32_t now_ms = receive->last.tsval + (uint32_t)((now_us - receive->spoke_us) / 1000);
+    uint64_t ticks = now_ms - segment->tsecr;
+
+    if (!strict->send.by_echo || seq_before_eq(segment->ack, strict->send.timed_seq))
+        return;
+    strict->send.by_echo = false;
+    note_rtt(&strict->send, 1000 * (ticks ? ticks : 1), 1000 * (ticks + 1));
 }
 
 static void
@@ -146,6 +166,8 @@ strict_send_heard(struct strict *strict, const struct peer_segment *segment, uin
     }
     send->heard_us = now_us;
     if (advanced)
+        measure_echo(strict, segment, now_us);
+    if (advanced)
         note_progress(strict, segment->ack, outstanding, now_us);
     if (strict->options.sack)
         note_sacks(send, segment);
@@ -180,7 +202,7 @@ enter(struct strict_send *send, double mss)
 
 /* RFC 6298, 5.4 to 5.6 */
 static void
-note_timeout(struct strict *strict, uint64_t now_us)
+note_timeout(struct strict *strict, const struct peer_segment *segment, uint64_t now_us)
 {
     struct strict_send *send = &strict->send;
     uint64_t took_us = now_us - send->restart_us, least_us = RTO_MIN_US, most_us = RTO_MIN_US;
@@ -210,6 +232,8 @@ note_timeout(struct strict *strict, uint64_t now_us)
     send->resent.count = 0;
     send->recover = send->max;
     send->delivered = send->out = 0;
+    send->by_echo = segment->has_ts;
+    send->timed_seq = segment->seq;
     send->backoff_us = took_us;
     send->backoff_late_us = now_us - send->restart_late_us;
 }
@@ -264,13 +288,14 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
         send->probes++;
         send->restart_us = now_us;
     } else if (timed_out && !evidence(strict, segment->seq, now_us)) {
-        note_timeout(strict, now_us);
+        note_timeout(strict, segment, now_us);
     } else if (timed_out && (send->timeouts || send->recovering)) {
-        note_timeout(strict, now_us);
+        note_timeout(strict, segment, now_us);
     } else if (!send->recovering && !send->after_timeout && send->heard_us != now_us) {
         strict_blame(strict, "seq %u again after %u us, without a reason", segment->seq,
                      (unsigned)quiet_us);
     }
+    send->by_echo |= segment->has_ts && send->timed_us;
     send->timed_us = 0;
     peer_ranges_add(&send->resent, segment->seq, end);
 }
@@ -341,7 +366,7 @@ note_new(struct strict *strict, const struct peer_segment *segment, uint32_t eac
         send->restart_late_us = now_us;
     if (send->max == send->una)
         send->restart_us = now_us;
-    if (!send->timed_us && !send->recovering && !send->after_timeout) {
+    if (!send->timed_us && !send->by_echo && !send->recovering && !send->after_timeout) {
         send->timed_us = now_us;
         send->timed_seq = segment->seq;
     }
