@@ -23,15 +23,31 @@ update_neighbor(struct soft_object *object, const NEIGHBOR_OFFLOAD_STATE_CACHED 
     return NDIS_STATUS_SUCCESS;
 }
 
+/* Where the path belongs: under a neighbor in the tree that is not its own it moves there. NULL: it
+ * cannot. */
+static struct soft_object *
+neighbor_for(const struct soft_object *path, const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *parent)
+{
+    struct soft_object *neighbor = parent ? soft_block_object(parent) : NULL;
+
+    if (!neighbor || neighbor == path->parent)
+        return path->parent;
+    return soft_object_is(neighbor, SOFT_NEIGHBOR) && !neighbor->invalid ? neighbor : NULL;
+}
+
 static NDIS_STATUS
-update_path(struct soft_object *object, const PATH_OFFLOAD_STATE_CACHED *cached)
+update_path(struct soft_object *object, const PATH_OFFLOAD_STATE_CACHED *cached,
+            const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *parent)
 {
     struct soft_path *path = container_of(object, struct soft_path, object);
+    struct soft_object *neighbor = neighbor_for(object, parent);
 
+    if (!neighbor || (cached && !soft_mtu_fits(object->adapter, path->ipv6, cached->PathMtu)))
+        return NDIS_STATUS_FAILURE;
+    if (neighbor != object->parent)
+        soft_object_relink(object, neighbor);
     if (!cached)
         return NDIS_STATUS_SUCCESS;
-    if (!soft_mtu_fits(object->adapter, path->ipv6, cached->PathMtu))
-        return NDIS_STATUS_FAILURE;
     path->cached = *cached;
     list_for_each(child, &object->children, struct soft_object, sibling) {
         tcp_set_mtu(&soft_conn_of(child)->tcp, cached->PathMtu);
@@ -88,20 +104,6 @@ update_tcp(struct soft_object *object, const TCP_OFFLOAD_STATE_CACHED *cached)
     return NDIS_STATUS_SUCCESS;
 }
 
-/* A path under a neighbor it does not belong to moves there. */
-static NDIS_STATUS
-relink(struct soft_object *object, const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *parent)
-{
-    struct soft_object *neighbor = parent ? soft_block_object(parent) : NULL;
-
-    if (object->kind != SOFT_PATH || !neighbor || neighbor == object->parent)
-        return NDIS_STATUS_SUCCESS;
-    if (!soft_object_is(neighbor, SOFT_NEIGHBOR) || neighbor->invalid)
-        return NDIS_STATUS_FAILURE;
-    soft_object_relink(object, neighbor);
-    return NDIS_STATUS_SUCCESS;
-}
-
 /* A relinking tree has blocks only, whatever their type says: state follows only where the type is
  * the cached one. */
 static void *
@@ -125,13 +127,13 @@ update_block(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *blo
     struct soft_object *object = soft_block_object(block);
     void *cached = cached_of(block);
 
-    if (!object || relink(object, parent) != NDIS_STATUS_SUCCESS)
+    if (!object)
         return NDIS_STATUS_FAILURE;
     switch (object->kind) {
     case SOFT_NEIGHBOR:
         return update_neighbor(object, cached);
     case SOFT_PATH:
-        return update_path(object, cached);
+        return update_path(object, cached, parent);
     default:
         return update_tcp(object, cached);
     }

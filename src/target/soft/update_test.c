@@ -282,6 +282,37 @@ refused(void **state)
     finish();
 }
 
+/* A path that would move to another neighbor with an MTU that cannot be kept stays where it was. */
+static void
+refused_with_a_relink(void **state)
+{
+    struct rig_neighbor other;
+    struct rig_node under, path;
+
+    start(false);
+    rig_neighbor_init(&other);
+    memcpy(other.cached.DlDestinationAddress, "\x02\x77\x00\x00\x00\x01", 6);
+    NdisInitiateOffload(rig.binding, &other.block);
+    rig_expect(&rig, "initiated");
+    rig_node_init(&under, NeighborOffloadState, &other.handle);
+    rig_node_init(&path, Ip4OffloadCachedState, &conn.path.handle);
+    path.state.path = conn.path.cached;
+    path.state.path.PathMtu = 100000;
+    under.block.DependentBlockList = &path.block;
+    NdisUpdateOffload(rig.binding, &under.block);
+    rig_expect(&rig, "updated");
+    assert_int_equal(path.block.Status, NDIS_STATUS_FAILURE);
+    send_bytes(10);
+    rig_expect_out(&rig, 1);
+    assert_memory_equal(rig.out[0].buf->data, conn.neighbor.cached.DlDestinationAddress, 6);
+    rig_node_init(&under, NeighborOffloadDelegatedState, &other.handle);
+    under.state.neighbor_delegated.Header.Length = sizeof under.state.neighbor_delegated;
+    NdisTerminateOffload(rig.binding, &under.block);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(under.block.Status, NDIS_STATUS_SUCCESS); /* nothing stands on it */
+    finish();
+}
+
 /* ---- the flags of an update, at an initiate ---- */
 
 static void
@@ -322,6 +353,7 @@ main(void)
         cmocka_unit_test(max_rt_unlimited),
         cmocka_unit_test(window),
         cmocka_unit_test(refused),
+        cmocka_unit_test(refused_with_a_relink),
         cmocka_unit_test(flags_at_the_initiate),
     };
 
