@@ -8,8 +8,9 @@
  *
  * Marks, not records of segments: what is sent within a 32nd of a round trip shares one, with the
  * time of its last part, so the number is bounded whatever the window. Should they run out all the
- * same, neighbours are joined, and the later time counts: losses are noticed late, never early. A
- * mark says nothing about bytes that are SACKed, and is gone with the last byte that is not.
+ * same, neighbours are joined, and the later time counts: losses are noticed late, not early,
+ * unless all neighbours differ in being lost, and both have to go again. A mark says nothing about
+ * bytes that are SACKed, and is gone with the last byte that is not.
  *
  * As long as nothing is SACKed or missing there is nothing to compare, and marks that snd_una has
  * passed just lie there until something is sent. Only with SACK. Source: RFC 8985 section 6.
@@ -18,6 +19,7 @@
 
 #include <string.h>
 
+/* Spare: two cuts and a new one, between one make_room and the next. */
 enum { SPAN_PARTS = 32, PERSIST_RECOVERIES = 16, SPARE_MARKS = 3 };
 
 static uint32_t
@@ -48,16 +50,17 @@ distance(const struct tcp_mark *a, const struct tcp_mark *b)
 {
     uint64_t apart_us = a->sent_us > b->sent_us ? a->sent_us - b->sent_us : b->sent_us - a->sent_us;
 
-    return a->resent == b->resent && a->lost == b->lost ? apart_us : apart_us + (1ull << 62);
+    apart_us += a->resent == b->resent ? 0 : 1ull << 61;
+    return a->lost == b->lost ? apart_us : apart_us + (1ull << 62);
 }
 
-/* b takes a's place, too. */
+/* b takes a's place, too. What was lost stays so: forgotten, it would wait for a timeout. */
 static void
 join(struct tcp_mark *a, const struct tcp_mark *b)
 {
     a->end_seq = b->end_seq;
     a->resent |= b->resent;
-    a->lost &= b->lost;
+    a->lost |= b->lost;
     if (b->sent_us > a->sent_us)
         a->sent_us = b->sent_us;
 }
@@ -294,8 +297,7 @@ tcp_rack_detect(struct tcp_conn *conn, uint64_t now_us)
             conn->reo_deadline_us = tcp_min_us(conn->reo_deadline_us, due_us);
             continue;
         }
-        if (conn->mark_count < TCP_MARKS)
-            cut(conn, end);
+        cut(conn, end); /* two marks at most: the one with snd_nxt, the one delivered last */
         conn->marks[i].lost = true;
         conn->flags |= TCP_CONN_LOST;
     }

@@ -237,7 +237,7 @@ struct records {
     struct fixture fx;
     struct random random;
     uint64_t sent_us[SEGMENTS];
-    bool sacked[SEGMENTS];
+    bool sacked[SEGMENTS], lost[SEGMENTS];
     uint32_t first, next;
 };
 
@@ -254,8 +254,11 @@ check_marks(struct records *r)
 
         assert_true(mark->first_us <= mark->sent_us && mark->sent_us <= r->fx.now_us);
         assert_true(!i || seq_after(mark->end_seq, conn->marks[i - 1].end_seq));
-        for (; at < r->next && seq_before(SEND + at * MSS, mark->end_seq); at++)
+        for (; at < r->next && seq_before(SEND + at * MSS, mark->end_seq); at++) {
             assert_true(r->sacked[at] || mark->sent_us >= r->sent_us[at]);
+            assert_true(r->sacked[at] || mark->lost || !r->lost[at]);
+            r->lost[at] = mark->lost;
+        }
     }
     assert_int_equal(at, r->next);
 }
@@ -300,12 +303,14 @@ step(struct records *r)
     default:
         for (uint32_t i = 0; i < count; i++)
             r->sent_us[from + i] = r->fx.now_us;
+        memset(r->lost + from, 0, count * sizeof(*r->lost));
         tcp_rack_on_sent(conn, SEND + from * MSS, SEND + (from + count) * MSS, true, r->fx.now_us);
         break;
     }
 }
 
-/* However much goes wrong there are few marks, they cover everything, and none is too early. */
+/* However much goes wrong there are few marks, they cover everything, none is too early, and what
+ * is lost stays so until it goes again. */
 static void
 test_few_marks_and_never_too_early(void **state)
 {
@@ -320,6 +325,60 @@ test_few_marks_and_never_too_early(void **state)
             check_marks(&r);
         }
     }
+}
+
+/* So many segments, each with a mark of its own. */
+static void
+open_marked(struct fixture *fx, unsigned segments)
+{
+    open_sending(fx, true, 0);
+    for (unsigned i = 0; i < segments; i++) {
+        fx->now_us += 2000;
+        send_segments(fx, 1);
+    }
+    assert_int_equal(fx->conn.mark_count, segments);
+}
+
+/* Every other one is lost, and there is no room for one more: neither of two neighbours is like the
+ * other, and what is lost must not be taken for what is on its way. */
+static void
+test_no_loss_is_forgotten_for_want_of_marks(void **state)
+{
+    struct fixture fx;
+    bool again[30] = {false};
+    uint32_t start, end;
+
+    open_marked(&fx, 30);
+    for (unsigned i = 0; i < 30; i++)
+        fx.conn.marks[i].lost = i % 2;
+    fx.conn.flags |= TCP_CONN_LOST;
+    fx.now_us += 2000;
+    tcp_rack_on_sent(&fx.conn, fx.conn.snd_max, fx.conn.snd_max + MSS, false, fx.now_us);
+    fx.conn.snd_max = fx.conn.snd_nxt = fx.conn.snd_end = fx.conn.snd_max + MSS;
+    while (tcp_rack_next_lost(&fx.conn, &start, &end)) {
+        for (uint32_t i = (start - SEND) / MSS; i < (end - SEND) / MSS; i++)
+            again[i] = true;
+        tcp_rack_on_sent(&fx.conn, start, end, true, fx.now_us);
+    }
+    for (unsigned i = 1; i < 30; i += 2)
+        assert_true(again[i]);
+}
+
+/* Two boundaries are needed, and few marks left: nothing above them may be taken for lost. */
+static void
+test_detection_with_all_marks_in_use(void **state)
+{
+    struct fixture fx;
+
+    open_marked(&fx, 28);
+    fx.now_us += 2000;
+    send_segments(&fx, 6);
+    send_segments(&fx, 1); /* shares the mark */
+    assert_int_equal(fx.conn.mark_count, 29);
+    fx.now_us += 50000;
+    feed_sack(&fx, 0, 30000, 33000); /* in the middle of the last mark */
+    assert_true(fx.conn.mark_count <= TCP_MARKS);
+    assert_int_equal(tcp_rack_lost_bytes(&fx.conn), 30000);
 }
 
 int
@@ -339,6 +398,8 @@ main(void)
         cmocka_unit_test(test_not_above_snd_nxt),
         cmocka_unit_test(test_what_goes_out_together_shares_a_mark),
         cmocka_unit_test(test_few_marks_and_never_too_early),
+        cmocka_unit_test(test_no_loss_is_forgotten_for_want_of_marks),
+        cmocka_unit_test(test_detection_with_all_marks_in_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
