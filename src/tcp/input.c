@@ -7,13 +7,20 @@
  *
  * A blind attacker gets little: an RST counts only at rcv_nxt; elsewhere in the window one
  * challenge ACK per validation period answers it, and the peer must then show signs of life
- * (timer.c). Source: RFC 9293, RFC 7323 section 5 (PAWS), RFC 5961.
+ * (timer.c).
+ *
+ * What is not acceptable otherwise is answered up to eight times in 10 ms (RFC 5961, section 7), a
+ * bare ACK only as the first, for two confused peers would answer each other for ever. What an
+ * honest peer waits for an answer to is never among the unanswered: data, a SYN, and what is old
+ * enough to be a probe or a keepalive, are past the limit answered together when the 10 ms are
+ * over. Source: RFC 9293, RFC 7323 section 5 (PAWS), RFC 5961.
  */
 #include "tcp/private.h"
 
 enum {
     SYN_CHALLENGE_US = 3000000, /* at most one challenge for SYNs in that time */
-    STRAY_US = 10000            /* two confused peers must not answer each other faster */
+    STRAY_US = 10000,           /* at most STRAY_MOST answers at once to what is not acceptable */
+    STRAY_MOST = 8
 };
 
 struct arrival {
@@ -25,20 +32,32 @@ struct arrival {
     unsigned events;
 };
 
+static void
+answer_stray(struct tcp_conn *conn, const struct arrival *in)
+{
+    bool bare = in->end == in->segment->seq;
+
+    if (conn->flags & TCP_CONN_ACK_NOW)
+        return;
+    if (conn->stray_us == TCP_NEVER || in->now_us - conn->stray_us >= STRAY_US) {
+        conn->stray_us = in->now_us;
+        conn->stray_count = 0;
+    }
+    if (conn->stray_count < (bare ? 1 : STRAY_MOST)) {
+        conn->stray_count++;
+        conn->flags |= TCP_CONN_ACK_NOW;
+    } else if (!bare || seq_before(in->segment->seq, conn->last_ack_sent)) {
+        conn->delack_deadline_us = tcp_min_us(conn->delack_deadline_us, conn->stray_us + STRAY_US);
+    }
+}
+
 /* Not acceptable: the peer is told where we are. */
 static bool
 refuse(struct tcp_conn *conn, struct arrival *in, bool answer)
 {
-    bool bare = in->end == in->segment->seq;
-
     in->events |= TCP_EV_INVALID;
-    if (!answer || in->segment->flags & TCP_RST)
-        return false;
-    if (bare && conn->stray_us != TCP_NEVER && in->now_us - conn->stray_us < STRAY_US)
-        return false;
-    if (bare)
-        conn->stray_us = in->now_us;
-    conn->flags |= TCP_CONN_ACK_NOW;
+    if (answer && !(in->segment->flags & TCP_RST))
+        answer_stray(conn, in);
     return false;
 }
 

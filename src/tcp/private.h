@@ -236,7 +236,7 @@ void tcp_ecn_output(struct tcp_conn *conn, struct tcp_out *out);
 /* ---- reassembly.c ---- */
 /* The chunk has been cut to the right edge. Events: KEPT, READY, DUPLICATE, DROPPED. */
 unsigned tcp_reassemble(struct tcp_conn *conn, struct tcp_chunk *chunk);
-/* Arrived again: report it (RFC 2883). */
+/* Arrived again: the next ACK reports it (RFC 2883). */
 void tcp_note_duplicate(struct tcp_conn *conn, uint32_t start, uint32_t end);
 /* The blocks the next ACK shows; *dsack: the first is a D-SACK. */
 unsigned tcp_sack_blocks(const struct tcp_conn *conn, struct tcp_range blocks[4], bool *dsack);

@@ -92,7 +92,6 @@ tcp_note_duplicate(struct tcp_conn *conn, uint32_t start, uint32_t end)
     struct tcp_range range = {start, end}, pending = {conn->dsack_start, conn->dsack_end};
 
     conn->counters.duplicate_bytes_in += end - start;
-    conn->flags |= TCP_CONN_ACK_NOW;
     if (!conn->config.sack)
         return;
     if (conn->flags & TCP_CONN_DSACK && touch(&range, &pending))
@@ -278,6 +277,7 @@ tcp_reassemble(struct tcp_conn *conn, struct tcp_chunk *chunk)
 
         events = TCP_EV_DUPLICATE;
         tcp_note_duplicate(conn, chunk->seq, seq_min(end, conn->rcv_nxt));
+        conn->flags |= TCP_CONN_ACK_NOW;
         if (seq_before_eq(end, conn->rcv_nxt))
             return events;
         trim_front(chunk, conn->rcv_nxt - chunk->seq);

@@ -295,8 +295,10 @@ struct tcp_conn {
     uint64_t rack_sent_us, rack_rtt_us; /* of what was sent last of what was delivered; TCP_NEVER */
     uint32_t rack_end_seq, fack_seq, dsack_round_seq;
     uint8_t reo_multiplier, reo_persist; /* quarters of the shortest round trip; recoveries left */
-    uint64_t challenge_us, stray_us; /* when a SYN, a stray segment, was answered last; TCP_NEVER */
-    struct tcp_range rcv_sack[4];    /* what is out of order, most recent first */
+    uint8_t stray_count;                 /* answers to stray segments since stray_us */
+    uint64_t challenge_us, stray_us;     /* when a SYN was answered last; a limit's period began; or
+                                            TCP_NEVER */
+    struct tcp_range rcv_sack[4];        /* what is out of order, most recent first */
     struct tcp_range sacked[TCP_SACK_RANGES]; /* scoreboard, ascending, disjoint */
     struct tcp_mark marks[TCP_MARKS];         /* of what is outstanding, ascending */
 };
