@@ -376,13 +376,16 @@ void soft_stats_sent(const struct soft_conn *conn, const struct tcp_out *out, ui
 void soft_stats_collect(struct soft_conn *conn);
 
 /* ---- segment_in.c ---- */
-/* What became of a segment: the engine had it, it is kept for the host stack, or there was no
- * memory. */
-enum soft_fate { SOFT_DELIVERED, SOFT_HELD, SOFT_DISCARDED };
+/* What became of a segment: the engine had it, it is kept for the host stack, there was no memory,
+ * or nothing: it belongs on the regular path. */
+enum soft_fate { SOFT_DELIVERED, SOFT_HELD, SOFT_DISCARDED, SOFT_NOT_OURS };
 /* A segment of this connection; payload starts at frame payload_offset of buf. Takes no reference.
  */
 enum soft_fate soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
                                   struct tcp_segment *segment);
+/* One that is not ours and came from the host stack: the connection is to go up, and this behind
+ * it. Takes no reference. */
+void soft_segment_keep(struct soft_conn *conn, struct wire_buf *buf);
 /* What the engine has heard of marks and CWR is in the state: the frame goes up without. */
 void soft_segment_forget_congestion(struct wire_buf *buf);
 

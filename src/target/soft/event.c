@@ -5,6 +5,7 @@
  *   RST acceptable              Abort; then everything open ends REQUEST_ABORTED (V-133)
  *   urgent data                 Retrieve(ReceivedUrgentData)
  *   SYN at RcvNxt               Retrieve(UploadRequested)
+ *   forwarded when it is over   the same, see forward.c
  *   gave up                     Retrieve(TimeoutExpiration)
  *   both FINs are done          Retrieve(UploadRequested): TIME_WAIT is the host stack's business
  *   its hardware has failed     Retrieve(HardwareFailure), in watch.c
@@ -37,6 +38,18 @@ soft_retrieve(struct soft_conn *conn, ULONG reason)
     adapter->up.NdisTcpOffloadEventHandler(conn->object.handle, TcpIndicateRetrieve, reason);
 }
 
+/* The host stack knows that they are not for the target (V-116). */
+static void
+let_held_go(struct soft_conn *conn)
+{
+    while (!list_empty(&conn->held)) {
+        struct soft_frame *frame = list_first(&conn->held, struct soft_frame, link);
+        list_del(&frame->link);
+        soft_frame_up(frame);
+    }
+    conn->held_count = 0;
+}
+
 /* Everything open ends. */
 static void
 abort_all(struct soft_conn *conn, const char *why)
@@ -50,6 +63,7 @@ abort_all(struct soft_conn *conn, const char *why)
     soft_receive_fail(conn, NDIS_STATUS_REQUEST_ABORTED);
     soft_disconnect_settle(conn, NDIS_STATUS_REQUEST_ABORTED);
     soft_complete(conn);
+    let_held_go(conn);
 }
 
 bool

@@ -6,6 +6,9 @@
  * The segment becomes a received frame of our own, with link and IP header in front as the peer
  * would have written them: so its payload outlives the NBL, and what is not delivered can go up the
  * regular path like any other frame.
+ *
+ * A segment that would take the regular path if the wire had brought it (V-116) has come from
+ * there: it goes back behind a terminate, which is asked for, or it would go round for ever (R-61).
  */
 #include "target/soft/conn.h"
 
@@ -89,7 +92,8 @@ process(struct soft_conn *conn, NET_BUFFER_LIST *nbl)
         segment.payload_len = len - segment.header_len;
         segment.ecn = ecn_field(nbl);
         segment.segment_size = buf->meta.gso_type ? buf->meta.gso_size : 0;
-        soft_segment_input(conn, buf, tcp_offset, &segment);
+        if (soft_segment_input(conn, buf, tcp_offset, &segment) == SOFT_NOT_OURS)
+            soft_segment_keep(conn, buf);
     }
     wire_buf_put(buf);
 }

@@ -342,31 +342,13 @@ fin_is_not_acknowledged(void **state)
 
 /* ---- forward ---- */
 
-static NET_BUFFER_LIST *
-segment_nbl(uint32_t seq, uint32_t len)
-{
-    NET_BUFFER_LIST *nbl = rig_nbl(&rig, 20 + len, 0, 0);
-    uint8_t *tcp = nbl->ProtocolReserved[0];
-
-    memset(tcp, 0, 20);
-    bytes_store_be16(tcp, 80);
-    bytes_store_be16(tcp + 2, 4000);
-    bytes_store_be32(tcp + 4, seq);
-    bytes_store_be32(tcp + 8, RIG_SND);
-    tcp[12] = 0x50;
-    tcp[13] = TCP_ACK;
-    bytes_store_be16(tcp + 14, 65535);
-    for (uint32_t i = 0; i < len; i++)
-        tcp[20 + i] = (uint8_t)(seq - RIG_RCV + i);
-    return nbl;
-}
-
 static void
 forwarded(void **state)
 {
     start(0);
-    NET_BUFFER_LIST *nbl = segment_nbl(RIG_RCV, 50);
-    NET_BUFFER_LIST_NEXT_NBL(nbl) = segment_nbl(RIG_RCV + 100, 50); /* out of order */
+    NET_BUFFER_LIST *nbl = rig_segment(&rig, RIG_RCV, 50, TCP_ACK, 0);
+    NET_BUFFER_LIST_NEXT_NBL(nbl) = rig_segment(&rig, RIG_RCV + 100, 50, TCP_ACK,
+                                                100); /* out of order */
     NdisOffloadTcpForward(&conn.tcp.handle, nbl);
     rig_expect(&rig, "forwarded:ok:0 forwarded:ok:0 indicate:50");
     rig.careless = true;                                             /* V-118: */
@@ -385,7 +367,7 @@ forwarded_superframe(void **state)
     NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO large = {.Value = NULL};
 
     start(0);
-    NET_BUFFER_LIST *nbl = segment_nbl(RIG_RCV, 90);
+    NET_BUFFER_LIST *nbl = rig_segment(&rig, RIG_RCV, 90, TCP_ACK, 0);
     large.LsoV2Transmit.MSS = 30;
     NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo) = large.Value;
     NdisOffloadTcpForward(&conn.tcp.handle, nbl);

@@ -2,8 +2,13 @@
  * From the wire to a connection: Ethernet, IPv4 or IPv6, TCP, 4-tuple. Everything that is not
  * plainly a segment of an adopted connection goes up the regular path, uncounted and untouched:
  * other protocols, IP options and extension headers, fragments, more than one tag, bad headers and
- * checksums, unknown 4-tuples, connections being terminated (chimney 6.4, 10). Header checks come
- * before the lookup, the checksum of the payload after it: what is not ours is not summed.
+ * checksums, unknown 4-tuples, connections being terminated, segments of one that is CLOSED or
+ * aborted, a SYN in TIME_WAIT (chimney 6.4, 10; V-116). Header checks come before the lookup, the
+ * checksum of the payload after it: what is not ours is not summed.
+ *
+ * What comes behind the segment that ended it, or after a mandatory Retrieve, waits: it goes up
+ * when the host stack has heard of the end, behind the terminate if it is to take the connection
+ * back (R-61). Before, it would forward it.
  *
  * A connection in a VLAN takes segments with its own tag only, one without a VLAN takes any
  * (V-175). What has its addresses and ports, but another tag or none, is dropped where one VLAN is
@@ -176,6 +181,24 @@ hold(struct soft_conn *conn, struct wire_buf *buf)
     return SOFT_HELD;
 }
 
+/* The target has stopped with it, or is about to say so. */
+static bool
+has_stopped(const struct soft_conn *conn)
+{
+    return conn->phase == SOFT_STOPPED ||
+           conn->events & (TCP_EV_URGENT | TCP_EV_SYN | TCP_EV_RESET | TCP_EV_TIMEOUT);
+}
+
+/* The connection is over, and this is perhaps the next one's (V-116). With ack = returned the
+ * peer's FIN is as if it had not come: TIME_WAIT is still to be. */
+static bool
+is_over(const struct soft_conn *conn, const struct tcp_segment *segment)
+{
+    if (conn->tcp.state == TCP_TIME_WAIT)
+        return (segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN && !conn->ack_returned;
+    return conn->tcp.state == TCP_CLOSED;
+}
+
 enum soft_fate
 soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_offset,
                    struct tcp_segment *segment)
@@ -184,9 +207,11 @@ soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_of
     struct soft_frame *frame = NULL;
 
     if (conn->phase == SOFT_ABORTED)
-        return SOFT_DELIVERED; /* TCP has no use for it */
-    if (conn->phase == SOFT_STOPPED || conn->events & (TCP_EV_URGENT | TCP_EV_SYN))
+        return SOFT_NOT_OURS;
+    if (has_stopped(conn))
         return hold(conn, buf);
+    if (is_over(conn, segment))
+        return SOFT_NOT_OURS;
     if (segment->payload_len) {
         frame = soft_frame_create(adapter, buf, tcp_offset + segment->header_len);
         if (!frame)
@@ -199,6 +224,14 @@ soft_segment_input(struct soft_conn *conn, struct wire_buf *buf, uint32_t tcp_of
     conn->events |= events;
     soft_dirty(conn);
     return events & (TCP_EV_URGENT | TCP_EV_SYN) ? hold(conn, buf) : SOFT_DELIVERED;
+}
+
+void
+soft_segment_keep(struct soft_conn *conn, struct wire_buf *buf)
+{
+    conn->events |= TCP_EV_SYN; /* the same upload */
+    hold(conn, buf);
+    soft_dirty(conn);
 }
 
 /* A first fragment of a datagram for a connection, which the host stack reassembles: watch.c wants
@@ -247,6 +280,8 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
     if (!checksum_good(buf, &place) || !parse_tcp(buf, &place, &segment))
         return false;
     enum soft_fate fate = soft_segment_input(conn, buf, place.tcp, &segment);
+    if (fate == SOFT_NOT_OURS)
+        return false;
     if (fate != SOFT_HELD)
         soft_stats_received(conn, &segment, place.tcp - place.ip, fate == SOFT_DISCARDED);
     return true;

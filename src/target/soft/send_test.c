@@ -304,6 +304,7 @@ abortive(void **state)
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .len = 10});
     rig_pass(&rig, 3000000);
     rig_expect_out(&rig, 1); /* and nothing else, ever */
+    rig_expect(&rig, "frame:64");
     finish();
     assert_int_equal(rig_given_back(&conn)->State, TcpConnectionClosed);
 }

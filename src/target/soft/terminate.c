@@ -67,27 +67,30 @@ leave(const struct soft_conn *conn, struct soft_frame *frame, struct list *lefto
     list_add_tail(leftover, &frame->link);
 }
 
-/* Frames for the regular path, oldest bytes first. */
+/* Frames for the regular path, oldest bytes first. Of a connection that was reset only those that
+ * the engine has not had (V-116). */
 static void
 collect_leftover(struct soft_conn *conn, struct list *leftover)
 {
     struct tcp_chunk *chunk = tcp_close(&conn->tcp), *next;
-    bool keep = conn->phase != SOFT_ABORTED;
+    struct list had;
 
+    list_init(&had);
     list_for_each_safe(frame, &conn->buffered, struct soft_frame, link) {
         if (conn->ack_returned && frame->whole) {
             list_del(&frame->link);
-            leave(conn, frame, leftover);
+            leave(conn, frame, &had);
         }
     }
     for (; chunk; chunk = next) {
         struct soft_frame *frame = container_of(chunk, struct soft_frame, chunk);
         next = chunk->next;
-        leave(conn, frame, leftover);
+        leave(conn, frame, &had);
     }
+    while (conn->phase == SOFT_ABORTED && !list_empty(&had))
+        soft_frame_destroy(list_first(&had, struct soft_frame, link));
+    move_all(&had, leftover);
     move_all(&conn->held, leftover);
-    while (!keep && !list_empty(leftover))
-        soft_frame_destroy(list_first(leftover, struct soft_frame, link));
 }
 
 /* Acknowledged, not taken by the application: the chain for BufferedData. False: out of memory,

@@ -225,6 +225,29 @@ reset(void **state)
     rig_close(&rig);
 }
 
+/* Of two in one tree only the one that was reset loses what it had. */
+static void
+reset_beside_another(void **state)
+{
+    struct rig_tcp other;
+    struct rig_node end;
+
+    rig_open(&rig, NULL);
+    rig_conn_init(&conn, false, 0);
+    rig_tcp_init(&other, 4001, 0);
+    conn.tcp.block.NextBlock = &other.block;
+    rig_conn_start(&rig, &conn);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 100, .ack = RIG_SND, .len = 50});
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 1, .ack = RIG_SND, .len = 20, .port = 4001});
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .flags = TCP_RST, .port = 4001});
+    rig_expect(&rig, "event:abort");
+    rig_node_init(&end, TcpOffloadDelegatedState, &other.handle);
+    end.state.delegated.Header.Length = sizeof end.state.delegated;
+    rig_conn_end_with(&rig, &conn, &end);
+    rig_expect(&rig, "terminated frame:104");
+    rig_close(&rig);
+}
+
 /* ack = returned: what came back behind a gap is not acknowledged; the peer sends it again. */
 static void
 returned_behind_a_gap(void **state)
@@ -268,6 +291,7 @@ main(void)
         cmocka_unit_test(urgent),
         cmocka_unit_test(timestamps),
         cmocka_unit_test(reset),
+        cmocka_unit_test(reset_beside_another),
         cmocka_unit_test(returned_behind_a_gap),
         cmocka_unit_test(without_state),
         cmocka_unit_test(parent_first),

@@ -116,7 +116,7 @@ rig_conn_start(struct rig *rig, struct rig_conn *conn)
 }
 
 void
-rig_conn_end(struct rig *rig, struct rig_conn *conn)
+rig_conn_end_with(struct rig *rig, struct rig_conn *conn, struct rig_node *beside)
 {
     rig_node_init(&conn->ends[0], NeighborOffloadDelegatedState, &conn->neighbor.handle);
     rig_node_init(&conn->ends[1],
@@ -131,7 +131,14 @@ rig_conn_end(struct rig *rig, struct rig_conn *conn)
         conn->ends[2].state.extended.extension.Header.Length = sizeof(TCP_OFFLOAD_STATE_EXTENSION);
     conn->ends[0].block.DependentBlockList = &conn->ends[1].block;
     conn->ends[1].block.DependentBlockList = &conn->ends[2].block;
+    conn->ends[2].block.NextBlock = beside ? &beside->block : NULL;
     NdisTerminateOffload(rig->binding, &conn->ends[0].block);
+}
+
+void
+rig_conn_end(struct rig *rig, struct rig_conn *conn)
+{
+    rig_conn_end_with(rig, conn, NULL);
 }
 
 /* ---- buffers ---- */
@@ -169,6 +176,23 @@ rig_nbl_free(NET_BUFFER_LIST *nbl)
         NdisFreeMdl(mdl);
         mdl = next;
     }
+}
+
+NET_BUFFER_LIST *
+rig_segment(struct rig *rig, uint32_t seq, uint32_t len, uint8_t flags, uint8_t first)
+{
+    NET_BUFFER_LIST *nbl = rig_nbl(rig, 20 + len, (uint8_t)(first - 20), 0);
+    uint8_t *tcp = nbl->ProtocolReserved[0];
+
+    memset(tcp, 0, 20);
+    bytes_store_be16(tcp, 80);
+    bytes_store_be16(tcp + 2, 4000);
+    bytes_store_be32(tcp + 4, seq);
+    bytes_store_be32(tcp + 8, RIG_SND);
+    tcp[12] = 0x50;
+    tcp[13] = flags;
+    bytes_store_be16(tcp + 14, 65535);
+    return nbl;
 }
 
 void

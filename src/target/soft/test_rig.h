@@ -154,6 +154,8 @@ void rig_conn_init(struct rig_conn *conn, bool ipv6, unsigned const_flags);
 void rig_conn_start(struct rig *rig, struct rig_conn *conn);
 /* Terminates the whole tree; the delegated state is in ends[2]. Does not wait. */
 void rig_conn_end(struct rig *rig, struct rig_conn *conn);
+/* … and another connection of its path; beside NULL: none. */
+void rig_conn_end_with(struct rig *rig, struct rig_conn *conn, struct rig_node *beside);
 static inline TCP_OFFLOAD_STATE_DELEGATED *
 rig_given_back(struct rig_conn *conn)
 {
@@ -167,6 +169,9 @@ rig_given_back(struct rig_conn *conn)
 NET_BUFFER_LIST *rig_nbl(struct rig *rig, uint32_t len, uint8_t first, uint32_t piece);
 /* Also frees the bytes. */
 void rig_nbl_free(NET_BUFFER_LIST *nbl);
+/* A segment of the peer's, as it is forwarded. */
+NET_BUFFER_LIST *rig_segment(struct rig *rig, uint32_t seq, uint32_t len, uint8_t flags,
+                             uint8_t first);
 /* Returns kept NBL number index. */
 void rig_return(struct rig *rig, unsigned index);
 

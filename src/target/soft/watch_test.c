@@ -279,7 +279,7 @@ hardware_and_state(void **state)
     fail_after("3", "1");
     rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 30, .ack = RIG_SND + 100, .len = 40});
     rig_conn_end(&rig, &conn);
-    rig_expect(&rig, "event:abort sent:aborted:0 received:aborted:30 terminated");
+    rig_expect(&rig, "event:abort sent:aborted:0 received:aborted:30 terminated frame:94");
     assert_int_equal(conn.ends[2].block.Status, NDIS_STATUS_FAILURE);
     assert_null(conn.ends[2].block.NetBufferListChain);
     rig_close(&rig);
@@ -296,7 +296,7 @@ state_is_asked_for(void **state)
     rig_node_init(&node, TcpOffloadDelegatedState, &conn.tcp.handle);
     node.state.delegated.Header.Length = sizeof node.state.delegated;
     NdisQueryOffloadState(rig.binding, &node.block);
-    rig_expect(&rig, "event:abort sent:aborted:0 received:aborted:30 queried");
+    rig_expect(&rig, "event:abort sent:aborted:0 received:aborted:30 queried frame:94");
     assert_int_equal(node.block.Status, NDIS_STATUS_FAILURE);
     rig_node_init(&node, TcpOffloadState, &conn.tcp.handle);
     NdisInvalidateOffload(rig.binding, &node.block);
