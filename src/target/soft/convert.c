@@ -61,12 +61,9 @@ soft_import_cached(const struct soft_adapter *adapter, const TCP_OFFLOAD_STATE_C
 {
     out->nagle = cached->Flags & TCP_FLAG_NAGLING_ENABLED;
     out->keepalive = cached->Flags & TCP_FLAG_KEEP_ALIVE_ENABLED;
-    if (cached->KaProbeCount)
-        out->keepalive_probes = cached->KaProbeCount;
-    if (cached->KaTimeout)
-        out->keepalive_idle_us = soft_ticks_us(adapter, cached->KaTimeout);
-    if (cached->KaInterval)
-        out->keepalive_interval_us = soft_ticks_us(adapter, cached->KaInterval);
+    out->keepalive_probes = cached->KaProbeCount; /* the engine knows what zero means */
+    out->keepalive_idle_us = soft_ticks_us(adapter, cached->KaTimeout);
+    out->keepalive_interval_us = soft_ticks_us(adapter, cached->KaInterval);
     out->max_rt_us = cached->MaxRT == TCP_OFFLOAD_MAX_RT_UNLIMITED
                          ? TCP_NEVER
                          : soft_ticks_us(adapter, cached->MaxRT);

@@ -201,6 +201,30 @@ keepalive_restarts(void **state)
     finish();
 }
 
+/* Not "as it was", but what it would be had it never been said: two hours, and ten probes a second
+ * apart (R-62). */
+static void
+keepalive_zeros(void **state)
+{
+    start(false);
+    enable_keepalive(3);
+    prepare();
+    node.state.cached.KaTimeout = node.state.cached.KaInterval = 0;
+    node.state.cached.KaProbeCount = 0;
+    node.state.cached.Flags |= TCP_FLAG_KEEP_ALIVE_RESTART;
+    update(NDIS_STATUS_SUCCESS);
+    rig_pass(&rig, 7199000000u);
+    rig_expect_out(&rig, 0);
+    rig_pass(&rig, 1500000);
+    rig_expect_out(&rig, 1);
+    rig_pass(&rig, 9000000);
+    rig_expect_out(&rig, 10);
+    rig_expect(&rig, "");
+    rig_pass(&rig, 1000000);
+    rig_expect(&rig, "event:retrieve:4");
+    finish();
+}
+
 /* ---- MaxRT ---- */
 
 static void
@@ -349,6 +373,7 @@ main(void)
         cmocka_unit_test(keepalive),
         cmocka_unit_test(keepalive_off),
         cmocka_unit_test(keepalive_restarts),
+        cmocka_unit_test(keepalive_zeros),
         cmocka_unit_test(max_rt),
         cmocka_unit_test(max_rt_unlimited),
         cmocka_unit_test(window),
