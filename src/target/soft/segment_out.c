@@ -230,6 +230,17 @@ send_out(struct soft_conn *conn, const struct tcp_out *out)
     return true;
 }
 
+/* The path takes less than when it was made: lost, like what had left; the engine sends all that
+ * is outstanding again. */
+static bool
+too_long(const struct soft_conn *conn, const struct tcp_out *out)
+{
+    uint32_t payload = out->segment_size && out->segment_size < out->len ? out->segment_size
+                                                                         : out->len;
+
+    return payload + out->option_len > conn->tcp.mss_base;
+}
+
 /* What the wire had refused; its bytes may have been acknowledged, or ended, in the meantime. */
 static bool
 send_stalled(struct soft_conn *conn)
@@ -238,7 +249,8 @@ send_stalled(struct soft_conn *conn)
 
     if (!conn->stalled)
         return true;
-    if (out->len && (list_empty(&conn->sends) || seq_before(out->seq, conn->send_seq))) {
+    if (out->len &&
+        (list_empty(&conn->sends) || seq_before(out->seq, conn->send_seq) || too_long(conn, out))) {
         conn->stalled = false;
         return true;
     }

@@ -264,6 +264,37 @@ blocked_wire(void **state)
     rig_close(&rig);
 }
 
+/* What the wire had refused was made for a path that takes less now: it goes again, smaller. */
+static void
+blocked_wire_and_a_smaller_path(void **state)
+{
+    static const uint32_t lengths[] = {1000, 3000}; /* one segment; a superframe */
+
+    for (int i = 0; i < 2; i++) {
+        struct rig_node node;
+
+        start(false);
+        test_wire_block(rig.wire, true);
+        send_bytes(lengths[i], 0, 0);
+        rig_turn(&rig);
+        rig_node_init(&node, Ip4OffloadCachedState, &conn.path.handle);
+        node.state.path.Header.Length = sizeof node.state.path;
+        node.state.path.PathMtu = 576;
+        NdisUpdateOffload(rig.binding, &node.block);
+        rig_expect(&rig, "updated");
+        test_wire_block(rig.wire, false);
+        rig_turn(&rig);
+        for (unsigned j = 0; j < rig.out_count; j++) {
+            uint32_t size = rig.out[j].buf->meta.gso_size;
+            assert_in_range(size ? size : rig.out[j].tcp.payload_len, 1, 536);
+        }
+        assert_stream(RIG_SND, lengths[i]);
+        acknowledge(lengths[i]);
+        rig_expect(&rig, i ? "sent:ok:3000" : "sent:ok:1000");
+        finish();
+    }
+}
+
 /* Data and FIN acknowledged, after every earlier send (V-124); the receive half stays open (V-128).
  */
 static void
@@ -471,6 +502,7 @@ main(void)
         cmocka_unit_test(second_again),
         cmocka_unit_test(several_net_buffers),
         cmocka_unit_test(blocked_wire),
+        cmocka_unit_test(blocked_wire_and_a_smaller_path),
         cmocka_unit_test(graceful),
         cmocka_unit_test(abortive),
         cmocka_unit_test(reset_by_peer),
