@@ -272,11 +272,22 @@ def spread_over(daemon):
     return {name: member["connections"] for name, member in members(daemon).items()}
 
 
+def count_strays(net):
+    """Segments that come from another link address than the port's, in the table `strays` of the far side."""
+    links = json.loads(run("ip", "-n", net.near, "-j", "link", "show").stdout)
+    mac = next(link["address"] for link in links if link["ifname"] == "chim0")
+    devices = ", ".join(MEMBERS)
+    run("nft", "-f", "-", ns=net.far,
+        input=f"add table inet strays\nadd chain inet strays in {{ type filter hook ingress devices = {{ {devices} }} "
+              f"priority 0; }}\nadd rule inet strays in meta l4proto tcp ether saddr != {mac} counter\n")
+
+
 def test_hash():
     """Connections over both; one is lost, all are over the other; and it comes back."""
     with one_aggregate() as net, standing(net, "team:Mode=hash") as daemon:
         net.warm()
         net.warm(True)
+        count_strays(net)
         pairs = [Pair(net, v6=number % 2 == 1) for number in range(16)]
         for turn in range(4):
             gone = MEMBERS[turn % 2]
@@ -306,6 +317,7 @@ def test_hash():
             pairs[0] = Pair(net)
         for pair in pairs:
             pair.close()
+        assert net.counted("strays") == 0
         assert net.rsts() == 0
 
 

@@ -493,6 +493,15 @@ hoststack_wire_mtu(const struct live_port *port)
     return least;
 }
 
+bool
+hoststack_wires_have(const struct live_port *port, const uint8_t mac[6])
+{
+    for (unsigned i = 0; i < port->wire_count; i++)
+        if (memcmp(wire_mac(port->wires[i]), mac, 6) != 0)
+            return false;
+    return true;
+}
+
 struct live_port *
 hoststack_port_by_index(struct hoststack *stack, int ifindex)
 {

@@ -119,6 +119,8 @@ void hoststack_announce(void *port);
 void hoststack_flush_wires(struct live_port *port);
 /* The smallest. */
 uint32_t hoststack_wire_mtu(const struct live_port *port);
+/* It is the link address of each of them. */
+bool hoststack_wires_have(const struct live_port *port, const uint8_t mac[6]);
 struct live_port *hoststack_port_by_index(struct hoststack *stack, int ifindex);
 uint64_t hoststack_now_us(const struct hoststack *stack);
 /* Tells the figures and the log of a finished move. */

@@ -160,6 +160,8 @@ watch_start(struct live_conn *conn, const struct way *way, const struct steer_sn
     memcpy(conn->route.source, conn->key.local, 16);
     memcpy(conn->route.destination, conn->key.peer, 16);
     memcpy(conn->route.destination_mac, way->mac, 6);
+    if (!hoststack_wires_have(conn->port, way->own_mac))
+        memcpy(conn->route.source_mac, way->own_mac, 6);
     conn->route.path_mtu = mtu_of(conn);
     write_frame_header(conn);
 }
@@ -210,6 +212,19 @@ neighbor_moved(struct live_port *port, const uint8_t from[6], const uint8_t to[6
         if (memcmp(conn->way.mac, to, 6) != 0)
             give_back(conn, HOSTSTACK_ROUTE_CHANGED);
     }
+}
+
+/* Our own link address has changed. The adapter's the target follows; one that it was given,
+ * because not every wire has it, is constant, so the connection begins anew. */
+static void
+own_address_moved(struct live_conn *conn, const uint8_t mac[6])
+{
+    static const uint8_t adapters[6];
+
+    memcpy(conn->way.own_mac, mac, sizeof conn->way.own_mac);
+    write_frame_header(conn);
+    if (follows(conn) && memcmp(conn->route.source_mac, adapters, 6) != 0)
+        give_back(conn, HOSTSTACK_ROUTE_CHANGED);
 }
 
 /* False: not now. */
@@ -379,10 +394,8 @@ link_works(struct live_port *port, const struct route_link *link)
     if (memcmp(port->mac, link->mac, sizeof port->mac) != 0) {
         memcpy(port->mac, link->mac, sizeof port->mac);
         list_for_each(conn, &port->stack->conns, struct live_conn, link) {
-            if (conn->port != port)
-                continue;
-            memcpy(conn->way.own_mac, link->mac, sizeof conn->way.own_mac);
-            write_frame_header(conn);
+            if (conn->port == port)
+                own_address_moved(conn, link->mac);
         }
     }
     if (port->mtu != link->mtu) {

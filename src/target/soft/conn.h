@@ -346,6 +346,8 @@ bool soft_event_lost(struct soft_conn *conn);
 void soft_event_indicate(struct soft_conn *conn);
 
 /* ---- neighbor.c ---- */
+/* Our link address towards the neighbor: what is sent comes from it, what is received is for it. */
+const uint8_t *soft_neighbor_own(const struct soft_neighbor *neighbor);
 /* The host stack says how long ago it knew of the neighbor. */
 void soft_neighbor_heard(struct soft_neighbor *neighbor, ULONG host_delta);
 /* Ticks since a sign of life. */

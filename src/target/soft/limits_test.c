@@ -143,9 +143,9 @@ static void
 source_addresses(void **state)
 {
     start("HwAddressCapacity", "1");
-    memcpy(tree.n1.constant.DlSourceAddress, "\x02\xaa\0\0\0\x01", 6);
-    memcpy(tree.n2.constant.DlSourceAddress, "\x02\xaa\0\0\0\x02", 6);
-    memcpy(tree.n3.constant.DlSourceAddress, "\x02\xaa\0\0\0\x01", 6);
+    memcpy(tree.n1.constant.DlSourceAddress, "\x02\0\0\0\0\xaa", 6);
+    memcpy(tree.n2.constant.DlSourceAddress, "\x02\0\0\0\0\xab", 6);
+    memcpy(tree.n3.constant.DlSourceAddress, "\x02\0\0\0\0\xaa", 6);
     initiate(&tree.n1.block);
     assert_statuses(SUCCESS, SUCCESS, SUCCESS, SUCCESS, SUCCESS, SUCCESS);
     initiate(&tree.n2.block);
@@ -160,9 +160,10 @@ source_addresses(void **state)
     assert_int_equal(tree.n2.block.Status, NDIS_STATUS_SUCCESS);
     rig_forget(&rig);
     NdisOffloadTcpSend(&tree.t1.handle, rig_nbl(&rig, 10, 0, 0));
-    rig_expect_out(&rig, 1); /* the source of every frame */
-    assert_memory_equal(rig.out[0].buf->data + 6, "\x02\xaa\0\0\0\x01", 6);
-    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND + 10, .port = 4001});
+    rig_expect_out(&rig, 1); /* the source of every frame, and the destination */
+    assert_memory_equal(rig.out[0].buf->data + 6, "\x02\0\0\0\0\xaa", 6);
+    rig_peer(&rig,
+             (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND + 10, .port = 4001, .station = 0xaa});
     rig_expect(&rig, "sent:ok:10");
     finish();
 }

@@ -20,6 +20,16 @@ struct question {
     NEIGHBOR_OFFLOAD_STATE_DELEGATED delegated __attribute__((aligned(8)));
 };
 
+const uint8_t *
+soft_neighbor_own(const struct soft_neighbor *neighbor)
+{
+    static const uint8_t none[6];
+
+    return memcmp(neighbor->constant.DlSourceAddress, none, 6)
+               ? neighbor->constant.DlSourceAddress
+               : wire_mac(neighbor->object.adapter->wire);
+}
+
 void
 soft_neighbor_heard(struct soft_neighbor *neighbor, ULONG host_delta)
 {

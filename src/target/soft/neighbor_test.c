@@ -197,6 +197,56 @@ never_asked(void **state)
     finish();
 }
 
+/* ---- our side of it ---- */
+
+/* A segment for this station, 0: the wire's of old; it is the next in order if it is taken. */
+static void
+expect_from(uint8_t station, const char *words)
+{
+    rig_peer(&rig, (struct rig_in){
+                       .seq = RIG_RCV + arrived, .ack = RIG_SND, .len = 100, .station = station});
+    rig_expect(&rig, words);
+    if (strstr(words, "indicate"))
+        arrived += 100;
+}
+
+/* What a wire hears of others is not the connection's, and when its address changes the new one
+ * counts, both ways. */
+static void
+our_station_is_the_wires(void **state)
+{
+    start(0);
+    expect_from(0, "indicate:100");
+    expect_from(7, "frame:154");
+    expect_from(0xff, "frame:154");
+    test_wire_name(rig.wire, 7);
+    rig_forget(&rig);
+    expect_from(0, "frame:154");
+    expect_from(7, "indicate:100");
+    rig_forget(&rig);
+    send_some();
+    rig_expect_out(&rig, 1);
+    assert_int_equal(rig.out[0].buf->data[11], 7);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent, .station = 7});
+    rig_expect(&rig, "sent:ok:100");
+    finish();
+}
+
+/* … or the one that the neighbor came with, and then the wire's is another's. */
+static void
+our_station_is_given(void **state)
+{
+    rig_open(&rig, NULL);
+    rig_conn_init(&conn, false, 0);
+    memcpy(conn.neighbor.constant.DlSourceAddress, "\x02\0\0\0\0\x09", 6);
+    rig_conn_start(&rig, &conn);
+    rig_forget(&rig);
+    sent = arrived = 0;
+    expect_from(0, "frame:154");
+    expect_from(9, "indicate:100");
+    finish();
+}
+
 int
 main(void)
 {
@@ -208,6 +258,8 @@ main(void)
         cmocka_unit_test(updated),
         cmocka_unit_test(not_during_an_initiate),
         cmocka_unit_test(never_asked),
+        cmocka_unit_test(our_station_is_the_wires),
+        cmocka_unit_test(our_station_is_given),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,9 @@
  * From the wire to a connection: Ethernet, IPv4 or IPv6, TCP, 4-tuple. Everything that is not
  * plainly a segment of an adopted connection goes up the regular path, uncounted and untouched:
  * other protocols, IP options and extension headers, fragments, more than one tag, bad headers and
- * checksums, unknown 4-tuples, connections being terminated, segments of one that is CLOSED or
- * aborted, a SYN in TIME_WAIT (chimney 6.4, 10; V-116). Header checks come before the lookup, the
- * checksum of the payload after it: what is not ours is not summed.
+ * checksums, unknown 4-tuples, connections being terminated, frames for another station, segments of
+ * one that is CLOSED or aborted, a SYN in TIME_WAIT (chimney 2, 6.4, 10; V-116). Header checks come
+ * before the lookup, the checksum of the payload after it: what is not ours is not summed.
  *
  * What comes behind the segment that ended it, or after a mandatory Retrieve, waits: it goes up
  * when the host stack has heard of the end, behind the terminate if it is to take the connection
@@ -254,6 +254,14 @@ note_fragment(struct soft_adapter *adapter, const struct wire_buf *buf)
     soft_dirty(conn);
 }
 
+/* A wire may hear what is said to others: below a port it hears everything. The address may change
+ * while a connection is offloaded, so it is asked for and not kept. */
+static bool
+is_for_us(const struct soft_conn *conn, const struct wire_buf *buf)
+{
+    return !memcmp(buf->data, soft_neighbor_own(soft_path_neighbor(soft_conn_path(conn))), 6);
+}
+
 /* True: it was a segment of a connection that is ours. */
 static bool
 input(struct soft_adapter *adapter, struct wire_buf *buf)
@@ -275,7 +283,7 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
         conn = soft_conn_find(adapter, &key, 0);
     if (!conn && adapter->limits.vlan)
         return (conn = soft_conn_find_any(adapter, &key)) && !conn->terminating;
-    if (!conn || conn->terminating)
+    if (!conn || conn->terminating || !is_for_us(conn, buf))
         return false;
     if (!checksum_good(buf, &place) || !parse_tcp(buf, &place, &segment))
         return false;

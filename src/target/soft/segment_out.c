@@ -24,16 +24,6 @@
 #define DEFAULT_TTL 64u
 #define IP_ID_FIRST 0x8000u
 
-static bool
-is_zero(const uint8_t *bytes, size_t len)
-{
-    while (len && !*bytes) {
-        bytes++;
-        len--;
-    }
-    return !len;
-}
-
 /* V-174; CFI is 0. What the peer's priority was nobody knows. */
 static uint16_t
 tag_of(const struct soft_conn *conn, bool from_peer)
@@ -47,11 +37,9 @@ static size_t
 write_ethernet(const struct soft_conn *conn, bool from_peer, uint8_t *bytes)
 {
     const struct soft_neighbor *neighbor = soft_path_neighbor(soft_conn_path(conn));
-    const uint8_t *own = neighbor->constant.DlSourceAddress;
+    const uint8_t *own = soft_neighbor_own(neighbor);
     const uint8_t *other = neighbor->cached.DlDestinationAddress;
 
-    if (is_zero(own, 6))
-        own = wire_mac(conn->object.adapter->wire);
     memcpy(bytes, from_peer ? own : other, 6);
     memcpy(bytes + 6, from_peer ? other : own, 6);
     uint16_t tag = tag_of(conn, from_peer);

@@ -249,6 +249,8 @@ rig_peer(struct rig *rig, struct rig_in in)
     uint8_t *frame = buf->data, *ip = frame + (in.tagged ? 18 : 14), *tcp;
 
     memcpy(frame, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02", 12);
+    if (in.station)
+        frame[5] = in.station;
     if (in.tagged)
         bytes_store_be32(frame + 12, 0x81000000u | in.tag);
     bytes_store_be16(ip - 2, in.ipv6 ? 0x86dd : 0x0800);

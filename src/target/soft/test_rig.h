@@ -184,6 +184,7 @@ struct rig_in {
     uint16_t tag;         /* with tagged */
     uint8_t tos;          /* or traffic class */
     uint8_t flags, first; /* TCP_ACK is implied; payload counts up from first */
+    uint8_t station;      /* the last byte of whose address it is for; 0: the wire's */
     bool ipv6, options, fragment, bad_checksum, bad_ip_checksum, not_tcp, tagged;
 };
 

@@ -24,6 +24,7 @@ struct wire {
     void (*on_out)(void *arg, struct wire_buf *buf);
     void *out_arg;
     bool blocked, unplugged;
+    uint8_t mac[6];
     unsigned count;
     struct queued queue[QUEUE_MAX];
 };
@@ -58,6 +59,7 @@ test_wire_create(struct sys_loop *loop, void (*on_out)(void *arg, struct wire_bu
     if (!wire)
         return NULL;
     wire->loop = loop;
+    test_wire_name(wire, 1);
     wire->on_out = on_out;
     wire->out_arg = arg;
     return wire;
@@ -67,6 +69,12 @@ void
 test_wire_destroy(struct wire *wire)
 {
     free(wire);
+}
+
+void
+test_wire_name(struct wire *wire, uint8_t last)
+{
+    memcpy(wire->mac, (uint8_t[6]){2, 0, 0, 0, 0, last}, sizeof wire->mac);
 }
 
 void
@@ -152,7 +160,7 @@ wire_name(const struct wire *wire)
 const uint8_t *
 wire_mac(const struct wire *wire)
 {
-    return (const uint8_t *)"\x02\x00\x00\x00\x00\x01";
+    return wire->mac;
 }
 
 unsigned

@@ -12,6 +12,8 @@
 struct wire *test_wire_create(struct sys_loop *loop,
                               void (*on_out)(void *arg, struct wire_buf *buf), void *arg);
 void test_wire_destroy(struct wire *wire);
+/* Its link address ends in this byte from now on; 1 at first. */
+void test_wire_name(struct wire *wire, uint8_t last);
 /* Sends are refused with -EAGAIN while blocked; unblocking calls on_writable. */
 void test_wire_block(struct wire *wire, bool blocked);
 /* The cable: told to the receiver when it changes. */
