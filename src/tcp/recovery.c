@@ -67,7 +67,7 @@ enter(struct tcp_conn *conn)
     conn->flags |= TCP_CONN_RECOVERY | TCP_CONN_UNDO | TCP_CONN_RTX_DUE;
     conn->undo_seq = conn->snd_una;
     conn->undo_bytes = 0;
-    conn->recover_seq = conn->snd_max;
+    conn->recover_seq = conn->undo_end_seq = conn->snd_max;
 }
 
 void
@@ -108,6 +108,17 @@ forget_duplicates(struct tcp_conn *conn, uint32_t advanced)
         conn->dup_ack_count -= tcp_min(conn->dup_ack_count, segments - 1);
 }
 
+/* A window behind the recovery every report of a needless copy has come: what is reported now, the
+ * network has copied. */
+static void
+forget_undo(struct tcp_conn *conn)
+{
+    uint32_t window = conn->undo_end_seq - conn->undo_seq;
+
+    if (conn->flags & TCP_CONN_UNDO && seq_after(conn->snd_una, conn->undo_end_seq + window))
+        conn->flags &= ~TCP_CONN_UNDO;
+}
+
 static void
 advance(struct tcp_conn *conn, uint32_t advanced)
 {
@@ -122,6 +133,7 @@ advance(struct tcp_conn *conn, uint32_t advanced)
         conn->recover_seq = conn->snd_una - 1; /* keeps up, or comparisons would wrap */
     }
     forget_duplicates(conn, advanced);
+    forget_undo(conn);
 }
 
 /* Without SACK the answer to a tail probe: some, not all, arrived, so the next segment did not. */
@@ -216,7 +228,7 @@ tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range)
     if (!(conn->flags & TCP_CONN_TAIL_OPEN) || range.end != conn->tail_seq)
         tcp_rack_on_dsack(conn); /* of a probe: that is what it is for */
     if (!(conn->flags & TCP_CONN_UNDO) || seq_before(range.start, conn->undo_seq) ||
-        seq_after(range.end, conn->recover_seq) || !conn->undo_bytes)
+        seq_after(range.end, conn->undo_end_seq) || !conn->undo_bytes)
         return 0;
     conn->undo_bytes -= tcp_min(conn->undo_bytes, bytes);
     if (conn->undo_bytes)

@@ -170,6 +170,32 @@ test_an_old_dsack_undoes_nothing(void **state)
     assert_true(fx.conn.cwnd < 20 * MSS);
 }
 
+/* Long after a recovery that was needed the network delivers a segment twice, which went once. */
+static void
+test_a_copy_by_the_network_undoes_nothing(void **state)
+{
+    struct fixture fx;
+    uint32_t at = 20000;
+
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 20000);
+    assert_data(&fx, 0, 1000);
+    uint32_t ssthresh = fx.conn.ssthresh;
+    feed_ack(&fx, at);
+    send_segments(&fx, 5);
+    feed_ack(&fx, at += 5000);
+    feed_sack(&fx, at, at - 4000, at - 3000);
+    assert_int_equal(fx.conn.ssthresh, ssthresh);
+    assert_true(fx.conn.flags & TCP_CONN_UNDO); /* of the one that was resent it could still tell */
+    for (int i = 0; i < 4; i++) {
+        send_segments(&fx, 5);
+        feed_ack(&fx, at += 5000);
+    }
+    assert_false(fx.conn.flags & TCP_CONN_UNDO); /* a window later no more */
+    feed_sack(&fx, at, 0, 1000);
+    assert_int_equal(fx.conn.ssthresh, ssthresh);
+}
+
 /* ---- without SACK ---- */
 
 static void
@@ -397,6 +423,7 @@ main(void)
         cmocka_unit_test(test_needless_recovery_is_undone),
         cmocka_unit_test(test_a_new_dsack_undoes_nothing),
         cmocka_unit_test(test_an_old_dsack_undoes_nothing),
+        cmocka_unit_test(test_a_copy_by_the_network_undoes_nothing),
         cmocka_unit_test(test_newreno),
         cmocka_unit_test(test_partial_ack_without_sack),
         cmocka_unit_test(test_what_is_no_duplicate),

@@ -285,9 +285,9 @@ struct tcp_conn {
     uint32_t lost_seq;                           /* without SACK: what is below is taken for lost */
     uint32_t tail_seq;                           /* snd_max when the tail probe went out */
     uint32_t prr_flight, prr_delivered, prr_out; /* when recovery began; since then */
-    uint32_t undo_seq,
-        undo_bytes; /* where recovery began; resent since and not reported needless */
-    uint32_t prior_cwnd, prior_ssthresh; /* to return to if all of it was */
+    uint32_t undo_seq, undo_end_seq;             /* what was out when the last recovery began */
+    uint32_t undo_bytes;                         /* resent since and not reported needless */
+    uint32_t prior_cwnd, prior_ssthresh;         /* to return to if all of it was */
     struct tcp_cubic prior_cubic;
     uint32_t ecn_seq; /* the window was reduced for what was sent before this */
     struct tcp_range last_dsack;
