@@ -59,16 +59,16 @@ add(struct tcp_conn *conn, struct tcp_range range)
     return true;
 }
 
-/* It repeats what is acknowledged, or lies inside the second block. */
+/* It repeats what is acknowledged, all of it, or lies inside the second block. */
 bool
 tcp_has_dsack(const struct tcp_segment *segment)
 {
     const struct tcp_range *block = segment->sack;
 
-    if (!segment->sack_count)
+    if (!segment->sack_count || !seq_before(block[0].start, block[0].end))
         return false;
     if (seq_before(block[0].start, segment->ack))
-        return true;
+        return seq_before_eq(block[0].end, segment->ack);
     return segment->sack_count > 1 && seq_after_eq(block[0].start, block[1].start) &&
            seq_before_eq(block[0].end, block[1].end);
 }

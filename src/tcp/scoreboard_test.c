@@ -63,6 +63,37 @@ test_nonsense_is_ignored(void **state)
     assert_int_equal(fx.conn.sack_count, 0);
 }
 
+static bool
+is_dsack(uint32_t ack, uint32_t start, uint32_t end)
+{
+    struct tcp_segment segment = segment_at(0, 0);
+
+    segment.ack = SEND + ack;
+    segment.sack_count = 1;
+    segment.sack[0] = (struct tcp_range){SEND + start, SEND + end};
+    return tcp_has_dsack(&segment);
+}
+
+/* A block that ends before it starts would tell of almost 4 GiB that came twice. */
+static void
+test_nonsense_is_no_dsack(void **state)
+{
+    struct fixture fx;
+
+    assert_true(is_dsack(5000, 4000, 5000));
+    assert_false(is_dsack(5000, 4000, 5001)); /* then more would have been acknowledged */
+    assert_false(is_dsack(5000, 4000, 4000));
+    assert_false(is_dsack(5000, 4000, 3000));
+    assert_false(is_dsack(5000, 6000, 3000));
+    open_sending(&fx, true, 20);
+    feed_sack(&fx, 0, 1000, 20000);
+    assert_data(&fx, 0, 1000);
+    uint32_t ssthresh = fx.conn.ssthresh;
+    feed_sack(&fx, 20000, 3000, 500);
+    assert_int_equal(fx.conn.ssthresh, ssthresh);
+    assert_int_equal(fx.conn.reo_multiplier, 1);
+}
+
 static void
 test_dsack_is_no_sack(void **state)
 {
@@ -160,6 +191,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges_merge),
         cmocka_unit_test(test_nonsense_is_ignored),
+        cmocka_unit_test(test_nonsense_is_no_dsack),
         cmocka_unit_test(test_dsack_is_no_sack),
         cmocka_unit_test(test_full_board_ignores_news),
         cmocka_unit_test(test_advance_and_reneging),
