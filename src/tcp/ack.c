@@ -83,6 +83,7 @@ advance(struct tcp_conn *conn, const struct tcp_segment *segment, bool echo, uin
     if (conn->sack_count)
         tcp_sack_advance(conn);
     tcp_ecn_advance(conn);
+    tcp_rack_advance(conn);
     if (!(conn->flags & TCP_CONN_RECOVERY) && !echo)
         tcp_cc_on_ack(conn, acked, flight, now_us);
     if (conn->cwnd != cwnd)

@@ -40,7 +40,7 @@ enum {
     /* loss by time */
     TCP_CONN_LOST = 1u << 26,        /* some mark may be lost and not resent */
     TCP_CONN_REORDERING = 1u << 27,  /* the network was seen to reorder */
-    TCP_CONN_DSACK_ROUND = 1u << 28, /* a D-SACK counted: the next does above dsack_round_seq */
+    TCP_CONN_DSACK_ROUND = 1u << 28, /* a D-SACK counted: until snd_una is at dsack_round_seq */
     TCP_CONN_TAIL_OPEN = 1u << 29,   /* which copy of the probe arrived is not known yet */
     TCP_CONN_UNMEASURED = 1u << 30,  /* timers may be too short for this path */
 };
@@ -182,6 +182,8 @@ void tcp_rack_on_sent(struct tcp_conn *conn, uint32_t start, uint32_t end, bool 
                       uint64_t now_us);
 /* What of [start, end) is not SACKed has arrived; before snd_una and the scoreboard know. */
 void tcp_rack_on_delivered(struct tcp_conn *conn, uint32_t start, uint32_t end, uint64_t now_us);
+/* snd_una moved. */
+void tcp_rack_advance(struct tcp_conn *conn);
 void tcp_rack_on_dsack(struct tcp_conn *conn);
 /* A recovery has ended. */
 void tcp_rack_on_recovered(struct tcp_conn *conn);

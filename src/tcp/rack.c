@@ -230,9 +230,16 @@ tcp_rack_on_delivered(struct tcp_conn *conn, uint32_t start, uint32_t end, uint6
 }
 
 void
+tcp_rack_advance(struct tcp_conn *conn)
+{
+    if (conn->flags & TCP_CONN_DSACK_ROUND && seq_after_eq(conn->snd_una, conn->dsack_round_seq))
+        conn->flags &= ~TCP_CONN_DSACK_ROUND;
+}
+
+void
 tcp_rack_on_dsack(struct tcp_conn *conn)
 {
-    if (conn->flags & TCP_CONN_DSACK_ROUND && seq_before(conn->snd_una, conn->dsack_round_seq))
+    if (conn->flags & TCP_CONN_DSACK_ROUND)
         return; /* once per round trip */
     conn->flags |= TCP_CONN_DSACK_ROUND;
     conn->dsack_round_seq = conn->snd_max;

@@ -104,6 +104,22 @@ test_dsacks_widen_the_window_for_a_while(void **state)
     assert_int_equal(fx.conn.reo_multiplier, 1);
 }
 
+/* The round is over with its data, also when nothing comes twice for gigabytes. */
+static void
+test_the_next_dsack_may_be_far(void **state)
+{
+    struct fixture fx;
+
+    open_sent(&fx);
+    feed_ack(&fx, 2000);
+    feed_sack(&fx, 2000, 0, 500);
+    feed_ack(&fx, 20000);
+    assert_false(fx.conn.flags & TCP_CONN_DSACK_ROUND);
+    fx.conn.dsack_round_seq += 0x90000000u; /* as if so much had been sent since */
+    feed_sack(&fx, 20000, 500, 1000);
+    assert_int_equal(fx.conn.reo_multiplier, 3);
+}
+
 static void
 test_never_more_than_a_round_trip(void **state)
 {
@@ -390,6 +406,7 @@ main(void)
         cmocka_unit_test(test_after_reordering_only_time_counts),
         cmocka_unit_test(test_blocks_of_one_ack_are_no_reordering),
         cmocka_unit_test(test_dsacks_widen_the_window_for_a_while),
+        cmocka_unit_test(test_the_next_dsack_may_be_far),
         cmocka_unit_test(test_never_more_than_a_round_trip),
         cmocka_unit_test(test_the_first_copy_arrived),
         cmocka_unit_test(test_adopted_with_losses),
