@@ -253,7 +253,8 @@ restore_timers(struct tcp_conn *conn, const struct tcp_state *state, uint64_t no
         conn->fin_wait_2_deadline_us = tcp_after_us(now_us, running ? state->retransmit_delta_us
                                                                     : config->fin_wait_2_us);
     else if (running && tcp_rtx_wanted(conn))
-        conn->rtx_deadline_us = tcp_after_us(now_us, state->retransmit_delta_us);
+        conn->rtx_deadline_us = conn->rtx_unlimited_us = tcp_after_us(now_us,
+                                                                      state->retransmit_delta_us);
     else if (!conn->snd_wnd)
         tcp_start_persist(conn, now_us);
     else if (tcp_outstanding(conn))

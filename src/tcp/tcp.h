@@ -276,6 +276,7 @@ struct tcp_conn {
     struct tcp_counters counters; /* its first members belong to every segment */
     /* the rest: the curve, loss, disorder, the end */
     struct tcp_cubic cubic;
+    uint64_t rtx_unlimited_us; /* once it went again: rtx_deadline_us without a limit of time */
     struct tcp_chunk *ooo_tail;
     struct tcp_chunk *ooo_hint; /* the newest on that list; NULL */
     uint32_t ooo_count;

@@ -61,54 +61,6 @@ test_backoff_and_limit(void **state)
 }
 
 static void
-test_max_rt_overrides_the_count(void **state)
-{
-    struct fixture fx;
-
-    prepare(&fx);
-    fx.config.max_retransmissions = 1;
-    fx.config.max_rt_us = 1000000;
-    fx.state.srtt_us = 100000;
-    reopen(&fx);
-    send_segments(&fx, 1);
-    expire(&fx);
-    uint64_t first_us = fx.now_us;
-    drain_out(&fx);
-    while (!(expire(&fx) & TCP_EV_TIMEOUT))
-        drain_out(&fx);
-    assert_int_equal(fx.now_us - first_us, 1000000);
-    fx.config.max_rt_us = TCP_NEVER;
-    reopen(&fx);
-    send_segments(&fx, 1);
-    for (int i = 0; i < 300; i++) {
-        assert_false(expire(&fx) & TCP_EV_TIMEOUT);
-        drain_out(&fx);
-    }
-}
-
-static void
-test_restarting_max_rt(void **state)
-{
-    struct fixture fx;
-
-    prepare(&fx);
-    fx.config.max_rt_us = 1000000;
-    fx.state.total_rt_us = 900000;
-    fx.state.retransmit_count = 3;
-    fx.state.snd_nxt = fx.state.snd_max = fx.state.snd_end = SEND + 10;
-    fx.state.retransmit_delta_us = 200000;
-    reopen(&fx);
-    tcp_restart_max_rt(&fx.conn, 2000000, fx.now_us);
-    while (!fx.conn.counters.timeouts)
-        assert_false(expire(&fx) & TCP_EV_TIMEOUT);
-    reopen(&fx); /* without, that was the end */
-    unsigned events = 0;
-    while (!fx.conn.counters.timeouts && !(events & TCP_EV_TIMEOUT))
-        events = expire(&fx);
-    assert_true(events & TCP_EV_TIMEOUT);
-}
-
-static void
 test_early_calls_are_harmless(void **state)
 {
     struct fixture fx;
@@ -572,8 +524,6 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_old_minimum_is_forgotten),
         cmocka_unit_test(test_backoff_and_limit),
-        cmocka_unit_test(test_max_rt_overrides_the_count),
-        cmocka_unit_test(test_restarting_max_rt),
         cmocka_unit_test(test_early_calls_are_harmless),
         cmocka_unit_test(test_persist_rounds),
         cmocka_unit_test(test_persist_gives_up_within_a_round),
