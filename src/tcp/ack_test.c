@@ -162,6 +162,26 @@ test_slow_start_counts_bytes(void **state)
     assert_int_equal(tcp_send_allowance(&fx.conn), 25 * MSS);
 }
 
+/* RFC 6928: ten segments, but no more than 14600 bytes unless two are longer. */
+static void
+test_initial_window(void **state)
+{
+    static const struct {
+        uint16_t mss;
+        uint32_t window;
+    } rows[] = {{536, 5360}, {1460, 14600}, {2000, 14600}, {7300, 14600}, {8960, 17920}};
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.path_mtu = 9000;
+    fx.state.cwnd = 0;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        fx.config.remote_mss = rows[i].mss;
+        reopen(&fx);
+        assert_int_equal(fx.conn.cwnd, rows[i].window);
+    }
+}
+
 static void
 test_avoidance_one_segment_per_window(void **state)
 {
@@ -227,6 +247,7 @@ main(void)
         cmocka_unit_test(test_an_old_ack_changes_nothing),
         cmocka_unit_test(test_backoff_ends_with_progress),
         cmocka_unit_test(test_slow_start_counts_bytes),
+        cmocka_unit_test(test_initial_window),
         cmocka_unit_test(test_avoidance_one_segment_per_window),
         cmocka_unit_test(test_no_growth_when_not_limited),
         cmocka_unit_test(test_without_congestion_control),

@@ -8,7 +8,7 @@
  */
 #include "tcp/private.h"
 
-#define INITIAL_SEGMENTS 10u
+enum { INITIAL_SEGMENTS = 10, INITIAL_BYTES = 14600 };
 
 const char *
 tcp_congestion_name(enum tcp_congestion congestion)
@@ -23,10 +23,16 @@ tcp_congestion_name(enum tcp_congestion congestion)
     }
 }
 
+static uint32_t
+initial_window(const struct tcp_conn *conn)
+{
+    return tcp_min(INITIAL_SEGMENTS * conn->mss, tcp_max(2u * conn->mss, INITIAL_BYTES));
+}
+
 void
 tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh)
 {
-    conn->cwnd = cwnd ? tcp_min(cwnd, TCP_MAX_CWND) : INITIAL_SEGMENTS * conn->mss;
+    conn->cwnd = cwnd ? tcp_min(cwnd, TCP_MAX_CWND) : initial_window(conn);
     conn->cwnd = tcp_max(conn->cwnd, conn->mss);
     conn->ssthresh = ssthresh ? ssthresh : TCP_INFINITE_SSTHRESH;
     tcp_cubic_init(conn);

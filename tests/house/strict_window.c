@@ -15,8 +15,10 @@
 void
 strict_window_init(struct strict_window *window, double mss)
 {
+    double initial = fmin(10 * mss, fmax(2 * mss, 14600));
+
     *window = (struct strict_window){
-        .most = 10 * mss, .least = 10 * mss, .ssthresh_most = INFINITY, .ssthresh_least = INFINITY};
+        .most = initial, .least = initial, .ssthresh_most = INFINITY, .ssthresh_least = INFINITY};
 }
 
 /* RFC 9438, 4.2, figure 1 */
