@@ -65,12 +65,22 @@ keep_backoff(struct tcp_conn *conn)
     conn->flags |= TCP_CONN_UNMEASURED;
 }
 
+/* Of what an acknowledgement covers, the bytes that the congestion window may grow for: while old
+ * data goes again one segment's in slow start (RFC 3465, section 2.3). Before it counts. */
+static uint32_t
+countable(const struct tcp_conn *conn, uint32_t acked)
+{
+    bool again = conn->flags & TCP_CONN_LOSS || conn->snd_nxt != conn->snd_max;
+
+    return again && conn->cwnd < conn->ssthresh ? tcp_min(acked, conn->mss) : acked;
+}
+
 static unsigned
 advance(struct tcp_conn *conn, const struct tcp_segment *segment, bool echo, uint64_t now_us)
 {
     uint32_t ack = segment->ack, acked = ack - conn->snd_una,
              flight = conn->snd_max - conn->snd_una;
-    uint32_t cwnd = conn->cwnd;
+    uint32_t cwnd = conn->cwnd, counts = countable(conn, acked);
     unsigned events = TCP_EV_ACKED | TCP_EV_PROGRESS;
 
     keep_backoff(conn);
@@ -85,7 +95,7 @@ advance(struct tcp_conn *conn, const struct tcp_segment *segment, bool echo, uin
     tcp_ecn_advance(conn);
     tcp_rack_advance(conn);
     if (!(conn->flags & TCP_CONN_RECOVERY) && !echo)
-        tcp_cc_on_ack(conn, acked, flight, now_us);
+        tcp_cc_on_ack(conn, counts, flight, now_us);
     if (conn->cwnd != cwnd)
         events |= TCP_EV_WINDOW;
     if (tcp_outstanding(conn))

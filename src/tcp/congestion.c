@@ -1,6 +1,10 @@
 /*
  * How much may be in the network. Slow start with appropriate byte counting: the window grows by
- * what was acknowledged. After it NewReno adds one segment per window acknowledged, and CUBIC
+ * what was acknowledged, in one go however much that is, for peers that receive superframes
+ * acknowledge tens of segments at once, and a bound per acknowledgement (RFC 3465's L) would have
+ * them start at a fraction of the pace. The exception is what goes again after a timeout: there one
+ * acknowledgement may cover what arrived long before it, which has left no room in the network, and
+ * L is one segment. After slow start NewReno adds one segment per window acknowledged, and CUBIC
  * follows its curve (cubic.c). Either grows only while the window is what limits the sender: an
  * idle or window-limited connection learns nothing about the network. There is no restart after
  * idle. TCP_CC_NONE keeps no window: the leg crosses no network. Source: RFC 5681, RFC 9438, RFC

@@ -321,10 +321,49 @@ test_timeout_goes_back(void **state)
     assert_data(&fx, 1000, 2000); /* slow start */
     feed_ack(&fx, 3000);
     assert_data(&fx, 3000, 1000);
-    assert_data(&fx, 6000, 3000); /* what is SACKed is stepped over */
+    assert_data(&fx, 6000, 2000); /* what is SACKed is stepped over */
     assert_silent(&fx);
     assert_true(feed_ack(&fx, 10000) & TCP_EV_ACKED); /* the first copies were not lost after all */
     assert_int_equal(fx.conn.snd_nxt, fx.conn.snd_max);
+}
+
+/* Only the first was lost: nineteen that arrived long ago make no room for twenty. */
+static void
+test_no_burst_after_a_timeout(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, false, 20);
+    while (!fx.conn.counters.timeouts) {
+        expire(&fx);
+        drain_out(&fx);
+    }
+    assert_int_equal(fx.conn.cwnd, MSS);
+    tcp_queue(&fx.conn, 40 * MSS);
+    feed_ack(&fx, 20000);
+    assert_int_equal(fx.conn.cwnd, 2 * MSS);
+    assert_data(&fx, 20000, 2000);
+    assert_silent(&fx);
+    feed_ack(&fx, 22000); /* what is new counts in full */
+    assert_int_equal(fx.conn.cwnd, 4 * MSS);
+}
+
+/* The timeout was the former owner's. */
+static void
+test_no_burst_of_an_adopted_connection(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.cwnd = MSS;
+    fx.state.snd_nxt = SEND + 1000;
+    fx.state.snd_max = SEND + 20000;
+    fx.state.snd_end = SEND + 60000;
+    fx.state.retransmit_count = 1;
+    reopen(&fx);
+    feed_ack(&fx, 20000);
+    assert_data(&fx, 20000, 2000);
+    assert_silent(&fx);
 }
 
 static void
@@ -430,6 +469,8 @@ main(void)
         cmocka_unit_test(test_duplicates_at_the_end_of_a_recovery),
         cmocka_unit_test(test_duplicates_after_a_timeout_do_not_recover_again),
         cmocka_unit_test(test_timeout_goes_back),
+        cmocka_unit_test(test_no_burst_after_a_timeout),
+        cmocka_unit_test(test_no_burst_of_an_adopted_connection),
         cmocka_unit_test(test_second_timeout_forgets_sacks),
         cmocka_unit_test(test_timeout_in_recovery_reduces_once),
         cmocka_unit_test(test_recovery_that_stalls),

@@ -135,9 +135,9 @@ void strict_receive_said(struct strict *strict, const struct peer_segment *segme
 void strict_receive_settled(struct strict *strict, uint64_t now_us);
 /* strict_window.c: in bytes and microseconds */
 void strict_window_init(struct strict_window *window, double mss);
-/* acked of flight bytes; limited: the window had been full. */
-void strict_window_grow(struct strict_window *window, double acked, double mss, bool limited,
-                        uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us);
+/* acked bytes; again: of what went again after a timeout; limited: the window had been full. */
+void strict_window_grow(struct strict_window *window, double acked, bool again, double mss,
+                        bool limited, uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us);
 void strict_window_reduce(struct strict_window *window, double flight, double mss);
 void strict_window_recovered(struct strict_window *window);
 void strict_window_timeout(struct strict_window *window, double mss);

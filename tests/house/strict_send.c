@@ -115,8 +115,8 @@ note_progress(struct strict *strict, uint32_t ack, uint32_t outstanding, uint64_
     send->timeouts = 0;
     send->restart_us = now_us;
     if (!send->recovering)
-        strict_window_grow(&send->window, acked, strict->options.mss, limited, now_us,
-                           send->rtt_least_us, send->rtt_most_us);
+        strict_window_grow(&send->window, acked, send->after_timeout, strict->options.mss, limited,
+                           now_us, send->rtt_least_us, send->rtt_most_us);
     look_recovered(send, now_us);
 }
 
@@ -248,7 +248,7 @@ evidence(const struct strict *strict, uint32_t seq, uint64_t now_us)
         return true; /* what went again arrived, what went before that did not */
     if (strict->options.sack)
         return sacked->count && seq_after(sacked->at[sacked->count - 1].from, seq);
-    return send->duplicates >= 3 || send->probe_answered;
+    return (send->duplicates >= 3 && seq_after(send->una, send->recover)) || send->probe_answered;
 }
 
 static uint64_t
@@ -346,8 +346,6 @@ check_room(struct strict *strict, uint32_t seq, uint32_t len)
                          send->delivered);
         return;
     }
-    if (send->after_timeout)
-        most = fmax(most, 2 * send->delivered + 2 * mss);
     if (flight(send) + len > most + 1.5 * mss)
         strict_blame(strict, "%u bytes in flight with seq %u, the congestion window is %.0f",
                      flight(send) + len, seq, most);

@@ -69,11 +69,15 @@ test_curve(void **state)
     assert_in_range((unsigned)window.most, 69999, 70002);
     /* K is the cube root of 30 / 0.4: 4.2 s later the window is where it was */
     for (unsigned i = 0; i < 42; i++, now_us += 100000)
-        strict_window_grow(&window, window.most, MSS, true, now_us, 100000, 100000);
+        strict_window_grow(&window, window.most, false, MSS, true, now_us, 100000, 100000);
     assert_in_range((unsigned)window.most, 98000, 101500);
     assert_in_range((unsigned)window.least, 93000, 100000);
     strict_window_timeout(&window, MSS);
     assert_int_equal(window.most, MSS);
+    strict_window_grow(&window, 20000, true, MSS, true, now_us, 100000, 100000);
+    assert_int_equal(window.most, 2 * MSS);
+    strict_window_grow(&window, 2000, false, MSS, true, now_us, 100000, 100000);
+    assert_int_equal(window.most, 4 * MSS);
 }
 
 /* ---- what goes again ---- */

@@ -66,7 +66,7 @@ avoid_congestion(struct strict_window *window, double acked, double mss, bool li
 }
 
 void
-strict_window_grow(struct strict_window *window, double acked, double mss, bool limited,
+strict_window_grow(struct strict_window *window, double acked, bool again, double mss, bool limited,
                    uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us)
 {
     bool avoiding = window->most >= window->ssthresh_most;
@@ -75,6 +75,8 @@ strict_window_grow(struct strict_window *window, double acked, double mss, bool 
         avoid_congestion(window, acked, mss, limited, now_us, rtt_least_us, rtt_most_us);
         return;
     }
+    if (again) /* RFC 3465, 2.3: L is one segment */
+        acked = fmin(acked, mss);
     window->most = fmin(window->most + acked, fmax(window->ssthresh_most, window->most));
     if (limited)
         window->least = fmin(fmin(window->least + acked, window->most), window->ssthresh_least);
