@@ -301,6 +301,63 @@ test_no_small_segment_for_congestion(void **state)
     assert_silent(&fx);
 }
 
+/* ---- a medium that takes nothing ---- */
+
+static void
+test_silence_counts_from_when_the_segment_left(void **state)
+{
+    struct fixture fx;
+    uint64_t waited_us;
+
+    open_sending(&fx, true, 4);
+    waited_us = fx.conn.rtx_deadline_us - fx.now_us;
+    fx.now_us += waited_us - 1; /* all that time it was in the caller's hands */
+    tcp_on_blocked(&fx.conn, fx.now_us);
+    assert_int_equal(fx.conn.rtx_deadline_us, fx.now_us + waited_us);
+    assert_int_equal(fx.conn.tail_deadline_us, fx.now_us + 100000);
+}
+
+static void
+test_a_blocked_medium_is_no_loss(void **state)
+{
+    struct fixture fx;
+
+    open_sending(&fx, true, 4);
+    for (unsigned i = 0; i < 100; i++) {
+        fx.now_us += 1000000;
+        tcp_on_blocked(&fx.conn, fx.now_us);
+        assert_int_equal(tcp_on_timer(&fx.conn, fx.now_us), 0);
+    }
+    assert_int_equal(fx.conn.counters.timeouts + fx.conn.counters.tail_probes, 0);
+    assert_int_equal(fx.conn.cwnd, 40 * MSS);
+    assert_silent(&fx);
+    expire(&fx); /* and then what it had been for */
+    expire(&fx);
+    assert_int_equal(fx.conn.counters.timeouts, 1);
+}
+
+static void
+test_probes_that_cannot_go_do_not_count(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_wnd = 0;
+    fx.state.snd_end = SEND + MSS;
+    fx.config.keepalive = true;
+    fx.config.keepalive_idle_us = 5000000;
+    fx.config.max_retransmissions = 3;
+    reopen(&fx);
+    for (unsigned i = 0; i < 100; i++) {
+        fx.now_us += 1000000;
+        tcp_on_blocked(&fx.conn, fx.now_us);
+        assert_int_equal(tcp_on_timer(&fx.conn, fx.now_us), 0);
+    }
+    assert_int_equal(fx.conn.retransmit_count, 0);
+    assert_int_equal(fx.conn.state, TCP_ESTABLISHED);
+    assert_true(fx.conn.keepalive_probe_count <= 1);
+}
+
 int
 main(void)
 {
@@ -321,6 +378,9 @@ main(void)
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_smaller_mtu_resends),
         cmocka_unit_test(test_allowance),
+        cmocka_unit_test(test_silence_counts_from_when_the_segment_left),
+        cmocka_unit_test(test_a_blocked_medium_is_no_loss),
+        cmocka_unit_test(test_probes_that_cannot_go_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

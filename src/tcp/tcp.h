@@ -352,6 +352,12 @@ unsigned tcp_on_segment(struct tcp_conn *conn, const struct tcp_segment *segment
                         struct tcp_chunk *chunk, uint64_t now_us);
 /* Call when tcp_deadline_us has passed; early calls are harmless. */
 unsigned tcp_on_timer(struct tcp_conn *conn, uint64_t now_us);
+/*
+ * What would be sent cannot, or what was has only left now: the peer's silence counts from now on.
+ * Call it when the medium takes a segment that it had refused, and before tcp_on_timer while it is
+ * blocked.
+ */
+void tcp_on_blocked(struct tcp_conn *conn, uint64_t now_us);
 /* When tcp_on_timer wants to be called; TCP_NEVER. */
 uint64_t tcp_deadline_us(const struct tcp_conn *conn);
 

@@ -11,6 +11,10 @@
  * of life the end of what is outstanding goes out again, and its acknowledgement shows what is
  * missing. That is what wakes a connection adopted with losses in flight.
  *
+ * Silence counts from when a segment has left. While the medium is blocked, ours or another's, the
+ * peer cannot have answered what waits here, and what would go again goes nowhere: these timers
+ * start anew (tcp_on_blocked), nothing counts as lost and nobody as gone.
+ *
  * A round trip is measured by our own clock, or, when that cannot tell, by the stamp echoed: its
  * clock moves with the connection, so it also speaks of what the former owner sent. It counts in
  * ticks, milliseconds as a rule: good for timeouts, too coarse for the shortest round trip, which
@@ -314,12 +318,17 @@ expire_rtx(struct tcp_conn *conn, uint64_t now_us)
     return TCP_EV_WINDOW;
 }
 
+static uint64_t
+keepalive_interval_us(const struct tcp_config *config)
+{
+    return config->keepalive_interval_us ? config->keepalive_interval_us : 1000000;
+}
+
 static unsigned
 expire_keepalive(struct tcp_conn *conn, uint64_t now_us)
 {
     const struct tcp_config *config = &conn->config;
     uint32_t probes = config->keepalive_probes ? config->keepalive_probes : 10;
-    uint64_t interval_us = config->keepalive_interval_us ? config->keepalive_interval_us : 1000000;
 
     if (conn->state == TCP_TIME_WAIT) { /* a peer that has gone would answer with an RST */
         conn->keepalive_deadline_us = TCP_NEVER;
@@ -334,7 +343,7 @@ expire_keepalive(struct tcp_conn *conn, uint64_t now_us)
         return give_up(conn, "keepalive unanswered");
     conn->keepalive_probe_count++;
     conn->flags |= TCP_CONN_PROBE_DUE;
-    conn->keepalive_deadline_us = tcp_after_us(now_us, interval_us);
+    conn->keepalive_deadline_us = tcp_after_us(now_us, keepalive_interval_us(config));
     return 0;
 }
 
@@ -357,6 +366,22 @@ expire_tail(struct tcp_conn *conn, uint64_t now_us)
     conn->flags |= TCP_CONN_TAIL_SENT;
     tcp_recovery_on_tail(conn);
     tcp_start_rtx(conn, now_us);
+}
+
+void
+tcp_on_blocked(struct tcp_conn *conn, uint64_t now_us)
+{
+    uint64_t interval_us = keepalive_interval_us(&conn->config);
+
+    if (conn->rtx_deadline_us != TCP_NEVER && conn->snd_wnd)
+        tcp_start_rtx(conn, now_us);
+    else if (conn->rtx_deadline_us != TCP_NEVER)
+        tcp_start_persist(conn, now_us);
+    if (conn->tail_deadline_us != TCP_NEVER)
+        tcp_start_tail(conn, now_us);
+    if (conn->keepalive_deadline_us != TCP_NEVER && conn->keepalive_probe_count &&
+        conn->keepalive_deadline_us < now_us + interval_us)
+        conn->keepalive_deadline_us = now_us + interval_us;
 }
 
 unsigned

@@ -242,7 +242,10 @@ send_stalled(struct soft_conn *conn)
         conn->stalled = false;
         return true;
     }
-    return send_out(conn, out);
+    if (!send_out(conn, out))
+        return false;
+    tcp_on_blocked(&conn->tcp, soft_now_us(conn->object.adapter));
+    return true;
 }
 
 void

@@ -295,6 +295,52 @@ blocked_wire_and_a_smaller_path(void **state)
     }
 }
 
+/* What waits for the wire is neither lost nor unanswered, however long it waits; what has gone
+ * counts from then. */
+static void
+timers_wait_for_the_wire(void **state)
+{
+    ULONG cwnd;
+
+    start(false);
+    cwnd = conn.tcp.delegated.CWnd;
+    test_wire_block(rig.wire, true);
+    send_bytes(1000, 0, 0);
+    rig_pass(&rig, 30000000);
+    rig_expect_out(&rig, 0);
+    test_wire_block(rig.wire, false);
+    rig_expect_out(&rig, 1);
+    rig_pass(&rig, 150000); /* no sooner than after a segment sent at once */
+    rig_expect_out(&rig, 1);
+    acknowledge(1000);
+    rig_expect(&rig, "sent:ok:1000");
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(rig_given_back(&conn)->Retransmit.Count, 0);
+    assert_true(rig_given_back(&conn)->CWnd >= cwnd);
+    rig_close(&rig);
+}
+
+/* It had gone before: then it goes again, once, when the wire lets it, and nobody is given up. */
+static void
+retransmissions_wait_for_the_wire(void **state)
+{
+    start(false);
+    send_bytes(1000, 0, 0);
+    rig_expect_out(&rig, 1);
+    test_wire_block(rig.wire, true);
+    rig_pass(&rig, 600000000);
+    rig_expect_out(&rig, 1);
+    test_wire_block(rig.wire, false);
+    rig_pass(&rig, 250000);
+    rig_expect_out(&rig, 2);
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated");
+    assert_true(rig_given_back(&conn)->Retransmit.Count <= 1);
+    rig_nbl_free(conn.ends[2].block.NetBufferListChain);
+    rig_close(&rig);
+}
+
 /* Data and FIN acknowledged, after every earlier send (V-124); the receive half stays open (V-128).
  */
 static void
@@ -503,6 +549,8 @@ main(void)
         cmocka_unit_test(several_net_buffers),
         cmocka_unit_test(blocked_wire),
         cmocka_unit_test(blocked_wire_and_a_smaller_path),
+        cmocka_unit_test(timers_wait_for_the_wire),
+        cmocka_unit_test(retransmissions_wait_for_the_wire),
         cmocka_unit_test(graceful),
         cmocka_unit_test(abortive),
         cmocka_unit_test(reset_by_peer),

@@ -9,7 +9,8 @@
  * move on with every segment, and one that fires too early looks again.
  *
  * The wire's back-pressure: while it is blocked no segment is asked of the engine; a segment that
- * it refuses is kept and tried first when it is writable again.
+ * it refuses is kept and tried first when it is writable again. The engine is told, for what waits
+ * here is not lost.
  */
 #include "target/soft/conn.h"
 
@@ -86,8 +87,11 @@ run_timers(struct soft_conn *conn)
 {
     uint64_t now_us = soft_now_us(conn->object.adapter);
 
-    if (conn->phase == SOFT_OPEN && now_us >= tcp_deadline_us(&conn->tcp))
-        conn->events |= tcp_on_timer(&conn->tcp, now_us);
+    if (conn->phase != SOFT_OPEN || now_us < tcp_deadline_us(&conn->tcp))
+        return;
+    if (conn->object.adapter->wire_blocked)
+        tcp_on_blocked(&conn->tcp, now_us);
+    conn->events |= tcp_on_timer(&conn->tcp, now_us);
 }
 
 /* When there is something to do although nothing happens. */
