@@ -2,9 +2,10 @@
  * The delivery algorithm (chimney 6.2). It is one loop over buffered data and posted requests:
  *
  *   data and a request      PLACE: copy, complete what is full
- *   data and no request     INDICATE one frame, unless the host stack has refused and not posted
- * since no data                 done; a partly filled request waits for more, for PSH or for the
- * push timer
+ *   data and no request     INDICATE one frame, unless it was refused and nothing posted since
+ *   no data                 done; a partly filled request waits for more, PSH or the push timer
+ *
+ * One frame, whatever RcvIndicationSize says: that is a hint (R-63).
  *
  * The documented "busy" flag is the service of the connection itself: posts, returns and segments
  * that come while it runs only change the lists, and the loop sees them; so completions and

@@ -410,6 +410,29 @@ post_inside_completion(void **state)
     finish("terminated");
 }
 
+/* A hint, and any size is right: what a frame has brought is neither cut nor kept waiting (R-63).
+ */
+static void
+indication_size_is_a_hint(void **state)
+{
+    static const ULONG hints[] = {1, 30, 4096};
+
+    for (int i = 0; i < 3; i++) {
+        rig_open(&rig, NULL);
+        rig_conn_init(&conn, false, 0);
+        conn.tcp.cached.RcvIndicationSize = hints[i];
+        rig_conn_start(&rig, &conn);
+        rig_forget(&rig);
+        rig.got_count = 0;
+        next_seq = RIG_RCV;
+        arrive(50, 0);
+        arrive(40, 0);
+        rig_expect(&rig, "indicate:50 indicate:40");
+        assert_got(90);
+        finish("terminated");
+    }
+}
+
 /* ---- not the target's business ---- */
 
 static void
@@ -481,6 +504,7 @@ main(void)
         cmocka_unit_test(forwarded_superframe),
         cmocka_unit_test(syn),
         cmocka_unit_test(post_inside_completion),
+        cmocka_unit_test(indication_size_is_a_hint),
         cmocka_unit_test(regular_path),
         cmocka_unit_test(truncated),
         cmocka_unit_test(superframe),
