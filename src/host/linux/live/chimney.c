@@ -286,10 +286,19 @@ live_forward(struct live_conn *conn, NET_BUFFER_LIST *nbl)
     host_forward(&conn->down, forward);
 }
 
+/* One that the target has not processed because it gives the connection back is the kernel's, with
+ * the others that come meanwhile (chimney 6.3). */
 static void
 on_forwarded(struct host_conn *down, NET_BUFFER_LIST *nbl)
 {
-    host_return_frames(conn_of(down)->port->binding, nbl->ProtocolReserved[2]);
+    struct live_conn *conn = conn_of(down);
+    NET_BUFFER_LIST *frame = nbl->ProtocolReserved[2];
+    bool going_home = conn->phase == LIVE_DRAIN || conn->phase == LIVE_TERMINATE;
+
+    if (going_home && NET_BUFFER_LIST_STATUS(nbl) == NDIS_STATUS_UPLOAD_IN_PROGRESS)
+        live_hold_in(conn, frame);
+    else
+        host_return_frames(conn->port->binding, frame);
     host_nbl_destroy(nbl);
 }
 

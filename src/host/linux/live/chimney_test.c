@@ -226,6 +226,52 @@ an_edge_that_moves_while_one_is_told(void **state)
     assert_int_equal(rig.conn->phase, LIVE_OFFLOADED);
 }
 
+/* ---- forwarded, and given back ---- */
+
+/* A frame that the target let pass, whose answer comes while it is asked for the connection. */
+static void
+forward_while_going_home(NDIS_STATUS status)
+{
+    rig_peer((struct rig_segment){.seq = 77, .flags = TCP_SYN});
+    NET_BUFFER_LIST *nbl = fake_take_data(FAKE_FORWARD);
+    assert_non_null(nbl);
+    rig_event(TcpIndicateRetrieve, UploadRequested);
+    rig_turn();
+    assert_int_equal(rig.conn->phase, LIVE_TERMINATE);
+    NET_BUFFER_LIST_STATUS(nbl) = status;
+    fake.tcp.TcpOffloadForwardCompleteHandler(fake.binding, nbl);
+    rig_turn();
+    assert_null(fake_take_data(FAKE_FORWARD));
+    rig_answer_terminate(RIG_SND, RIG_SND, RIG_TS_PEER);
+    assert_int_equal(rig.conn->phase, LIVE_RELEASE);
+}
+
+static unsigned
+syns_to_the_kernel(void)
+{
+    struct rig_frame frame;
+    unsigned count = 0;
+
+    while (rig_to_kernel(&frame))
+        count += !!(frame.tcp.flags & TCP_SYN);
+    return count;
+}
+
+static void
+what_was_not_processed_is_the_kernels(void **state)
+{
+    forward_while_going_home(NDIS_STATUS_UPLOAD_IN_PROGRESS);
+    assert_int_equal(syns_to_the_kernel(), 1);
+}
+
+/* Heard twice it would be answered twice. */
+static void
+what_was_processed_is_not(void **state)
+{
+    forward_while_going_home(NDIS_STATUS_SUCCESS);
+    assert_int_equal(syns_to_the_kernel(), 0);
+}
+
 int
 main(void)
 {
@@ -242,6 +288,8 @@ main(void)
         CHIMNEY_TEST(an_edge_that_cannot_be_told),
         CHIMNEY_TEST(an_edge_that_the_target_refuses),
         CHIMNEY_TEST(an_edge_that_moves_while_one_is_told),
+        CHIMNEY_TEST(what_was_not_processed_is_the_kernels),
+        CHIMNEY_TEST(what_was_processed_is_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
