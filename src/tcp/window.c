@@ -6,8 +6,12 @@
  * A window field counts in units of 2^scale from the ack point, so the edge the caller set cannot
  * always be shown exactly. It is rounded down as long as nothing shown before is taken back, and up
  * otherwise; what the peer may use therefore lies less than one unit ahead of the caller's edge,
- * and once shown that edge stays shown. What was shown beyond it is accepted too. Source: RFC 9293
- * section 3.8.6, RFC 5681 section 4.2, RFC 7323 sections 2.4, 4.3 and 5.
+ * and once shown that edge stays shown. What was shown beyond it is accepted too.
+ *
+ * An opening is worth an ACK of its own if it is two segments, or one and the peer could not send a
+ * whole one before. A smaller one goes with the next ACK, or alone when the silly-window timer runs
+ * out (R-64), which also lets a buffer of less than two segments open. Source: RFC 9293 section
+ * 3.8.6, RFC 1122 section 4.2.3.3, RFC 5681 section 4.2, RFC 7323 sections 2.4, 4.3 and 5.
  */
 #include "tcp/private.h"
 
@@ -93,8 +97,7 @@ tcp_set_right_edge(struct tcp_conn *conn, uint32_t edge_seq)
     opening = seq_diff(edge_seq, conn->rcv_advertised);
     if (opening < 1 << conn->config.rcv_wscale)
         return; /* it would not be seen */
-    if (opening >= 2 * conn->mss || (shown < conn->mss && 2 * opening >= shown + opening) ||
-        (shown < conn->mss && shown + opening >= conn->mss))
+    if (opening >= 2 * conn->mss || (shown < conn->mss && opening >= conn->mss))
         conn->flags |= TCP_CONN_ACK_NOW;
     else
         conn->flags |= TCP_CONN_UPDATE_HELD;

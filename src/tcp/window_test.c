@@ -177,18 +177,69 @@ test_opening_is_told_when_significant(void **state)
 }
 
 static void
-test_closed_window_opens_at_once(void **state)
+test_closed_window_opens_by_a_segment(void **state)
 {
     struct fixture fx;
 
     prepare(&fx);
     fx.state.rcv_wnd = 0;
     reopen(&fx);
-    tcp_set_right_edge(&fx.conn, RECV + 10);
-    assert_bare(&fx, TCP_ACK);
-    assert_int_equal(fx.out.window, 10);
+    tcp_set_right_edge(&fx.conn, RECV + 999);
+    assert_silent(&fx);
     tcp_set_right_edge(&fx.conn, RECV + 1000);
-    assert_bare(&fx, TCP_ACK); /* a whole segment fits */
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.window, 1000);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
+}
+
+/* Byte by byte out of a full buffer: the peer is told now and then, not of every byte. */
+static void
+test_small_openings_are_told_together(void **state)
+{
+    struct fixture fx;
+    unsigned told = 0;
+
+    prepare(&fx);
+    fx.state.rcv_wnd = 0;
+    reopen(&fx);
+    for (unsigned i = 1; i <= 500; i++) {
+        tcp_set_right_edge(&fx.conn, RECV + i);
+        told += drain_out(&fx);
+        pass(&fx, 100);
+    }
+    assert_in_range(told, 9, 10); /* in 50 ms */
+}
+
+/* A buffer that never has room for a segment does not stay closed. */
+static void
+test_a_small_buffer_opens_after_a_while(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.rcv_wnd = 0;
+    reopen(&fx);
+    tcp_set_right_edge(&fx.conn, RECV + 300);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, START_US + fx.config.sws_us);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.window, 300);
+    assert_silent(&fx);
+}
+
+/* It costs nothing with an ACK that goes anyway. */
+static void
+test_a_small_opening_goes_with_an_ack(void **state)
+{
+    struct fixture fx;
+
+    open_conn(&fx);
+    tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 10);
+    tcp_ack_now(&fx.conn);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.window, RECV_WINDOW + 10);
+    assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
 }
 
 /* Odd ack points, coarse units: what the caller allowed and the peer saw is never taken back, and
@@ -246,6 +297,8 @@ test_an_opening_nobody_would_see(void **state)
     assert_silent(&fx);
     assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
     tcp_set_right_edge(&fx.conn, RECV + 128);
+    assert_silent(&fx);
+    expire(&fx);
     assert_bare(&fx, TCP_ACK);
     assert_int_equal(fx.out.window, 1);
 }
@@ -262,7 +315,10 @@ main(void)
         cmocka_unit_test(test_echo_of_the_oldest),
         cmocka_unit_test(test_edge_never_moves_left),
         cmocka_unit_test(test_opening_is_told_when_significant),
-        cmocka_unit_test(test_closed_window_opens_at_once),
+        cmocka_unit_test(test_closed_window_opens_by_a_segment),
+        cmocka_unit_test(test_small_openings_are_told_together),
+        cmocka_unit_test(test_a_small_buffer_opens_after_a_while),
+        cmocka_unit_test(test_a_small_opening_goes_with_an_ack),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_rounds_down_what_was_never_shown),
         cmocka_unit_test(test_an_opening_nobody_would_see),
