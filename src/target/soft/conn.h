@@ -96,6 +96,8 @@ struct soft_watch {
 
 #define SOFT_CACHE_LINE 64
 #define SOFT_HELD_MAX 1024 /* frames kept for the host stack while stopped */
+#define SOFT_CRUMB 256u    /* bytes: an NBL with less holds several times as much memory */
+#define SOFT_CRUMBS_MAX 1024u
 
 /*
  * What a segment touches comes first, in lines of the cache: five for one that arrives, then what
@@ -143,6 +145,7 @@ struct soft_conn {
     uint64_t sent_flush; /* soft_adapter.flushes when it last sent */
     uint32_t send_seq;   /* number of the first byte of the first NBL */
     bool fin_indicated;
+    uint16_t lent_crumbs; /* small NBLs among what is lent */
 
     /* line 6: sends, and their completion */
     struct soft_cursor cursor;
@@ -309,6 +312,12 @@ uint32_t soft_send_backlog(const struct soft_conn *conn);
 void soft_disconnect_settle(struct soft_conn *conn, NDIS_STATUS status);
 
 /* ---- receive.c and deliver.c ---- */
+/* Too little for an NBL of its own when there are many such. */
+static inline bool
+soft_is_crumb(const struct soft_frame *frame)
+{
+    return frame->chunk.len < SOFT_CRUMB;
+}
 /* Moves what is in order from the engine to the buffered list, and acknowledges it unless that
  * waits for returns. */
 void soft_receive_take(struct soft_conn *conn);

@@ -5,7 +5,8 @@
  *   data and no request     INDICATE one frame, unless it was refused and nothing posted since
  *   no data                 done; a partly filled request waits for more, PSH or the push timer
  *
- * One frame, whatever RcvIndicationSize says: that is a hint (R-63).
+ * One frame, whatever RcvIndicationSize says: that is a hint (R-63). None that is small while very
+ * many small ones are not returned (receive.c).
  *
  * The documented "busy" flag is the service of the connection itself: posts, returns and segments
  * that come while it runs only change the lists, and the loop sees them; so completions and
@@ -81,6 +82,7 @@ refuse(struct soft_conn *conn, struct soft_frame *frame, uint32_t consumed)
 
     conn->object.adapter->lent--;
     conn->lent_bytes -= len;
+    conn->lent_crumbs -= soft_is_crumb(frame);
     conn->buffered_bytes += len;
     list_del(&frame->link);
     list_add_head(&conn->buffered, &frame->link);
@@ -89,6 +91,14 @@ refuse(struct soft_conn *conn, struct soft_frame *frame, uint32_t consumed)
     conn->refused = true;
     if (consumed)
         consume(conn, frame, consumed < len ? consumed : len);
+}
+
+/* The next is small, and the host stack has enough of those: what it returns makes room. */
+static bool
+sits_on_crumbs(const struct soft_conn *conn)
+{
+    return conn->lent_crumbs >= SOFT_CRUMBS_MAX &&
+           soft_is_crumb(list_first(&conn->buffered, struct soft_frame, link));
 }
 
 /* INDICATE the first buffered frame. After SUCCESS the frame may already be gone. False: it cannot
@@ -110,6 +120,7 @@ indicate(struct soft_conn *conn)
     frame->conn = conn;
     conn->buffered_bytes -= len;
     conn->lent_bytes += len;
+    conn->lent_crumbs += soft_is_crumb(frame);
     soft_watch_unposted(conn, len);
     adapter->lent++;
     NDIS_STATUS status = adapter->up.NdisTcpOffloadReceiveHandler(conn->object.handle, frame->nbl,
@@ -177,7 +188,7 @@ soft_deliver(struct soft_conn *conn)
         soft_complete(conn);
         if (!list_empty(&conn->posted))
             continue;
-        if (conn->refused || !indicate(conn))
+        if (conn->refused || sits_on_crumbs(conn) || !indicate(conn))
             break;
     }
     conn->posted_new = false;

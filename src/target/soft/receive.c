@@ -3,6 +3,11 @@
  * delivered (deliver.c), then `lent` until the host stack gives the NBL back. Both lists are
  * ascending by sequence number.
  *
+ * A window is a promise of bytes, and a frame of one byte holds hundreds. So what is small is
+ * copied behind what nobody has taken yet, into the buffer that has room; and so that there is
+ * something to be copied behind, no more of it is lent while the host stack sits on very many small
+ * NBLs.
+ *
  * Two ways to acknowledge. Ordinarily data is acknowledged as it is taken from the engine, and the
  * window shrinks by what is buffered or lent. With ack = returned (OURS: TCP_FLAG_ACK_RETURNED) the
  * ack point follows the returned NBLs instead, as far as they came back without a gap, and the
@@ -14,20 +19,40 @@
 
 /* ---- from the engine ---- */
 
+/* Copies what fills less than half of its buffer behind the last of what is buffered. That one's
+ * own frame stays as it arrived and may still go up; what is not acknowledged then and only here,
+ * the peer sends again. */
+static bool
+append(struct soft_conn *conn, const struct soft_frame *frame)
+{
+    struct soft_frame *last = container_of(conn->buffered.prev, struct soft_frame, link);
+    uint32_t end = last->payload + last->chunk.offset + last->chunk.len, len = frame->chunk.len;
+
+    if (len > frame->buf->capacity / 2 || last->buf->refs != 1 || last->buf->capacity < end + len)
+        return false;
+    memcpy(last->buf->data + end, frame->buf->data + frame->payload + frame->chunk.offset, len);
+    last->chunk.len += len;
+    last->chunk.push |= frame->chunk.push;
+    return true;
+}
+
 void
 soft_receive_take(struct soft_conn *conn)
 {
     struct tcp_chunk *chunk;
     uint32_t tsval = conn->tcp.ts_recent;
-    bool first = true;
+    bool first = true, piled = !list_empty(&conn->buffered);
 
     while ((chunk = tcp_take(&conn->tcp))) {
         struct soft_frame *frame = container_of(chunk, struct soft_frame, chunk);
-        list_add_tail(&conn->buffered, &frame->link);
         conn->buffered_bytes += chunk->len;
         if (first)
             tsval = chunk->tsval;
         first = false;
+        if (piled && append(conn, frame))
+            soft_frame_destroy(frame);
+        else
+            list_add_tail(&conn->buffered, &frame->link);
     }
     while ((chunk = tcp_take_dropped(&conn->tcp)))
         soft_frame_destroy(container_of(chunk, struct soft_frame, chunk));
@@ -106,6 +131,7 @@ take_back(struct soft_adapter *adapter, struct soft_frame *frame)
         return;
     }
     conn->lent_bytes -= frame->chunk.len;
+    conn->lent_crumbs -= soft_is_crumb(frame);
     if (conn->ack_returned) {
         soft_frame_release(frame);
         frame->returned = true;

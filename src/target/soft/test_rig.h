@@ -31,7 +31,7 @@ struct rig_out {
     const uint8_t *ip, *payload;
 };
 
-enum { RIG_OUT_MAX = 512, RIG_KEPT_MAX = 64 };
+enum { RIG_OUT_MAX = 512, RIG_KEPT_MAX = 2048 };
 
 struct rig {
     struct sys_loop *loop;

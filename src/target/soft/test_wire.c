@@ -29,9 +29,18 @@ struct wire {
     struct queued queue[QUEUE_MAX];
 };
 
+static size_t held;
+
+size_t
+test_wire_held(void)
+{
+    return held;
+}
+
 static void
 release(struct wire_buf *buf)
 {
+    held -= buf->capacity;
     free(buf->data);
     free(buf);
 }
@@ -48,6 +57,7 @@ wire_buf_create(uint32_t capacity)
     buf->refs = 1;
     buf->capacity = capacity;
     buf->release = release;
+    held += capacity;
     return buf;
 }
 

@@ -18,6 +18,8 @@ void test_wire_name(struct wire *wire, uint8_t last);
 void test_wire_block(struct wire *wire, bool blocked);
 /* The cable: told to the receiver when it changes. */
 void test_wire_plug(struct wire *wire, bool up);
+/* Capacity of all buffers that somebody has. */
+size_t test_wire_held(void);
 /* Takes over the reference. */
 void test_wire_deliver(struct wire *wire, struct wire_buf *buf);
 
