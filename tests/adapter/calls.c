@@ -6,6 +6,7 @@
  */
 #include "calls.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
@@ -230,7 +231,7 @@ call_writev(struct adapter *adapter, int fd, const struct iovec *pieces, int cou
 {
     struct msghdr message = {.msg_iov = (struct iovec *)pieces};
 
-    if (count < 0)
+    if (count < 0 || count > IOV_MAX) /* sendmsg would say EMSGSIZE */
         return calls_fail(EINVAL);
     message.msg_iovlen = (size_t)count;
     return call_sendmsg(adapter, fd, &message, 0);

@@ -5,6 +5,7 @@ cases.py ADAPTER.SO CASE...   run by tests/kernel/test_adapter.py, which makes t
 """
 
 import contextlib
+import ctypes
 import errno
 import os
 import select
@@ -18,9 +19,10 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from packets import (ACK, CE, CWR, ECE, ECT0, FAR4, FAR6, FIN, KERNEL, LIMIT_S, NEAR4, NEAR6, NOBODY, NOT_ECT,  # noqa: E402
-                     RST, SYN, TARGET, Device, Peer, Sockets, sockaddr)
+                     RST, SYN, TARGET, Device, Peer, Sockets, message, pieces, sockaddr)
 
 ADAPTER = sys.argv[1] if len(sys.argv) > 1 else None
+IOV_MAX = os.sysconf("SC_IOV_MAX")
 ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT = 1, 5, 8
 SIOCOUTQ, FIONREAD, SIOCGIFCONF, TCP_REPAIR, TCP_ULP = 0x5411, 0x541B, 0x8912, 19, 31
 
@@ -99,6 +101,38 @@ class Calling(threading.Thread):
 
 
 # ---- what the wire sees ----
+
+def in_pieces():
+    """Each of the calls that take an address, a message or several pieces, and no more pieces than there may be."""
+    rig = Rig()
+    sockets, peer, fd = rig.open()
+    peer.inject(0, 1, 1, b"abcdefghijklmnopqrst")
+    peer.expect(ACK, 1, 21, target=True)
+    rooms = [ctypes.create_string_buffer(size) for size in (3, 4, 8)]
+    assert sockets.call("readv", fd, pieces(*rooms[:2]), 2) == 7
+    assert [room.raw for room in rooms[:2]] == [b"abc", b"defg"]
+    assert sockets.call("recvfrom", fd, rooms[2], 5, socket.MSG_PEEK, None, None) == 5 and rooms[2].raw[:5] == b"hijkl"
+    assert sockets.call("recvfrom", fd, rooms[2], 5, 0, None, None) == 5 and rooms[2].raw[:5] == b"hijkl"
+    assert sockets.call("recvmsg", fd, message(*rooms), 0) == 8
+    assert rooms[0].raw + rooms[1].raw + rooms[2].raw[:1] == b"mnopqrst"
+    peer.at = 21
+    words = [ctypes.create_string_buffer(word, len(word)) for word in (b"one", b"and", b"another")]
+    sent = 1
+    for call in (lambda: sockets.call("writev", fd, pieces(*words), 3), lambda: sockets.call("sendmsg", fd, message(*words), 0),
+                 lambda: sockets.call("sendto", fd, b"oneandanother", 13, 0, None, 0)):
+        assert call() == 13
+        assert peer.acknowledged(sent, sent + 13) == b"oneandanother"
+        sent += 13
+    many = pieces(*[ctypes.create_string_buffer(b"x", 1)] * (IOV_MAX + 1))
+    for name in ("writev", "readv"):
+        for count in (IOV_MAX + 1, -1):
+            with fails(errno.EINVAL):
+                sockets.call(name, fd, many, count)
+    assert sockets.call("writev", fd, many, IOV_MAX) == IOV_MAX
+    assert peer.acknowledged(sent, sent + IOV_MAX) == b"x" * IOV_MAX
+    rig.end()
+
+
 
 def data_both_ways(v6=False, tap=False):
     rig = Rig(tap=tap, v6=v6, timestamps=v6)
@@ -615,7 +649,7 @@ def calls_that_are_not_there():
     rig.end()
 
 
-CASES = [passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6, lost_acknowledgement, out_of_order, selective_retransmission,
+CASES = [in_pieces, passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6, lost_acknowledgement, out_of_order, selective_retransmission,
          closed_window, peer_closes_first, we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_refused,
          without_blocking, full_buffers, tcp_info, reset_of_information, refused_hand_over, impatient, settings, silent_device,
          several, devices_that_will_not_do, without_privileges, calls_that_are_not_there]

@@ -261,6 +261,22 @@ class Calls(ctypes.Structure):
         (name, ctypes.CFUNCTYPE(result, _any, *arguments, use_errno=True)) for name, result, arguments in _PROTOTYPES]
 
 
+def pieces(*buffers):
+    """An array of struct iovec over buffers that can be written to, as writev takes it."""
+    array = (_any * (2 * len(buffers)))()
+    for number, buffer in enumerate(buffers):
+        array[2 * number], array[2 * number + 1] = ctypes.addressof(buffer), len(buffer)
+    return array
+
+
+def message(*buffers):
+    """A struct msghdr with these pieces and no address; whoever holds it holds them."""
+    array = pieces(*buffers)
+    header = (_any * 7)(None, None, ctypes.addressof(array), len(buffers))
+    header.pieces, header.buffers = array, buffers
+    return header
+
+
 def sockaddr(host, port):
     if ":" in host:
         return struct.pack("=HHI16sI", socket.AF_INET6, socket.htons(port), 0, socket.inet_pton(socket.AF_INET6, host), 0)
