@@ -22,9 +22,11 @@ MACHINE(machine, "floor adapter", state_names, edges);
 void
 floor_set_state(struct floor_adapter *adapter, enum floor_state to, const char *why)
 {
-    if (!machine_walk(&machine, adapter->state, to))
-        log_error("%s %s: no way from %s to %s", adapter->driver->kind->name, adapter->name,
-                  state_names[adapter->state], state_names[to]);
+    if (!machine_walk(&machine, adapter->state, to)) {
+        log_error("%s %s: no way from %s to %s (%s)", adapter->driver->kind->name, adapter->name,
+                  state_names[adapter->state], state_names[to], why);
+        return;
+    }
     log_debug("%s %s: %s → %s, %s", adapter->driver->kind->name, adapter->name,
               state_names[adapter->state], state_names[to], why);
     adapter->state = to;

@@ -30,9 +30,11 @@ MACHINE(machine, "live connection", phase_names, edges);
 void
 live_set_phase(struct live_conn *conn, enum live_phase phase, const char *why)
 {
-    if (!machine_walk(&machine, conn->phase, phase))
+    if (!machine_walk(&machine, conn->phase, phase)) {
         log_error("live %llu: no edge %s → %s (%s)", (unsigned long long)conn->id,
                   phase_names[conn->phase], phase_names[phase], why);
+        return;
+    }
     log_debug("live %llu: %s → %s, %s", (unsigned long long)conn->id, phase_names[conn->phase],
               phase_names[phase], why);
     conn->phase = phase;

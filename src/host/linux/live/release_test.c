@@ -363,6 +363,17 @@ the_bridge_does_not_touch_stamps(void **state)
     assert_int_equal(frame.tcp.tsval, 18);
 }
 
+/* Who would skip the drain is told, and it is not skipped. */
+static void
+no_way_past_the_drain(void **state)
+{
+    live_set_phase(rig.conn, LIVE_KERNEL, "test");
+    assert_int_equal(rig.conn->phase, LIVE_OFFLOADED);
+    live_set_phase(rig.conn, LIVE_RELEASE, "test");
+    assert_int_equal(rig.conn->phase, LIVE_OFFLOADED);
+    until_terminate(RIG_SND);
+}
+
 int
 main(void)
 {
@@ -384,6 +395,7 @@ main(void)
         RELEASE_TEST(a_target_that_hands_nothing_back),
         RELEASE_TEST(both_close_in_one_turn),
         RELEASE_TEST(a_newer_stamp_stays),
+        RELEASE_TEST(no_way_past_the_drain),
         EARLY_TEST(frames_held_during_a_refused_initiate),
         EARLY_TEST(the_bridge_does_not_touch_stamps),
     };
