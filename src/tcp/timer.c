@@ -284,7 +284,7 @@ give_up(struct tcp_conn *conn, const char *why)
     return TCP_EV_TIMEOUT;
 }
 
-/* RFC 9293, section 3.8.6.1: the time between probes never gets shorter, answered or not. */
+/* RFC 9293, section 3.8.6.1: the time between probes never gets shorter, answered or not; R-65. */
 static unsigned
 expire_persist(struct tcp_conn *conn, uint64_t now_us)
 {
