@@ -5,9 +5,10 @@
  * acknowledgement tells nothing (Karn), but for the stamp that it echoes (timer.c).
  *
  * A window counts only if its segment is not older than the last one that set it: it acknowledges
- * more, or has a newer sequence number, or opens the window at the same one, or closes it: a peer
- * short of memory does that, and would be given up if it were resent to instead of probed. Source:
- * RFC 9293 sections 3.8.6 and 3.10.7.4 (fifth), RFC 6298, RFC 5961.
+ * more, or its sequence number is not smaller. At the same one a smaller window counts, too: a peer
+ * short of memory takes some of it back, or all, and would be given up if it were resent to instead
+ * of probed. If the network has swapped two, the next one sets it right, or a probe. Source: RFC
+ * 9293 sections 3.8.6 and 3.10.7.4 (fifth), RFC 6298, RFC 5961.
  */
 #include "tcp/private.h"
 
@@ -150,8 +151,7 @@ update_window(struct tcp_conn *conn, const struct tcp_segment *segment, bool adv
         return 0;
     if (!window && !old && seq_after_eq(segment->seq, conn->snd_wl1))
         return still_closed(conn, advanced, now_us);
-    if (!advanced && !seq_after(segment->seq, conn->snd_wl1) &&
-        (segment->seq != conn->snd_wl1 || (window && window <= old)))
+    if (!advanced && seq_before(segment->seq, conn->snd_wl1))
         return 0;
     conn->snd_wl1 = seq_max(conn->snd_wl1, segment->seq);
     if (window == old)

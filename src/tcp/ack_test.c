@@ -60,11 +60,13 @@ test_window_update_needs_newer_segment(void **state)
     open_conn(&fx);
     segment.window = 60000;
     assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
-    segment.window = 100; /* same numbers, smaller: a reordered one */
-    assert_int_equal(feed_segment(&fx, &segment), 0);
-    assert_int_equal(fx.conn.snd_wnd, 60000);
+    segment.window = 5000; /* same numbers, smaller: RFC 9293, section 3.10.7.4 */
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
+    assert_int_equal(fx.conn.snd_wnd, 5000);
     assert_int_equal(fx.conn.max_snd_wnd, 60000);
+    assert_int_equal(feed_segment(&fx, &segment), 0);
     feed(&fx, 0, 10);
+    segment.window = 100;
     segment.seq = RECV + 10;
     assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
     assert_int_equal(fx.conn.snd_wnd, 100);
@@ -99,6 +101,23 @@ test_a_window_is_taken_back_with_the_same_numbers(void **state)
     while (!fx.conn.counters.timeouts)
         expire(&fx);
     assert_data(&fx, 0, 1000);
+}
+
+/* Nothing new goes until it is behind what is out. */
+static void
+test_a_window_shrinks_below_what_is_out(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    open_conn(&fx);
+    send_segments(&fx, 10);
+    segment.window = 3000;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_WINDOW);
+    tcp_queue(&fx.conn, 10 * MSS);
+    assert_silent(&fx);
+    feed_ack(&fx, 10000);
+    assert_data(&fx, 10000, 10000);
 }
 
 static void
@@ -243,6 +262,7 @@ main(void)
         cmocka_unit_test(test_smoothing),
         cmocka_unit_test(test_window_update_needs_newer_segment),
         cmocka_unit_test(test_a_window_is_taken_back_with_the_same_numbers),
+        cmocka_unit_test(test_a_window_shrinks_below_what_is_out),
         cmocka_unit_test(test_window_is_scaled),
         cmocka_unit_test(test_an_old_ack_changes_nothing),
         cmocka_unit_test(test_backoff_ends_with_progress),
