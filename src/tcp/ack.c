@@ -207,7 +207,7 @@ tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment, uint64_t
     if (conn->state == TCP_CLOSED)
         return events;
     if (echo && segment->ack == conn->snd_una)
-        events |= tcp_ecn_on_echo(conn, news.flight);
+        events |= tcp_ecn_on_echo(conn, news.flight, now_us);
     events |= update_window(conn, segment, news.advanced, now_us);
     if (conn->config.sack && segment->sack_count) {
         news.sacked = tcp_sack_input(conn, segment, now_us);

@@ -208,20 +208,65 @@ test_the_next_reaction_may_be_far(void **state)
     assert_true(feed_echo(&fx, 15000) & TCP_EV_WINDOW);
 }
 
-/* The smallest window does not grow by being reduced. */
+static void
+open_at_one_segment(struct fixture *fx)
+{
+    prepare(fx);
+    fx->config.ecn = true;
+    fx->state.cwnd = MSS;
+    reopen(fx);
+    tcp_queue(&fx->conn, 10 * MSS);
+    assert_data(fx, 0, MSS);
+}
+
+/* The smallest window does not grow by being reduced, nor get smaller: the next segment waits for
+ * as long as a retransmission would (RFC 3168, section 6.1.2). */
 static void
 test_an_echo_at_one_segment(void **state)
 {
     struct fixture fx;
 
-    prepare(&fx);
-    fx.config.ecn = true;
-    fx.state.cwnd = MSS;
-    reopen(&fx);
-    tcp_queue(&fx.conn, 10 * MSS);
-    assert_data(&fx, 0, MSS);
+    open_at_one_segment(&fx);
     feed_echo(&fx, 1000);
+    uint64_t wait_us = fx.conn.rto_us, from_us = fx.now_us;
     assert_int_equal(fx.conn.cwnd, MSS);
+    assert_silent(&fx);
+    fx.now_us += wait_us / 2;
+    feed_echo(&fx, 1000); /* said already */
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, from_us + wait_us);
+    assert_int_equal(fx.conn.counters.timeouts, 0);
+    assert_data(&fx, 1000, MSS);
+    assert_int_equal(fx.out.flags, TCP_ACK | TCP_CWR);
+    feed_echo(&fx, 2000); /* of this one: still too fast */
+    assert_silent(&fx);
+    expire(&fx);
+    assert_data(&fx, 2000, MSS);
+    feed_ack(&fx, 3000); /* not of this one */
+    assert_data(&fx, 3000, 2 * MSS);
+}
+
+/* What comes meanwhile takes the timer: it still ends. */
+static void
+test_the_wait_at_one_segment_ends(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment window = segment_at(0, 0);
+
+    open_at_one_segment(&fx);
+    feed_echo(&fx, 1000);
+    uint64_t until_us = fx.now_us + fx.conn.rto_us;
+    assert_silent(&fx);
+    window.ack = SEND + 1000;
+    window.window = 0;
+    feed_segment(&fx, &window);
+    assert_silent(&fx);
+    window.window = SEND_WINDOW;
+    feed_segment(&fx, &window);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, until_us);
     assert_data(&fx, 1000, MSS);
 }
 
@@ -275,6 +320,7 @@ main(void)
         cmocka_unit_test(test_a_loss_says_cwr_and_counts_as_the_reaction),
         cmocka_unit_test(test_the_next_reaction_may_be_far),
         cmocka_unit_test(test_an_echo_at_one_segment),
+        cmocka_unit_test(test_the_wait_at_one_segment_ends),
         cmocka_unit_test(test_an_old_echo_is_ignored),
         cmocka_unit_test(test_not_negotiated),
     };

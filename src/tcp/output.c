@@ -4,7 +4,8 @@
  * carries the ack point, the window, timestamps and SACK blocks; the payload per segment shrinks by
  * what the options take. A superframe consists of whole segments, except at the end of the data.
  *
- * New data waits for three reasons: the congestion window has no room for a segment, Nagle (a small
+ * New data waits for four reasons: the congestion window has no room for a segment, or is so small
+ * that an ECN echo cannot reduce it (ecn.c), Nagle (a small
  * segment while anything is outstanding), or the silly window (a small segment because the peer's
  * window is small, until a timer lets it go). Source: RFC 9293 sections 3.7.4 and 3.8.6, RFC 5681,
  * RFC 6675 section 5, RFC 2018, RFC 7323.
@@ -325,6 +326,8 @@ choose_new(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape, st
         note_limit(conn, false);
         return false;
     }
+    if (tcp_ecn_waits(conn, now_us))
+        return false;
     window = seq_after(window_end(conn), conn->snd_nxt) ? window_end(conn) - conn->snd_nxt : 0;
     *piece = (struct piece){conn->snd_nxt, 0, fin};
     if (!avail)

@@ -229,7 +229,9 @@ void tcp_ecn_input(struct tcp_conn *conn, const struct tcp_segment *segment);
 /* snd_una moved. */
 void tcp_ecn_advance(struct tcp_conn *conn);
 /* An ACK with ECE; flight: before it. Events: WINDOW. */
-unsigned tcp_ecn_on_echo(struct tcp_conn *conn, uint32_t flight);
+unsigned tcp_ecn_on_echo(struct tcp_conn *conn, uint32_t flight, uint64_t now_us);
+/* New data has to wait; the retransmission timer runs. */
+bool tcp_ecn_waits(struct tcp_conn *conn, uint64_t now_us);
 /* The congestion window was reduced, for whatever reason. */
 void tcp_ecn_reduced(struct tcp_conn *conn);
 /* What a segment about to go says of it. */

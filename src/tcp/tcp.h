@@ -290,7 +290,8 @@ struct tcp_conn {
     uint32_t undo_bytes;                         /* resent since and not reported needless */
     uint32_t prior_cwnd, prior_ssthresh;         /* to return to if all of it was */
     struct tcp_cubic prior_cubic;
-    uint32_t ecn_seq; /* the window was reduced for what was sent before this */
+    uint32_t ecn_seq;     /* the window was reduced for what was sent before this */
+    uint64_t ecn_wait_us; /* nothing new goes until then */
     struct tcp_range last_dsack;
     uint32_t dsack_start, dsack_end;
     uint64_t rack_sent_us, rack_rtt_us; /* of what was sent last of what was delivered; TCP_NEVER */
