@@ -53,6 +53,7 @@ struct strict_send {
     double at_once, early; /* delivered at this moment; at that of the beginning */
     uint64_t recovered_us;
     bool vague;        /* what began may have been either: the windows are not known any more */
+    uint64_t sent_us;  /* data went last; 0: none yet */
     uint64_t wrote_us; /* our application wrote */
     uint32_t known;    /* what it had written then */
     unsigned duplicates;
@@ -138,6 +139,9 @@ void strict_window_init(struct strict_window *window, double mss);
 /* acked bytes; again: of what went again after a timeout; limited: the window had been full. */
 void strict_window_grow(struct strict_window *window, double acked, bool again, double mss,
                         bool limited, uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us);
+/* Nothing was sent for so long, and nothing is outstanding. */
+void strict_window_idle(struct strict_window *window, double mss, uint64_t idle_us,
+                        uint64_t rto_least_us, uint64_t rto_most_us);
 void strict_window_reduce(struct strict_window *window, double flight, double mss);
 void strict_window_recovered(struct strict_window *window);
 void strict_window_timeout(struct strict_window *window, double mss);

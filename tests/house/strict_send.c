@@ -352,6 +352,21 @@ check_room(struct strict *strict, uint32_t seq, uint32_t len)
 }
 
 static void
+note_idle(struct strict *strict, uint64_t now_us)
+{
+    struct strict_send *send = &strict->send;
+    uint64_t least_us = send->rtt_most_us ? send->rtt_least_us : RTO_FIRST_US;
+    uint64_t most_us = send->rtt_most_us ? 5 * send->rtt_most_us : RTO_FIRST_US;
+
+    least_us = least_us > RTO_MIN_US ? least_us : RTO_MIN_US;
+    most_us = most_us > 2 * send->backoff_us ? most_us : 2 * send->backoff_us;
+    most_us = most_us > RTO_MIN_US ? most_us : RTO_MIN_US;
+    if (send->max == send->una && send->sent_us)
+        strict_window_idle(&send->window, strict->options.mss, now_us - send->sent_us, least_us,
+                           most_us);
+}
+
+static void
 note_new(struct strict *strict, const struct peer_segment *segment, uint32_t each, uint32_t end,
          uint64_t now_us)
 {
@@ -359,6 +374,7 @@ note_new(struct strict *strict, const struct peer_segment *segment, uint32_t eac
 
     if (segment->len)
         check_small(strict, segment, each, now_us);
+    note_idle(strict, now_us);
     check_room(strict, segment->seq, segment->len);
     if (is_probe(send, now_us))
         send->restart_late_us = now_us;
@@ -434,7 +450,7 @@ strict_send_said(struct strict *strict, const struct peer_segment *segment, uint
     if (segment->seq == send->una)
         send->restart_us = now_us;
     send->out += segment->len;
-    send->active_us = now_us;
+    send->active_us = send->sent_us = now_us;
 }
 
 /* ---- when nothing more happens at this moment ---- */

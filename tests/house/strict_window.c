@@ -12,10 +12,16 @@
 #define C 0.4
 #define ALPHA (3 * (1 - BETA) / (1 + BETA))
 
+static double
+initial_window(double mss)
+{
+    return fmin(10 * mss, fmax(2 * mss, 14600));
+}
+
 void
 strict_window_init(struct strict_window *window, double mss)
 {
-    double initial = fmin(10 * mss, fmax(2 * mss, 14600));
+    double initial = initial_window(mss);
 
     *window = (struct strict_window){
         .most = initial, .least = initial, .ssthresh_most = INFINITY, .ssthresh_least = INFINITY};
@@ -80,6 +86,26 @@ strict_window_grow(struct strict_window *window, double acked, bool again, doubl
     window->most = fmin(window->most + acked, fmax(window->ssthresh_most, window->most));
     if (limited)
         window->least = fmin(fmin(window->least + acked, window->most), window->ssthresh_least);
+}
+
+/* tcp.h: halved for each timeout that it was idle; 5681, 4.1: down to the initial window. */
+void
+strict_window_idle(struct strict_window *window, double mss, uint64_t idle_us,
+                   uint64_t rto_least_us, uint64_t rto_most_us)
+{
+    double initial = initial_window(mss), before = window->most;
+
+    if (idle_us < rto_least_us || before <= initial)
+        return;
+    window->least = fmin(window->least,
+                         fmax(initial, window->least / exp2((double)(idle_us / rto_least_us))));
+    window->used_us = 0;
+    window->w_est_least = window->least;
+    if (idle_us <= rto_most_us)
+        return;
+    window->most = fmax(initial, before / exp2((double)((idle_us - 1) / rto_most_us)));
+    window->ssthresh_most = fmax(window->ssthresh_most, 0.75 * before);
+    window->epoch_us = 0;
 }
 
 /* RFC 9438, 4.6 and 4.7 */
