@@ -7,6 +7,8 @@
 
 #include "base/bytes.h"
 
+#include <string.h>
+
 static uint64_t
 at_of(const struct peer *peer, uint32_t seq)
 {
@@ -105,8 +107,13 @@ ack_acceptable(struct peer *peer, const struct peer_segment *segment)
 static void
 store(struct peer *peer, uint32_t seq, const uint8_t *bytes, uint32_t len)
 {
-    for (uint32_t i = 0; i < len; i++)
-        peer->ring[(at_of(peer, seq) + i) % peer->ring_bytes] = bytes[i];
+    uint64_t at = at_of(peer, seq);
+
+    for (uint32_t done = 0, part; done < len; done += part) {
+        uint32_t from = (uint32_t)((at + done) % peer->ring_bytes);
+        part = len - done < peer->ring_bytes - from ? len - done : peer->ring_bytes - from;
+        memcpy(peer->ring + from, bytes + done, part);
+    }
 }
 
 /* What was in order already, or is in a range ahead. */
@@ -172,16 +179,14 @@ void
 peer_deliver(struct peer *peer)
 {
     uint32_t held = peer->held, fin = peer->fin_received;
-    uint8_t bytes[512];
 
     if (!peer->reading)
         return;
     while (held) {
-        uint32_t part = held < sizeof bytes ? held : (uint32_t)sizeof bytes;
         uint64_t at = peer->rcv_at - fin - held;
-        for (uint32_t i = 0; i < part; i++)
-            bytes[i] = peer->ring[(at + i) % peer->ring_bytes];
-        if (!peer->app->is_right(peer->arg, at, bytes, part))
+        uint32_t from = (uint32_t)(at % peer->ring_bytes);
+        uint32_t part = held < peer->ring_bytes - from ? held : peer->ring_bytes - from;
+        if (!peer->app->is_right(peer->arg, at, peer->ring + from, part))
             peer_violation(peer, "wrong bytes were kept, at %llu", (unsigned long long)at);
         held -= part;
     }
