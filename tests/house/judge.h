@@ -40,6 +40,7 @@ struct judge_ecn {
     uint64_t heard_us;
     uint32_t flight;                /* bytes, when it came */
     bool cwr_said, resent, limited; /* resent: since the last CWR */
+    bool sacked;                    /* what was sent is not what is in flight */
     uint32_t cwr_seq;
     uint64_t marks, capable, cwrs; /* segments: that came with CE, left with ECT, with CWR */
 };

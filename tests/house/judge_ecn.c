@@ -89,6 +89,7 @@ judge_ecn_in(struct judge *judge, const struct peer_segment *segment, uint64_t n
         return;
     note_mark(judge, segment);
     note_echo(judge, segment, now_us);
+    judge->ecn.sacked = segment->sacks != 0;
 }
 
 /* ---- what leaves ---- */
@@ -158,7 +159,7 @@ check_flight(struct judge *judge, const struct peer_segment *segment)
     uint32_t limit = ecn->flight / 4 * 3 + SEGMENTS_SLACK * judge->options.mss;
     uint32_t in_flight = segment->seq + segment->len - judge->acked;
 
-    if (seq_after(judge->acked, ecn->cwr_seq))
+    if (ecn->sacked || seq_after(judge->acked, ecn->cwr_seq))
         ecn->limited = false;
     if (ecn->limited && in_flight > limit)
         judge_blame(judge, "%u bytes in flight behind CWR at %u; there were %u when the echo came",
