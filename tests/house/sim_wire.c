@@ -4,6 +4,7 @@
  * addresses, where a checksum finds it), and frames that nobody sent. Those arrive at our end at
  * once, so that what they must miss by one (RFC 5961) is missed by one.
  */
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "chimney/trace.h"
 #include "sim.h"
@@ -190,7 +191,17 @@ sim_wire_open(struct sim *sim)
 
 /* ---- forgeries ---- */
 
-enum forgery { OFF_RESET, OLD_SYN, OLD_STAMP, UNSENT_ACK, BEYOND, BAD_SUM, OLD_DATA, FORGERIES };
+enum forgery {
+    OFF_RESET,
+    OLD_SYN,
+    OLD_STAMP,
+    UNSENT_ACK,
+    BEYOND,
+    BAD_SUM,
+    OLD_DATA,
+    DEFORMED,
+    FORGERIES
+};
 
 /* False: this one cannot be made now. */
 static bool
@@ -232,10 +243,57 @@ make_up(struct sim_conn *conn, enum forgery kind, struct peer_segment *segment)
                        random_below(&conn->random, 100000);
         return true;
     case BAD_SUM:
+    case DEFORMED:
         return true;
     default:
         segment->seq = judge->said_ack - segment->len - random_below(&conn->random, 50000);
         return true;
+    }
+}
+
+/* RFC 1624: the checksum at sum stays right. */
+static void
+store_summed(uint8_t *at, uint16_t value, uint8_t *sum)
+{
+    uint32_t more = (uint16_t)~bytes_load_be16(sum);
+
+    more += (uint16_t)~bytes_load_be16(at) + (uint32_t)value;
+    more = (more & 0xffff) + (more >> 16);
+    more = (more & 0xffff) + (more >> 16);
+    bytes_store_be16(at, value);
+    bytes_store_be16(sum, (uint16_t)~more);
+}
+
+/* In-order data that nobody may take: its frame ends early, its headers do not fit it, or it is a
+ * piece of a packet (RFC 791, 8200, 9293, 3.1). */
+static void
+deform(struct sim_conn *conn, struct wire_buf *buf)
+{
+    struct random *random = &conn->random;
+    uint32_t link = conn->sim->plan.vlan ? 18 : 14;
+    uint8_t *ip = buf->data + link, *tcp = ip + (ip[0] >> 4 == 6 ? 40 : 20);
+    bool ipv6 = ip[0] >> 4 == 6;
+
+    switch (random_below(random, 4)) {
+    case 0:
+        buf->len = 1 + random_below(random, (uint32_t)(tcp - buf->data) + 20);
+        break;
+    case 1: /* a TCP header that is too short, or longer than all */
+        store_summed(tcp + 12, (uint16_t)(random_below(random, 5) << 12 | PEER_ACK), tcp + 16);
+        break;
+    case 2: /* a fragment, the first or another; another protocol, or an extension header */
+        if (ipv6)
+            ip[6] = random_below(random, 2) ? 44 : 0;
+        else
+            store_summed(ip + 6, random_below(random, 2) ? 0x2000 : 1 + random_below(random, 100),
+                         ip + 10);
+        break;
+    default: /* longer than what is there, or shorter than its headers */
+        if (ipv6)
+            bytes_store_be16(ip + 4, random_below(random, 2) ? random_below(random, 20) : 3000);
+        else
+            store_summed(ip + 2, random_below(random, 2) ? random_below(random, 40) : 3000,
+                         ip + 10);
     }
 }
 
@@ -259,6 +317,8 @@ sim_wire_forge(struct sim_conn *conn)
     peer_frame_write(buf->data, &conn->peer->options.path, &segment);
     if (kind == BAD_SUM)
         buf->data[buf->len - 1] ^= 1;
+    else if (kind == DEFORMED)
+        deform(conn, buf);
     wire_enter(near);
     wire_deliver(near, buf);
     wire_leave(near);
