@@ -53,6 +53,8 @@ struct sim_conn_plan {
     unsigned changes;     /* around it, see sim_house.c */
     uint32_t change_max_us;
     uint32_t start_us; /* nobody says anything before */
+    unsigned looks;    /* so often its state is asked for, in a calm run */
+    uint32_t look_max_us;
 };
 
 /* A calm run (sim_calm.c). lost: of the segments with data, from the first on, so many; [0]:
@@ -136,7 +138,7 @@ struct sim_conn {
     struct judge judge;
     struct strict strict; /* of a calm run */
     struct sys_timer out_timer, in_timer, read_out_timer, read_in_timer, move_timer, abort_timer,
-        forge_timer;
+        forge_timer, look_timer;
     struct sys_task move_task;
     uint64_t offered_out, written,
         acked_out; /* by our application: may be written, is; has arrived */
@@ -144,7 +146,9 @@ struct sim_conn {
     uint64_t received_out, received_in; /* at the peer, at us */
     bool out_closed, in_closed, fin_at_us, fin_at_peer;
     bool host_reading, peer_reading;
-    unsigned pauses_out, pauses_in, moves_left, forgeries_left;
+    unsigned pauses_out, pauses_in, moves_left, forgeries_left, looks_left;
+    uint64_t left_us;   /* the last move of a calm run began */
+    unsigned looked_at; /* what the strict judge had been told when a query was asked */
     unsigned frames_to_move;
     bool host_ended;
     enum script_end host_end;
@@ -245,6 +249,12 @@ void sim_calm_tell(struct sim_conn *conn);
 void sim_calm_hear(struct sim_conn *conn, bool out, const struct peer_segment *segment,
                    uint32_t gso_bytes);
 void sim_calm_time(struct sim_conn *conn);
+/* A move begins now, if it may; it is over. */
+bool sim_calm_leave(struct sim_conn *conn);
+void sim_calm_moved(struct sim_conn *conn);
+/* Its state is asked for, wherever it is; and what the target has answered. */
+void sim_calm_look(void *arg);
+void sim_calm_answered(struct sim_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *state);
 
 /* ---- sim_wire.c ---- */
 void sim_wire_open(struct sim *sim);

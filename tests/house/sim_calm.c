@@ -1,17 +1,20 @@
 /*
- * Calm runs: one connection on a wire that is exact but for the losses of its plan, offloaded once
- * before anything is said, or never, and then left alone: no moves, updates, forgeries, floors that
- * do something. What is sent, and when, is then a matter of TCP alone, and the strict judge
- * (strict.h) listens. Windows are larger and talks longer than elsewhere, so that congestion
- * control has something to do.
+ * Calm runs: one connection on a wire that is exact but for the losses of its plan, without
+ * updates, forgeries, floors that do something. It is offloaded never, or once before anything is
+ * said, or moves down and up a few times, which takes no time here and so must not show. What is
+ * sent, and when, is then a matter of TCP alone, and the strict judge (strict.h) listens. Windows
+ * are larger and talks longer than elsewhere, so that congestion control has something to do.
  */
 #include "base/hash.h"
+#include "host/script/private.h"
 #include "sim.h"
 
 #include <stdio.h>
 
 #define PUSH_US (2000 * SIM_MS) /* more than the push timer, which little by little starts anew */
 #define LOST_IN_A_ROW 4
+#define MOVES_MAX 12
+#define TICK_US 1000u
 #define START_US 5000u /* the move is over */
 
 static bool
@@ -70,6 +73,22 @@ draw_talk(struct sim_talk *talk, struct random *random)
 }
 
 static void
+draw_moves(struct sim_conn_plan *conn, struct random *random)
+{
+    conn->moves = !one_in(random, 4);
+    conn->move_min_us = 1;
+    conn->move_max_us = 1000;
+    conn->move_frames = 0;
+    conn->looks = 1 + random_below(random, 20);
+    conn->look_max_us = 1000u << random_below(random, 10);
+    if (one_in(random, 2))
+        return;
+    conn->moves = 1 + random_below(random, MOVES_MAX);
+    conn->move_max_us = 1000u << random_below(random, 10);
+    conn->move_frames = one_in(random, 2) ? 1 + random_below(random, 40) : 0;
+}
+
+static void
 draw_conn(struct sim_conn_plan *conn, struct random *random)
 {
     struct script_options *host = &conn->host;
@@ -88,10 +107,8 @@ draw_conn(struct sim_conn_plan *conn, struct random *random)
     if (one_in(random, 2))
         host->send_buffer = 4u << 20;
     conn->end = (enum sim_end)random_below(random, SIM_STAYS_OPEN + 1);
-    conn->moves = !one_in(random, 4);
-    conn->move_min_us = 1;
-    conn->move_max_us = 1000;
-    conn->move_frames = conn->forgeries = conn->changes = 0;
+    draw_moves(conn, random);
+    conn->forgeries = conn->changes = 0;
     host->ecn = peer->ecn = false;
     conn->start_us = START_US;
 }
@@ -219,6 +236,7 @@ sim_calm_tell(struct sim_conn *conn)
     if (!conn->sim->plan.calm.on || conn->host_ended)
         return;
     sim_calm_time(conn);
+    conn->strict.events++;
     conn->strict.written = host->snd_seq + (uint32_t)conn->written;
     conn->strict.released = host->snd_seq + (uint32_t)conn->acked_out;
     conn->strict.taken = host->rcv_seq + (uint32_t)conn->received_in;
@@ -234,9 +252,135 @@ sim_calm_hear(struct sim_conn *conn, bool out, const struct peer_segment *segmen
 
     if (!conn->sim->plan.calm.on || conn->host_ended)
         return;
-    conn->strict.leaving = script_state(conn->host) == HOST_CONN_TERMINATING;
+    conn->strict.leaving = script_state(conn->host) == HOST_CONN_TERMINATING ||
+                           conn->left_us == now_us;
     if (out)
         strict_out(&conn->strict, segment, gso_bytes, now_us);
     else
         strict_in(&conn->strict, segment, now_us);
+}
+
+/* ---- moves ---- */
+
+/* What of a loss the documented state has no place for the next owner would have to find out anew:
+ * how, no RFC says. */
+bool
+sim_calm_leave(struct sim_conn *conn)
+{
+    const struct strict_send *send = &conn->strict.send;
+    uint64_t now_us = sys_loop_now_us(conn->sim->stage.loop);
+
+    if (!conn->sim->plan.calm.on)
+        return true;
+    sim_calm_time(conn);
+    if (conn->strict.receive.ahead.count || conn->strict.receive.disorder || send->recovering ||
+        send->sacked.count || send->duplicates || (send->after_timeout && !send->timeouts) ||
+        send->recovered_us == now_us || send->measured_us == now_us)
+        return false;
+    conn->left_us = now_us;
+    return true;
+}
+
+void
+sim_calm_moved(struct sim_conn *conn)
+{
+    if (conn->sim->plan.calm.on && !conn->host_ended)
+        strict_moved(&conn->strict, conn->host->down.extended,
+                     sys_loop_now_us(conn->sim->stage.loop));
+}
+
+/* ---- its state ---- */
+
+static void
+look(struct sim_conn *conn, const struct strict_seen *seen)
+{
+    strict_look(&conn->strict, seen, sys_loop_now_us(conn->sim->stage.loop));
+}
+
+static uint64_t
+delta_us(ULONG ticks)
+{
+    return ticks == TCP_OFFLOAD_TIMER_OFF ? UINT64_MAX : (uint64_t)ticks * TICK_US;
+}
+
+void
+sim_calm_answered(struct sim_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *state)
+{
+    struct strict_seen seen = {
+        .snd_una = state->SndUna,
+        .snd_nxt = state->SndNxt,
+        .snd_max = state->SndMax,
+        .snd_wnd = state->SndWnd,
+        .max_snd_wnd = state->MaxSndWnd,
+        .cwnd = state->CWnd,
+        .ssthresh = state->SsThresh,
+        .rcv_nxt = state->RcvNxt,
+        .rcv_wnd = state->RcvWnd,
+        .ts_recent = state->TsRecent,
+        .srtt_us = (uint64_t)state->SRtt * TICK_US / 8,
+        .rttvar_us = (uint64_t)state->RttVar * TICK_US / 4,
+        .total_rt_us = (uint64_t)state->TotalRT * TICK_US,
+        .retransmit_delta_us = delta_us(state->Retransmit.TimeoutDelta),
+        .retransmits = state->Retransmit.Count,
+        .probe_rounds = state->SndWndProbeCount,
+        .dup_acks = state->DupAckCount,
+        .tick_us = TICK_US,
+        .fin_wait_2 = state->State == TcpConnectionFinWait2,
+    };
+
+    if (conn->looked_at == conn->strict.events && !conn->host_ended)
+        look(conn, &seen);
+}
+
+static void
+look_at_home(struct sim_conn *conn)
+{
+    struct tcp_state state;
+
+    tcp_capture(script_engine(conn->host), sys_loop_now_us(conn->sim->stage.loop), &state);
+    struct strict_seen seen = {
+        .snd_una = state.snd_una,
+        .snd_nxt = state.snd_nxt,
+        .snd_max = state.snd_max,
+        .snd_wnd = state.snd_wnd,
+        .max_snd_wnd = state.max_snd_wnd,
+        .cwnd = state.cwnd,
+        .ssthresh = state.ssthresh,
+        .rcv_nxt = state.rcv_nxt,
+        .rcv_wnd = state.rcv_wnd,
+        .ts_recent = state.ts_recent,
+        .srtt_us = state.srtt_us,
+        .rttvar_us = state.rttvar_us,
+        .total_rt_us = state.total_rt_us,
+        .retransmit_delta_us = state.retransmit_delta_us,
+        .retransmits = state.retransmit_count,
+        .probe_rounds = state.snd_wnd_probe_count,
+        .dup_acks = state.dup_ack_count,
+        .tick_us = TICK_US, /* it may have been with the target */
+        .fin_wait_2 = state.state == TCP_FIN_WAIT_2,
+    };
+    if (state.state >= TCP_ESTABLISHED && state.state < TCP_TIME_WAIT)
+        look(conn, &seen);
+}
+
+void
+sim_calm_look(void *arg)
+{
+    struct sim_conn *conn = arg;
+    uint64_t now_us = sys_loop_now_us(conn->sim->stage.loop);
+    bool quiet = conn->strict.now_us < now_us;
+
+    if (!conn->sim->plan.calm.on || conn->host_ended || !conn->looks_left)
+        return;
+    conn->looks_left--;
+    sys_timer_set(&conn->look_timer,
+                  now_us + 1 + random_below(&conn->random, conn->plan->look_max_us));
+    sim_calm_time(conn);
+    if (!quiet || script_ended(conn->host))
+        return;
+    conn->looked_at = conn->strict.events;
+    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+        sim_query_ask(conn);
+    else if (script_state(conn->host) == HOST_CONN_HOST && conn->host->live)
+        look_at_home(conn);
 }

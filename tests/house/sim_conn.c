@@ -151,6 +151,8 @@ on_move(void *arg, const struct script_move *move)
         printf("%10llu %u %s: %08x, %u bytes to send, %u received\n", (unsigned long long)now(conn),
                conn->number, move->down ? "moved down" : "moved up", (unsigned)move->status,
                move->send_bytes, move->receive_bytes);
+    if (move->status == NDIS_STATUS_SUCCESS)
+        sim_calm_moved(conn);
 }
 
 static void
@@ -315,6 +317,15 @@ toggle_peers(void *arg)
 /* ---- what is done to it ---- */
 
 static void
+begin_move(struct sim_conn *conn)
+{
+    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+        conn->moves_left -= script_upload(conn->host) == 0;
+    else
+        conn->moves_left -= script_offload(conn->host) == 0;
+}
+
+static void
 move(void *arg)
 {
     struct sim_conn *conn = arg;
@@ -325,10 +336,8 @@ move(void *arg)
         return;
     if (what == 0)
         sim_query_ask(conn);
-    else if (script_state(conn->host) == HOST_CONN_OFFLOADED)
-        conn->moves_left -= script_upload(conn->host) == 0;
-    else
-        conn->moves_left -= script_offload(conn->host) == 0;
+    else if (sim_calm_leave(conn))
+        begin_move(conn);
     if (conn->plan->move_frames)
         conn->frames_to_move = 1 + random_below(&conn->random, conn->plan->move_frames);
     after(conn, &conn->move_timer, conn->plan->move_min_us, conn->plan->move_max_us);
@@ -412,10 +421,10 @@ static struct sys_timer *
 timer_of(struct sim_conn *conn, unsigned i, void (**fn)(void *arg))
 {
     static void (*const fns[])(void *) = {talk_out, talk_in,  toggle_ours, toggle_peers,
-                                          move,     abort_it, forge};
+                                          move,     abort_it, forge,       sim_calm_look};
     struct sys_timer *const timers[] = {
         &conn->out_timer,  &conn->in_timer,    &conn->read_in_timer, &conn->read_out_timer,
-        &conn->move_timer, &conn->abort_timer, &conn->forge_timer};
+        &conn->move_timer, &conn->abort_timer, &conn->forge_timer,   &conn->look_timer};
 
     if (i == sizeof timers / sizeof timers[0])
         return NULL;
@@ -446,6 +455,8 @@ start_timers(struct sim_conn *conn)
         after(conn, &conn->abort_timer, plan->abort_us, plan->abort_us);
     if (plan->forgeries)
         after(conn, &conn->forge_timer, 1, 20000);
+    if (plan->looks)
+        after(conn, &conn->look_timer, 1, plan->look_max_us);
 }
 
 void
@@ -464,6 +475,7 @@ sim_conn_open(struct sim *sim, unsigned number)
     conn->pauses_in = conn->plan->in.pauses;
     conn->moves_left = conn->plan->moves;
     conn->forgeries_left = conn->plan->forgeries;
+    conn->looks_left = conn->plan->looks;
     memcpy(host.local_mac, wire_mac(sim->stage.ends[LEFT]), 6);
     memcpy(peer.path.remote_mac, host.local_mac, 6);
     judge_it(conn);

@@ -83,6 +83,10 @@ sim_query_answered(struct sim_conn *conn, NDIS_STATUS status,
     conn->sim->answered++;
     if (state->State < TcpConnectionEstablished || state->State > TcpConnectionTimeWait)
         return; /* closed: nothing more is promised */
+    if (conn->sim->plan.calm.on) {
+        sim_calm_answered(conn, state);
+        return;
+    }
     check_sender(conn, state);
     check_receiver(conn, state);
 }

@@ -41,6 +41,7 @@ void
 strict_in(struct strict *strict, const struct peer_segment *segment, uint64_t now_us)
 {
     strict_time(strict, now_us);
+    strict->events++;
     if (segment->flags & PEER_RST)
         return;
     strict_send_heard(strict, segment, now_us);
@@ -52,6 +53,7 @@ strict_out(struct strict *strict, const struct peer_segment *segment, uint32_t g
            uint64_t now_us)
 {
     strict_time(strict, now_us);
+    strict->events++;
     if (segment->flags & PEER_RST)
         return;
     if (segment->ttl != strict->options.ttl || (!segment->ipv6 && !segment->df))

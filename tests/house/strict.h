@@ -33,7 +33,7 @@ struct strict_options {
 struct strict_window {
     double most, least; /* bytes */
     double ssthresh_most, ssthresh_least;
-    double w_max, w_est_most, w_est_least, prior;
+    double w_max, w_max_least, w_est_most, w_est_least, prior;
     uint64_t epoch_us; /* 0: slow start, or none yet */
     uint64_t last_us;  /* the last acknowledgement in congestion avoidance */
     double used_us;    /* since the epoch, while the window was what limited the sender */
@@ -51,12 +51,15 @@ struct strict_send {
     uint32_t recover;
     double delivered, out; /* bytes, since then */
     double at_once, early; /* delivered at this moment; at that of the beginning */
+    double share;          /* of what is delivered goes at least */
     uint64_t recovered_us;
     bool vague;        /* what began may have been either: the windows are not known any more */
     uint64_t sent_us;  /* data went last; 0: none yet */
     uint64_t wrote_us; /* our application wrote */
     uint32_t known;    /* what it had written then */
+    uint32_t offered;  /* when something was heard */
     unsigned duplicates;
+    bool repaired; /* a tail probe went again: if that is what arrived, there was a loss */
     bool probed, probe_answered; /* a tail probe went since the last news; some of its past came */
     unsigned probes, timeouts;   /* timeouts: without news in between */
     uint64_t restart_us;         /* of the retransmission timer */
@@ -66,12 +69,23 @@ struct strict_send {
     uint32_t timed_seq;
     bool by_echo; /* what is behind it went again: its acknowledgement's stamp tells */
     uint64_t timed_us, rtt_least_us, rtt_most_us; /* 0: nothing is timed; none yet */
+    double srtt, rttvar;                          /* RFC 6298, in microseconds */
+    uint64_t measured_us;                         /* last */
+    bool coarse;                                  /* some were measured in milliseconds */
+    bool odd;                                     /* what is timed may have been something else */
+    bool adopted;            /* by another owner: its tail probe is due soon after */
+    uint64_t adopted_end_us; /* news came then */
+    unsigned adoptions;      /* without news in between */
+    double kept_us;   /* the timeout stays backed off until something is measured; 0: it is not */
+    double former_us; /* but for the next owner, who was told only what was left of it */
+    uint64_t first_timeout_us;
     uint64_t closed_us, persist_us; /* the window is closed since; what a probe took */
     uint64_t waiting_us;            /* a small segment waits since */
     uint64_t first_us;              /* what the first probe of this closed window took */
     unsigned rounds, rounds_before; /* answered probes; when the last one went */
-    bool asked;                     /* and it is not answered */
-    uint32_t wl1;                   /* sequence number that set the window */
+    uint64_t answered_us;
+    bool asked;   /* and it is not answered */
+    uint32_t wl1; /* sequence number that set the window */
     bool fin;
 };
 
@@ -84,13 +98,20 @@ struct strict_receive {
     bool beyond;       /* more came than was promised: it may have been taken */
     bool crowded;      /* more ranges than are remembered */
     bool asked;        /* an answer is right, and need not be */
+    uint64_t asked_us; /* then also behind one that a timer sent */
+    uint64_t low_us;   /* an end before low_seq was heard then */
+    uint32_t low_seq;
     unsigned segments; /* in order and not acknowledged */
+    unsigned came;     /* those of them that came at this moment */
+    unsigned olds;     /* old segments in a row, the last one at old_us */
+    uint64_t old_us;
     unsigned owed;     /* duplicates: without SACK one for each segment out of order */
     uint64_t since_us; /* the first of segments came then */
     uint32_t ts_recent, ts_before, ts_first; /* before: when this moment began */
+    uint32_t ts_maybe;                       /* if what we acknowledge now was said before */
     bool raced; /* we spoke at a moment without knowing all that came then */
     bool fresh; /* at this moment we acknowledged what was new */
-    uint64_t ts_first_us, spoke_us, lag_us;
+    uint64_t ts_first_us, spoke_us, spoke_before_us, lag_us;
     uint32_t lag;                /* so far the application should have come, since lag_us */
     uint64_t narrow_us;          /* the window could be wider since */
     struct peer_segment last;    /* what we said last */
@@ -107,9 +128,25 @@ struct strict {
     uint32_t taken;    /* sequence number behind what it has got */
     bool closing;      /* nothing follows what is written */
     bool reading;
-    bool leaving; /* the connection moves: what is due later goes now */
+    bool leaving;      /* the connection moves: what is due later goes now */
+    unsigned moves;    /* so often, each of them rounds to ticks */
+    unsigned events;   /* whatever was told */
+    uint64_t limit_us; /* retransmissions take so long at most; 0: so many */
     struct strict_send send;
     struct strict_receive receive;
+};
+
+#define STRICT_NO_THRESHOLD 0x3fffffff
+
+/* What a connection says of itself. Times in microseconds; tick_us: that its state counts in. */
+struct strict_seen {
+    uint32_t snd_una, snd_nxt, snd_max, snd_wnd, max_snd_wnd, cwnd, ssthresh;
+    uint32_t rcv_nxt, rcv_wnd, ts_recent;
+    uint64_t srtt_us, rttvar_us, total_rt_us;
+    uint64_t retransmit_delta_us; /* UINT64_MAX: the timer is off */
+    unsigned retransmits, probe_rounds, dup_acks;
+    uint32_t tick_us;
+    bool fin_wait_2; /* the timer is that of this state */
 };
 
 void strict_init(struct strict *strict, const struct strict_options *options);
@@ -119,8 +156,26 @@ void strict_in(struct strict *strict, const struct peer_segment *segment, uint64
 /* gso_bytes: of each segment of a superframe; 0: one segment. */
 void strict_out(struct strict *strict, const struct peer_segment *segment, uint32_t gso_bytes,
                 uint64_t now_us);
+/* At a moment at which nothing else was told, behind strict_time. */
+void strict_look(struct strict *strict, const struct strict_seen *seen, uint64_t now_us);
+/* It has another owner, who knows what the documented state says, or its extension, too. */
+void strict_moved(struct strict *strict, bool extended, uint64_t now_us);
 
 /* ---- between the files ---- */
+/* strict_timer.c */
+/* Of the retransmission timer, backed off so often. */
+double strict_timeout_us(const struct strict *strict, unsigned backoff);
+/* What a timer may be late. Deltas are rounded up when they change hands. */
+uint64_t strict_slack_us(const struct strict *strict);
+/* A timeout after so long, or after what is kept of the last one. */
+uint64_t strict_most_wait_us(const struct strict_send *send, uint64_t otherwise_us);
+/* ack covers more; and what its stamp tells. */
+void strict_measure(struct strict_send *send, uint32_t ack, uint64_t now_us);
+void strict_measure_echo(struct strict *strict, const struct peer_segment *segment,
+                         uint64_t now_us);
+/* What is left of a window if data goes now. */
+void strict_idle(const struct strict *strict, struct strict_window *window, uint64_t now_us);
+/* strict_send.c, strict_receive.c, strict_window.c */
 void strict_blame(struct strict *strict, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void strict_send_init(struct strict *strict);
@@ -143,7 +198,11 @@ void strict_window_grow(struct strict_window *window, double acked, bool again, 
 void strict_window_idle(struct strict_window *window, double mss, uint64_t idle_us,
                         uint64_t rto_least_us, uint64_t rto_most_us);
 void strict_window_reduce(struct strict_window *window, double flight, double mss);
+/* It may have been. */
+void strict_window_doubt(struct strict_window *window, double flight, double mss);
 void strict_window_recovered(struct strict_window *window);
 void strict_window_timeout(struct strict_window *window, double mss);
+/* Of the curve only what the threshold tells is known any more. */
+void strict_window_moved(struct strict_window *window, double mss);
 
 #endif

@@ -10,6 +10,8 @@
 #define SMALL_LEAST_US 5000u
 #define SLACK_US 1000u
 #define BLOCKS_KEPT 3u
+#define ANSWERS 8u
+#define ANSWERS_US 20000u
 
 void
 strict_receive_init(struct strict *strict)
@@ -34,6 +36,9 @@ note_stamp(struct strict *strict, const struct peer_segment *segment)
         (seq_after(end, receive->acked) || segment->seq == receive->acked) &&
         seq_after_eq(segment->tsval, receive->ts_recent))
         receive->ts_recent = segment->tsval;
+    if (segment->has_ts && !segment->len && seq_after(segment->seq, receive->acked) &&
+        seq_before_eq(segment->seq, receive->next))
+        receive->ts_maybe = segment->tsval;
 }
 
 static void
@@ -69,8 +74,19 @@ note_data(struct strict_receive *receive, uint32_t from, uint32_t to, uint64_t n
         receive->crowded = false;
     if (receive->next == before)
         return;
+    receive->came++;
     if (!receive->segments++)
         receive->since_us = now_us;
+}
+
+/* What is old is answered so often only in a short time (tcp.h; RFC 5961, 7). */
+static bool
+may_ask(struct strict_receive *receive, uint64_t now_us)
+{
+    if (now_us > receive->old_us + ANSWERS_US)
+        receive->olds = 0;
+    receive->old_us = now_us;
+    return receive->olds++ < ANSWERS;
 }
 
 void
@@ -79,6 +95,9 @@ strict_receive_heard(struct strict *strict, const struct peer_segment *segment, 
     struct strict_receive *receive = &strict->receive;
     uint32_t end = segment->seq + segment->len;
 
+    if (receive->low_us != now_us || seq_before(end, receive->low_seq))
+        receive->low_seq = end;
+    receive->low_us = now_us;
     if (seq_before(segment->seq, receive->edge) || !segment->len)
         note_stamp(strict, segment);
     if (seq_after(end, receive->edge)) {
@@ -87,10 +106,14 @@ strict_receive_heard(struct strict *strict, const struct peer_segment *segment, 
             receive->since_us = now_us;
         return;
     }
-    if (segment->len)
+    if (segment->len && seq_before_eq(end, receive->acked) && !may_ask(receive, now_us)) {
+        peer_ranges_add(&receive->again, segment->seq, end);
+        receive->asked = true;
+    } else if (segment->len) {
         note_data(receive, segment->seq, end, now_us);
-    else if (seq_before(segment->seq, receive->next))
+    } else if (seq_before(segment->seq, receive->next)) {
         receive->asked = true; /* a keepalive, or old: how often it is answered is limited */
+    }
     if (segment->flags & PEER_FIN) {
         receive->raced |= receive->fin; /* that it comes again may count as news of the clock */
         receive->disorder = receive->fin_seen = true;
@@ -112,11 +135,15 @@ is_update(const struct strict *strict, const struct peer_segment *segment, uint3
 {
     const struct strict_receive *receive = &strict->receive;
     uint32_t unit = 1u << strict->options.rcv_wscale, mss = strict->options.peer_mss;
+    uint64_t spoke_us = receive->spoke_us;
 
     if (!seq_after(edge, receive->edge))
         return false;
+    /* a timer that ran before we spoke last goes on */
+    if (receive->spoke_us < receive->spoke_before_us + SMALL_LEAST_US)
+        spoke_us = receive->spoke_before_us;
     return edge - receive->edge + unit >= 2 * mss || receive->edge - segment->ack < mss + unit ||
-           now_us + SLACK_US >= receive->spoke_us + SMALL_LEAST_US;
+           now_us + SLACK_US >= spoke_us + SMALL_LEAST_US;
 }
 
 static void
@@ -127,7 +154,8 @@ check_need(struct strict *strict, const struct peer_segment *segment, uint32_t e
 
     if (strict->leaving || segment->len || segment->flags & PEER_FIN ||
         segment->seq == strict->send.una - 1 || receive->disorder || receive->asked ||
-        receive->owed || receive->segments > 1 || is_update(strict, segment, edge, now_us))
+        receive->asked_us == now_us || receive->owed || receive->segments > 1 ||
+        is_update(strict, segment, edge, now_us))
         return;
     if (!receive->segments)
         strict_blame(strict, "an acknowledgement at %u that nobody needs", segment->ack);
@@ -151,7 +179,7 @@ check_clock(struct strict *strict, const struct peer_segment *segment, uint64_t 
     }
     passed_ms = (int64_t)(now_us - receive->ts_first_us) / 1000;
     said_ms = seq_diff(segment->tsval, receive->ts_first);
-    if (said_ms < passed_ms - 2 || said_ms > passed_ms + 2)
+    if (said_ms < passed_ms - 2 - strict->moves || said_ms > passed_ms + 2 + strict->moves)
         strict_blame(strict, "the clock of timestamps went %lld ms in %lld", (long long)said_ms,
                      (long long)passed_ms);
 }
@@ -174,6 +202,22 @@ first_block(struct strict *strict, const struct peer_segment *segment)
     return 1;
 }
 
+/* What a timer sent, or was on its way, may not know what came at this very moment. */
+static bool
+shows_recent(const struct strict *strict, const struct peer_segment *segment)
+{
+    const struct strict_receive *receive = &strict->receive;
+    uint32_t recent = receive->recent;
+
+    if (!strict->options.sack || !receive->ahead.count || receive->crowded ||
+        seq_before(recent, receive->next))
+        return true;
+    for (unsigned i = 0; i < segment->sacks; i++)
+        if (seq_before_eq(segment->sack[i][0], recent) && seq_before(recent, segment->sack[i][1]))
+            return true;
+    return false;
+}
+
 void
 strict_receive_said(struct strict *strict, const struct peer_segment *segment, uint64_t now_us)
 {
@@ -184,6 +228,11 @@ strict_receive_said(struct strict *strict, const struct peer_segment *segment, u
         receive->next = segment->ack;
         receive->ts_recent = segment->tsecr;
     }
+    if (receive->segments && now_us == receive->since_us + DELAYED_ACK_US &&
+        receive->low_us == now_us && seq_before(receive->low_seq, segment->ack)) {
+        receive->asked_us = now_us; /* what came when the timer ran out may be old by now */
+        strict->send.vague = strict->send.ignored = true;
+    }
     check_need(strict, segment, edge, now_us);
     check_clock(strict, segment, now_us);
     first_block(strict, segment);
@@ -193,21 +242,25 @@ strict_receive_said(struct strict *strict, const struct peer_segment *segment, u
                      strict->options.receive_buffer);
     receive->edge = seq_max(receive->edge, edge);
     receive->last = *segment;
+    receive->spoke_before_us = receive->spoke_us;
     receive->spoke_us = receive->narrow_us = now_us;
     receive->asked = false;
     receive->owed -= receive->owed && !strict->options.sack && !segment->len;
     if (strict->options.sack)
         receive->owed = 0;
     if (seq_before(segment->ack, receive->next)) {
-        if (segment->ack == receive->next_before && receive->segments)
-            receive->segments = 1;
+        if (segment->ack == receive->next_before && receive->segments) {
+            receive->segments = receive->came;
+            receive->since_us = now_us;
+        }
         receive->acked = seq_max(receive->acked, segment->ack);
         receive->raced = true;
         return;
     }
     receive->fresh |= seq_after(segment->ack, receive->next_before);
     receive->acked = segment->ack;
-    receive->disorder = receive->beyond = false;
+    receive->disorder &= !shows_recent(strict, segment);
+    receive->beyond = false;
     receive->segments = 0;
 }
 
@@ -219,7 +272,7 @@ check_blocks(struct strict *strict, const struct peer_segment *last)
     const struct strict_receive *receive = &strict->receive;
     unsigned first = first_block(strict, last), most = strict->options.timestamps ? 3 : 4;
 
-    if (!strict->options.sack || receive->crowded)
+    if (!strict->options.sack || receive->crowded || receive->beyond)
         return;
     if (last->sacks - first < receive->ahead.count && last->sacks < most)
         strict_blame(strict, "%u SACK blocks of %u", last->sacks - first, receive->ahead.count);
@@ -247,6 +300,9 @@ check_last(struct strict *strict)
         receive->raced = last->ack != receive->next || last->tsecr != receive->ts_recent;
         return;
     }
+    if (last->has_ts && last->tsecr == receive->ts_maybe &&
+        seq_after(last->tsecr, receive->ts_recent))
+        receive->ts_recent = receive->ts_maybe;
     if (last->has_ts && last->tsecr != receive->ts_recent &&
         (receive->fresh || last->tsecr != receive->ts_before))
         strict_blame(strict, "an echo of %u, it should be %u", last->tsecr, receive->ts_recent);
@@ -305,6 +361,8 @@ strict_receive_settled(struct strict *strict, uint64_t now_us)
     if (receive->spoke_us == strict->now_us && receive->last.flags)
         check_last(strict);
     receive->twice = receive->fresh = false;
+    receive->came = 0;
+    receive->ts_maybe = receive->ts_recent;
     receive->ts_before = receive->ts_recent;
     receive->next_before = receive->next;
     if (!receive->segments)

@@ -78,14 +78,20 @@ test_blocks(void **state)
     wait_ms(&fx, 1);
     assert_right(&fx);
     hear_data(&fx, 3000, 1000);
-    answer(&fx, 2000, 3000);
+    answer(&fx, 3000, 3500);
     wait_ms(&fx, 1);
     assert_blamed(&fx, "is a part");
     open_it(&fx);
     hear_data(&fx, 2000, 1000);
-    answer(&fx, 0, 0);
+    answer(&fx, 0, 0); /* as if it had not come yet */
     wait_ms(&fx, 1);
-    assert_blamed(&fx, "0 SACK blocks of 1");
+    assert_blamed(&fx, "no acknowledgement at once");
+    open_it(&fx);
+    hear_data(&fx, 2000, 1000);
+    hear_data(&fx, 4000, 1000);
+    answer(&fx, 4000, 5000);
+    wait_ms(&fx, 1);
+    assert_blamed(&fx, "1 SACK blocks of 2");
     open_it(&fx);
     hear_data(&fx, 2000, 1000);
     answer(&fx, 2000, 3000);

@@ -41,40 +41,6 @@ strict_send_init(struct strict *strict)
 /* ---- what comes ---- */
 
 static void
-note_rtt(struct strict_send *send, uint64_t least_us, uint64_t most_us)
-{
-    if (!send->rtt_least_us || least_us < send->rtt_least_us)
-        send->rtt_least_us = least_us;
-    if (most_us > send->rtt_most_us)
-        send->rtt_most_us = most_us;
-}
-
-static void
-measure(struct strict_send *send, uint32_t ack, uint64_t now_us)
-{
-    uint64_t rtt_us = now_us - send->timed_us;
-
-    if (!send->timed_us || seq_before_eq(ack, send->timed_seq))
-        return;
-    send->timed_us = 0;
-    note_rtt(send, rtt_us, rtt_us);
-}
-
-/* RFC 7323, 4.1. Where in a millisecond our clock ticks is not known. */
-static void
-measure_echo(struct strict *strict, const struct peer_segment *segment, uint64_t now_us)
-{
-    const struct strict_receive *receive = &strict->receive;
-    uint32_t now_ms = receive->last.tsval + (uint32_t)((now_us - receive->spoke_us) / 1000);
-    uint64_t ticks = now_ms - segment->tsecr;
-
-    if (!strict->send.by_echo || seq_before_eq(segment->ack, strict->send.timed_seq))
-        return;
-    strict->send.by_echo = false;
-    note_rtt(&strict->send, 1000 * (ticks ? ticks : 1), 1000 * (ticks + 1));
-}
-
-static void
 note_sacks(struct strict_send *send, const struct peer_segment *segment)
 {
     bool again = segment->sacks &&
@@ -82,6 +48,7 @@ note_sacks(struct strict_send *send, const struct peer_segment *segment)
                   (segment->sacks > 1 && seq_after_eq(segment->sack[0][0], segment->sack[1][0]) &&
                    seq_before_eq(segment->sack[0][1], segment->sack[1][1])));
 
+    send->odd |= again && (send->recovering || send->after_timeout);
     send->vague |= again; /* what was reduced in vain may come back */
     for (unsigned i = again; i < segment->sacks; i++)
         if (seq_after(segment->sack[i][0], send->una))
@@ -108,11 +75,18 @@ note_progress(struct strict *strict, uint32_t ack, uint32_t outstanding, uint64_
     uint32_t acked = ack - send->una;
     bool limited = outstanding + (double)strict->options.mss > send->window.least;
 
-    measure(send, ack, now_us);
+    if (send->repaired)
+        strict_window_doubt(&send->window, outstanding, strict->options.mss);
+    send->repaired = false;
+    strict_measure(send, ack, now_us);
     send->una = ack;
     send->max = seq_max(send->max, ack);
     send->probe_answered |= send->probed && seq_before(ack, send->max);
     send->timeouts = 0;
+    if (send->adopted)
+        send->adopted_end_us = now_us;
+    send->adopted = false;
+    send->adoptions = 0;
     send->restart_us = now_us;
     if (!send->recovering)
         strict_window_grow(&send->window, acked, send->after_timeout, strict->options.mss, limited,
@@ -129,7 +103,10 @@ note_window(struct strict_send *send, const struct peer_segment *segment, bool a
     bool closed = send->edge == send->una;
 
     send->said_window = window;
-    send->rounds += closed && !window && send->asked;
+    if (closed && !window && send->asked) {
+        send->rounds++;
+        send->answered_us = now_us;
+    }
     send->asked = false;
     if (!advanced && seq_before(segment->seq, send->wl1))
         return;
@@ -153,10 +130,10 @@ strict_send_heard(struct strict *strict, const struct peer_segment *segment, uin
     struct strict_send *send = &strict->send;
     uint32_t outstanding = send->max - send->una, known = peer_ranges_sum(&send->sacked), now_known;
     uint32_t window = (uint32_t)segment->window << strict->options.snd_wscale;
-    bool duplicate = segment->ack == send->una && !segment->len && outstanding &&
+    bool fin = segment->flags & PEER_FIN;
+    bool duplicate = segment->ack == send->una && !segment->len && !fin && outstanding &&
                      window == send->said_window;
     uint32_t advanced = seq_after(segment->ack, send->una) ? segment->ack - send->una : 0;
-    bool fin = segment->flags & PEER_FIN;
 
     if (seq_after(segment->ack, send->max) || seq_before(segment->ack, send->una) ||
         seq_before(segment->seq + segment->len + fin, strict->receive.acked) ||
@@ -165,8 +142,11 @@ strict_send_heard(struct strict *strict, const struct peer_segment *segment, uin
         return;
     }
     send->heard_us = now_us;
+    send->offered = strict->written;
+    if (advanced && send->timeouts && send->edge != send->una) /* Karn */
+        send->kept_us = strict_timeout_us(strict, send->timeouts);
     if (advanced)
-        measure_echo(strict, segment, now_us);
+        strict_measure_echo(strict, segment, now_us);
     if (advanced)
         note_progress(strict, segment->ack, outstanding, now_us);
     if (strict->options.sack)
@@ -194,6 +174,8 @@ static void
 enter(struct strict_send *send, double mss)
 {
     strict_window_reduce(&send->window, send->max - send->una, mss);
+    send->share = send->window.ssthresh_least / (send->max - send->una);
+    send->share = send->share < 0.7 ? send->share : 0.7;
     send->recovering = true;
     send->recover = send->max;
     send->delivered = send->early = send->at_once;
@@ -211,18 +193,22 @@ note_timeout(struct strict *strict, const struct peer_segment *segment, uint64_t
         least_us = 2 * send->backoff_late_us;
         most_us = 2 * send->backoff_us;
     } else if (!send->rtt_least_us) {
-        least_us = most_us = RTO_FIRST_US;
+        least_us = RTO_FIRST_US;
+        most_us = strict_most_wait_us(send, RTO_FIRST_US);
     } else {
         least_us = send->rtt_least_us > least_us ? send->rtt_least_us : least_us;
         most_us = 5 * send->rtt_most_us > most_us ? 5 * send->rtt_most_us : most_us;
+        most_us = strict_most_wait_us(send, most_us);
     }
     if (send->restart_late_us < send->restart_us)
         send->restart_late_us = send->restart_us;
-    if (!send->vague &&
-        (took_us + SLACK_US < least_us || now_us - send->restart_late_us > most_us + SLACK_US))
+    if (!send->vague && (took_us + strict_slack_us(strict) < least_us ||
+                         now_us - send->restart_late_us > most_us + strict_slack_us(strict)))
         strict_blame(strict, "timeout %u after %llu us, %llu to %llu are right", send->timeouts,
                      (unsigned long long)took_us, (unsigned long long)least_us,
                      (unsigned long long)most_us);
+    if (!send->timeouts)
+        send->first_timeout_us = now_us;
     if (!send->timeouts++ && !send->recovering)
         strict_window_reduce(&send->window, send->max - send->una, strict->options.mss);
     strict_window_timeout(&send->window, strict->options.mss);
@@ -252,12 +238,15 @@ evidence(const struct strict *strict, uint32_t seq, uint64_t now_us)
 }
 
 static uint64_t
-tail_us(const struct strict_send *send, uint32_t outstanding)
+tail_us(const struct strict_send *send, uint32_t outstanding, uint64_t now_us)
 {
+    bool adopted = send->adopted || send->adopted_end_us == now_us;
     uint64_t wait_us = send->rtt_most_us ? 2 * send->rtt_least_us : PEER_DELAY_US;
 
+    if (adopted) /* what was said to its last owner is lost with it, maybe */
+        wait_us = send->rtt_most_us ? wait_us : TAIL_MIN_US;
     wait_us = wait_us > TAIL_MIN_US ? wait_us : TAIL_MIN_US;
-    return outstanding <= send->mss ? wait_us + PEER_DELAY_US : wait_us;
+    return outstanding <= send->mss && !adopted ? wait_us + PEER_DELAY_US : wait_us;
 }
 
 static void
@@ -266,19 +255,21 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
     struct strict_send *send = &strict->send;
     uint64_t quiet_us = now_us - send->active_before_us;
     uint64_t least_us = send->rtt_most_us ? RTO_MIN_US : RTO_FIRST_US;
-    bool tail = !send->probed && !send->timeouts &&
-                quiet_us + SLACK_US > tail_us(send, send->max - send->una_before) &&
+    bool tail = !send->probed && (!send->timeouts || send->adopted) &&
+                quiet_us + SLACK_US > tail_us(send, send->max - send->una_before, now_us) &&
                 (end == send->max || !strict->options.sack || send->recovering ||
                  send->after_timeout);
     bool timed_out = segment->seq == send->una && now_us - send->restart_us + SLACK_US > least_us;
 
-    if (strict->options.lossless && !tail && !send->ignored)
+    if (strict->options.lossless && !tail && !send->ignored &&
+        (strict->options.sack || (!send->vague && send->duplicates < 3)))
         strict_blame(strict, "seq %u again, and nothing was lost", segment->seq);
-    if (seq_before(segment->seq, send->una_before) ||
-        (!tail && send->heard_us != now_us && send->timeouts < 2 &&
+    if ((seq_before(segment->seq, send->una_before) && !send->ignored) ||
+        (!tail && send->heard_us != now_us && send->timeouts < 2 && !send->ignored &&
          peer_ranges_skip(&send->sacked, segment->seq) != segment->seq))
         strict_blame(strict, "seq %u again, it has arrived", segment->seq);
     send->vague |= tail && (timed_out || !strict->options.sack);
+    send->vague |= strict->options.lossless && !strict->options.sack && send->duplicates >= 3;
     if (!strict->options.sack && peer_ranges_skip(&send->resent, segment->seq) != segment->seq)
         send->vague = true; /* what the duplicates stand for nobody knows */
     if (!send->recovering && !send->after_timeout && evidence(strict, segment->seq, now_us)) {
@@ -286,7 +277,11 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
     } else if (tail) {
         send->probed = true;
         send->probes++;
-        send->restart_us = now_us;
+        send->repaired = true;
+        if (send->recovering || send->after_timeout) /* or only what is lost */
+            send->restart_late_us = now_us;
+        else
+            send->restart_us = now_us;
     } else if (timed_out && !evidence(strict, segment->seq, now_us)) {
         note_timeout(strict, segment, now_us);
     } else if (timed_out && (send->timeouts || send->recovering)) {
@@ -307,7 +302,8 @@ static bool
 is_probe(const struct strict_send *send, uint64_t now_us)
 {
     return !send->probed && send->max != send->una &&
-           now_us - send->active_before_us + SLACK_US > tail_us(send, send->max - send->una_before);
+           now_us - send->active_before_us + SLACK_US >
+               tail_us(send, send->max - send->una_before, now_us);
 }
 
 static void
@@ -340,6 +336,8 @@ check_room(struct strict *strict, uint32_t seq, uint32_t len)
         return;
     if (!strict->options.sack) /* RFC 3042 */
         most += (send->duplicates < 2 ? send->duplicates : 2) * mss;
+    if (send->adoptions) /* a probe of each owner */
+        most += (send->adoptions + 1) * mss;
     if (send->recovering) {
         if (send->out > 2 * send->delivered + 4 * mss) /* RFC 6937, SSRB */
             strict_blame(strict, "%.0f bytes went while %.0f arrived in a recovery", send->out,
@@ -352,21 +350,6 @@ check_room(struct strict *strict, uint32_t seq, uint32_t len)
 }
 
 static void
-note_idle(struct strict *strict, uint64_t now_us)
-{
-    struct strict_send *send = &strict->send;
-    uint64_t least_us = send->rtt_most_us ? send->rtt_least_us : RTO_FIRST_US;
-    uint64_t most_us = send->rtt_most_us ? 5 * send->rtt_most_us : RTO_FIRST_US;
-
-    least_us = least_us > RTO_MIN_US ? least_us : RTO_MIN_US;
-    most_us = most_us > 2 * send->backoff_us ? most_us : 2 * send->backoff_us;
-    most_us = most_us > RTO_MIN_US ? most_us : RTO_MIN_US;
-    if (send->max == send->una && send->sent_us)
-        strict_window_idle(&send->window, strict->options.mss, now_us - send->sent_us, least_us,
-                           most_us);
-}
-
-static void
 note_new(struct strict *strict, const struct peer_segment *segment, uint32_t each, uint32_t end,
          uint64_t now_us)
 {
@@ -374,7 +357,7 @@ note_new(struct strict *strict, const struct peer_segment *segment, uint32_t eac
 
     if (segment->len)
         check_small(strict, segment, each, now_us);
-    note_idle(strict, now_us);
+    strict_idle(strict, &send->window, now_us);
     check_room(strict, segment->seq, segment->len);
     if (is_probe(send, now_us))
         send->restart_late_us = now_us;
@@ -392,7 +375,8 @@ static void
 note_probe(struct strict *strict, uint64_t now_us)
 {
     struct strict_send *send = &strict->send;
-    uint64_t took_us = now_us - send->closed_us, least_us = RTO_MIN_US;
+    uint64_t took_us = now_us - send->closed_us, least_us = RTO_MIN_US, late_us = took_us;
+    uint64_t slack = strict_slack_us(strict) << (send->rounds < 8 ? send->rounds : 8);
     uint64_t most_us = send->rtt_most_us ? 5 * send->rtt_most_us : RTO_FIRST_US;
 
     if (!send->closed_us) {
@@ -400,20 +384,26 @@ note_probe(struct strict *strict, uint64_t now_us)
         return;
     }
     most_us = most_us > RTO_MIN_US ? most_us : RTO_MIN_US;
+    most_us = strict_most_wait_us(send, most_us);
     if (!send->persist_us) {
         send->first_us = took_us;
     } else if (send->rounds != send->rounds_before) { /* it was answered */
-        least_us = send->first_us << (send->rounds < 16 ? send->rounds : 16);
-        most_us = least_us + 4 * send->rtt_most_us + least_us / 2;
+        unsigned rounds = send->rounds < 16 ? send->rounds : 16;
+        late_us = now_us - send->answered_us;
+        most_us = send->first_us << rounds;
+        most_us += 4 * send->rtt_most_us + most_us / 2;
+        least_us = (uint64_t)fmin((double)send->first_us, strict_timeout_us(strict, 0)) << rounds;
     } else {
         least_us = send->persist_us;
         most_us = 2 * send->persist_us + send->persist_us / 2 + 2 * send->rtt_most_us;
     }
-    if (took_us + SLACK_US < least_us || took_us > most_us + SLACK_US)
+    if (send->former_us > 0)
+        least_us = RTO_MIN_US;
+    if (took_us + slack < least_us || late_us > most_us + slack)
         strict_blame(strict, "a probe after %llu us, %llu to %llu are right",
                      (unsigned long long)took_us, (unsigned long long)least_us,
                      (unsigned long long)most_us);
-    send->persist_us = took_us;
+    send->persist_us = late_us;
     send->closed_us = now_us;
     send->rounds_before = send->rounds;
     send->asked = true;
@@ -461,7 +451,7 @@ check_idle(struct strict *strict)
 {
     struct strict_send *send = &strict->send;
     double mss = strict->options.mss, room = send->window.least - flight(send);
-    double room_slack = 0.03 * send->window.least;
+    double room_slack = 0.03 * send->window.least + (strict->moves > 1 ? mss : 0);
     uint32_t left = strict->written - send->max;
     uint32_t window = seq_after(send->edge, send->max) ? send->edge - send->max : 0;
 
@@ -469,10 +459,11 @@ check_idle(struct strict *strict)
         send->after_timeout)
         return;
     if (send->recovering) {
+        left = seq_after(send->offered, send->max) ? send->offered - send->max : 0;
         if (strict->options.sack && left > 2 * mss && window > 2 * mss &&
-            send->out + 4 * mss < 0.7 * (send->delivered - send->early))
-            strict_blame(strict, "%.0f bytes went while %.0f arrived in a recovery", send->out,
-                         send->delivered);
+            send->out + 4 * mss < send->share * (send->delivered - send->early))
+            strict_blame(strict, "%.0f bytes went while %.0f arrived in a recovery, and %u wait",
+                         send->out, send->delivered, left);
         return;
     }
     if (left >= mss && window >= mss && room >= 2 * mss + room_slack)
@@ -488,12 +479,12 @@ check_lost(struct strict *strict)
 {
     const struct strict_send *send = &strict->send;
 
-    if (strict->options.sack && !send->recovering && !send->after_timeout &&
+    if (strict->options.sack && !send->recovering && !send->after_timeout && !send->vague &&
         peer_ranges_skip(&send->resent, send->una) == send->una &&
         peer_ranges_sum(&send->sacked) > 4u * strict->options.mss)
         strict_blame(strict, "%u bytes have arrived behind %u, and it does not go again",
                      peer_ranges_sum(&send->sacked), send->una);
-    if (!strict->options.sack && !send->recovering && !send->after_timeout &&
+    if (!strict->options.sack && !send->recovering && !send->after_timeout && !send->vague &&
         send->duplicates > 3 && seq_after(send->una, send->recover))
         strict_blame(strict, "%u duplicates, and %u does not go again", send->duplicates,
                      send->una);
@@ -506,11 +497,12 @@ check_silence(struct strict *strict, uint64_t now_us)
     uint64_t most_us = send->rtt_most_us ? 5 * send->rtt_most_us : RTO_FIRST_US;
 
     most_us = most_us > RTO_MIN_US ? most_us : RTO_MIN_US;
+    most_us = strict_most_wait_us(send, most_us);
     if (send->timeouts)
         most_us = 2 * send->backoff_us;
     if (!send->vague && send->max != send->una && send->edge != send->una &&
-        now_us > send->restart_us + most_us + SLACK_US &&
-        now_us > send->restart_late_us + most_us + SLACK_US)
+        now_us > send->restart_us + most_us + strict_slack_us(strict) &&
+        now_us > send->restart_late_us + most_us + strict_slack_us(strict))
         strict_blame(strict, "nothing for %u us, and %u is not acknowledged",
                      (unsigned)(now_us - send->restart_us), send->una);
 }
@@ -520,7 +512,9 @@ check_closing(struct strict *strict)
 {
     const struct strict_send *send = &strict->send;
 
-    if (strict->closing && !send->fin && send->max == strict->written &&
+    bool held = send->max != send->una && (send->recovering || send->after_timeout);
+
+    if (strict->closing && !send->fin && send->max == strict->written && !held &&
         seq_after(send->edge, send->max))
         strict_blame(strict, "the FIN at %u does not go", strict->written);
     if (send->una == strict->written && strict->released != strict->written)

@@ -29,9 +29,9 @@ strict_window_init(struct strict_window *window, double mss)
 
 /* RFC 9438, 4.2, figure 1 */
 static double
-cubic(const struct strict_window *window, double start, double t_us, double mss)
+cubic(double w_max, double start, double t_us, double mss)
 {
-    double top = fmax(window->w_max, start);
+    double top = fmax(w_max, start);
     double k = cbrt((top - start) / mss / C), t = t_us / 1e6;
 
     return C * pow(t - k, 3) * mss + top;
@@ -60,14 +60,15 @@ avoid_congestion(struct strict_window *window, double acked, double mss, bool li
     window->last_us = now_us;
     t_us = (double)(now_us - window->epoch_us);
     window->w_est_most = reno(window->w_est_most, acked, window->least, window->prior, mss);
-    most = fmax(cubic(window, window->ssthresh_most, t_us + (double)rtt_most_us, mss),
+    most = fmax(cubic(window->w_max, window->ssthresh_most, t_us + (double)rtt_most_us, mss),
                 window->w_est_most);
     window->most = fmax(window->most, fmin(most, 1.5 * window->most));
     if (!limited)
         return;
     window->w_est_least = reno(window->w_est_least, acked, window->most, window->prior, mss);
     t_us = window->used_us > behind_us ? window->used_us - behind_us : 0;
-    least = fmax(0.97 * cubic(window, window->ssthresh_least, t_us, mss), window->w_est_least);
+    least = fmax(0.97 * cubic(window->w_max_least, window->ssthresh_least, t_us, mss),
+                 window->w_est_least);
     window->least = fmin(fmax(window->least, least), window->most);
 }
 
@@ -117,7 +118,20 @@ strict_window_reduce(struct strict_window *window, double flight, double mss)
     window->ssthresh_most = fmax(BETA * before, 2 * mss) + 1;
     window->ssthresh_least = fmax(BETA * least, 2 * mss) - 1;
     window->w_max = before < window->w_max ? before * (1 + BETA) / 2 : before;
+    window->w_max_least = least < window->w_max ? least * (1 + BETA) / 2 : least;
     window->prior = before;
+    window->epoch_us = 0;
+}
+
+/* A tail probe has repaired it (RFC 8985, 7.4), or not: its sender sees which copy arrived. */
+void
+strict_window_doubt(struct strict_window *window, double flight, double mss)
+{
+    double least = fmax(BETA * fmin(flight, window->least), 2 * mss) - 1;
+
+    window->ssthresh_least = fmin(window->ssthresh_least, least);
+    window->least = fmin(window->least, least);
+    window->w_max_least = fmin(window->w_max_least, least);
     window->epoch_us = 0;
 }
 
@@ -133,6 +147,21 @@ void
 strict_window_timeout(struct strict_window *window, double mss)
 {
     window->most = window->least = mss;
-    window->w_max = 0;
+    window->w_max = window->w_max_least = 0;
+    window->epoch_us = 0;
+}
+
+void
+strict_window_moved(struct strict_window *window, double mss)
+{
+    double most = window->ssthresh_most / BETA, least = window->ssthresh_least / BETA;
+
+    if (isinf(window->ssthresh_most))
+        return;
+    if (window->most >= window->ssthresh_most) /* what was acknowledged of a window counts anew */
+        window->least = fmax(window->least - mss, mss);
+    window->w_max = fmax(window->w_max, most);
+    window->w_max_least = least;
+    window->prior = least;
     window->epoch_us = 0;
 }
