@@ -59,6 +59,7 @@ struct strict_send {
     uint32_t known;    /* what it had written then */
     uint32_t offered;  /* when something was heard */
     unsigned duplicates;
+    bool partial;  /* at this moment, without SACK: the next hole goes at once */
     bool repaired; /* a tail probe went again: if that is what arrived, there was a loss */
     bool probed, probe_answered; /* a tail probe went since the last news; some of its past came */
     unsigned probes, timeouts;   /* timeouts: without news in between */

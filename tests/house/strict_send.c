@@ -92,6 +92,7 @@ note_progress(struct strict *strict, uint32_t ack, uint32_t outstanding, uint64_
         strict_window_grow(&send->window, acked, send->after_timeout, strict->options.mss, limited,
                            now_us, send->rtt_least_us, send->rtt_most_us);
     look_recovered(send, now_us);
+    send->partial = send->recovering && !strict->options.sack;
 }
 
 /* RFC 9293, 3.10.7.4: old segments do not move the window. */
@@ -484,6 +485,9 @@ check_lost(struct strict *strict)
         peer_ranges_sum(&send->sacked) > 4u * strict->options.mss)
         strict_blame(strict, "%u bytes have arrived behind %u, and it does not go again",
                      peer_ranges_sum(&send->sacked), send->una);
+    if (send->partial && send->recovering && !send->vague && /* RFC 6582, 3.2, step 3 */
+        peer_ranges_skip(&send->resent, send->una) == send->una)
+        strict_blame(strict, "a partial acknowledgement, and %u does not go again", send->una);
     if (!strict->options.sack && !send->recovering && !send->after_timeout && !send->vague &&
         send->duplicates > 3 && seq_after(send->una, send->recover))
         strict_blame(strict, "%u duplicates, and %u does not go again", send->duplicates,
@@ -544,6 +548,7 @@ strict_send_settled(struct strict *strict, uint64_t now_us)
     check_closing(strict);
     note_waiting(strict);
     strict->send.at_once = 0;
+    strict->send.partial = false;
     strict->send.una_before = strict->send.una;
     strict->send.active_before_us = strict->send.active_us;
 }

@@ -163,6 +163,32 @@ test_a_hole_that_stays(void **state)
     assert_blamed(&fx, "4 duplicates");
 }
 
+/* RFC 6582, 3.2, step 3 */
+static void
+test_a_hole_behind_a_partial_acknowledgement(void **state)
+{
+    struct fixture fx;
+
+    for (int again = 1; again >= 0; again--) {
+        open_with(&fx, false, false);
+        write_bytes(&fx, 10000);
+        send(&fx, 0, 10000);
+        wait_ms(&fx, 100);
+        for (unsigned i = 0; i < 3; i++)
+            hear_ack(&fx, 0, 0, 0);
+        send(&fx, 0, 1000);
+        wait_ms(&fx, 100);
+        hear_ack(&fx, 2000, 0, 0);
+        if (again)
+            send(&fx, 2000, 1000);
+        wait_ms(&fx, 1);
+        if (again)
+            assert_right(&fx);
+        else
+            assert_blamed(&fx, "a partial acknowledgement");
+    }
+}
+
 static void
 test_a_recovery_in_bounds(void **state)
 {
@@ -330,6 +356,7 @@ main(void)
         cmocka_unit_test(test_again_for_nothing),
         cmocka_unit_test(test_again_what_has_arrived),
         cmocka_unit_test(test_a_hole_that_stays),
+        cmocka_unit_test(test_a_hole_behind_a_partial_acknowledgement),
         cmocka_unit_test(test_a_recovery_in_bounds),
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_small_segments),
