@@ -2,9 +2,9 @@
  * From the wire to a connection: Ethernet, IPv4 or IPv6, TCP, 4-tuple. Everything that is not
  * plainly a segment of an adopted connection goes up the regular path, uncounted and untouched:
  * other protocols, IP options and extension headers, fragments, more than one tag, bad headers and
- * checksums, unknown 4-tuples, connections being terminated, frames for another station, segments of
- * one that is CLOSED or aborted, a SYN in TIME_WAIT (chimney 2, 6.4, 10; V-116). Header checks come
- * before the lookup, the checksum of the payload after it: what is not ours is not summed.
+ * checksums, unknown 4-tuples, connections being terminated, frames for another station, segments
+ * of one that is CLOSED or aborted, a SYN in TIME_WAIT (chimney 2, 6.4, 10; V-116). Header checks
+ * come before the lookup, the checksum of the payload after it: what is not ours is not summed.
  *
  * What comes behind the segment that ended it, or after a mandatory Retrieve, waits: it goes up
  * when the host stack has heard of the end, behind the terminate if it is to take the connection
