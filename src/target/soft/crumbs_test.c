@@ -158,6 +158,37 @@ idle_holds_nothing(void **state)
     finish("terminated");
 }
 
+/* What is out of order when a connection loses its state goes with it. */
+static void
+a_lost_state_holds_nothing(void **state)
+{
+    static const struct house_option options[] = {
+        {"HardwareFailure", "2"}, {"StateLost", "1"}, {NULL, NULL}};
+
+    rig_open(&rig, options);
+    rig_conn_init(&conn, false, 0);
+    rig_conn_start(&rig, &conn);
+    for (uint32_t i = 1; i <= 2; i++)
+        rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + 200 * i, .ack = RIG_SND, .len = 100});
+    rig_turn(&rig);
+    assert_non_null(strstr(rig.heard, "event:"));
+    rig_conn_end(&rig, &conn);
+    rig_forget(&rig);
+    assert_int_equal(test_wire_held(), 0);
+    rig_close(&rig);
+}
+
+/* There is no way back: a connection that is OPEN is not adopted again. */
+static void
+no_such_edge(void **state)
+{
+    start(0, RIG_ALL);
+    struct soft_conn *at = soft_conn_of(conn.tcp.handle.MiniportOffloadContext);
+    soft_conn_set_phase(at, SOFT_ADOPTED, "test");
+    assert_int_equal(at->phase, SOFT_OPEN);
+    finish("terminated");
+}
+
 int
 main(void)
 {
@@ -167,6 +198,8 @@ main(void)
         cmocka_unit_test(large_behind_small),
         cmocka_unit_test(not_acknowledged),
         cmocka_unit_test(idle_holds_nothing),
+        cmocka_unit_test(a_lost_state_holds_nothing),
+        cmocka_unit_test(no_such_edge),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -389,6 +389,21 @@ syn(void **state)
     finish("terminated frame:54");
 }
 
+/* One reason to go up is enough: that its neighbor goes as well is not told. */
+static void
+asked_up_once(void **state)
+{
+    struct rig_node node;
+
+    start(0);
+    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .flags = TCP_SYN});
+    rig_expect(&rig, "event:retrieve:5");
+    rig_node_init(&node, NeighborOffloadState, &conn.neighbor.handle);
+    NdisInvalidateOffload(rig.binding, &node.block);
+    rig_expect(&rig, "invalidated");
+    finish("terminated frame:54");
+}
+
 static void
 post_another(struct rig *r)
 {
@@ -503,6 +518,7 @@ main(void)
         cmocka_unit_test(forwarded),
         cmocka_unit_test(forwarded_superframe),
         cmocka_unit_test(syn),
+        cmocka_unit_test(asked_up_once),
         cmocka_unit_test(post_inside_completion),
         cmocka_unit_test(indication_size_is_a_hint),
         cmocka_unit_test(regular_path),
