@@ -358,7 +358,8 @@ note_new(struct strict *strict, const struct peer_segment *segment, uint32_t eac
 
     if (segment->len)
         check_small(strict, segment, each, now_us);
-    strict_idle(strict, &send->window, now_us);
+    if (segment->len) /* a lone FIN asks no congestion window */
+        strict_idle(strict, &send->window, now_us);
     check_room(strict, segment->seq, segment->len);
     if (is_probe(send, now_us))
         send->restart_late_us = now_us;

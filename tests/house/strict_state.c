@@ -65,8 +65,8 @@ look_congestion(struct strict *strict, const struct strict_seen *seen, uint64_t 
     if (isinf(window->ssthresh_least))
         within(strict, "SsThresh", STRICT_NO_THRESHOLD, seen->ssthresh, UINT32_MAX);
     else
-        within(strict, "SsThresh", fmin(window->ssthresh_least, idle.ssthresh_least) - mss,
-               seen->ssthresh, fmax(window->ssthresh_most, idle.ssthresh_most) + mss);
+        within(strict, "SsThresh", fmin(window->ssthresh_least, idle.ssthresh_least) - slack,
+               seen->ssthresh, fmax(window->ssthresh_most, idle.ssthresh_most) + slack);
 }
 
 static void
@@ -176,6 +176,7 @@ strict_moved(struct strict *strict, bool extended, uint64_t now_us)
     strict->events++;
     strict->moves++;
     send->timed_us = 0;
+    send->sent_us = send->sent_us ? now_us : 0; /* how long it was idle the state does not say */
     send->by_echo = strict->options.timestamps && send->max != send->una;
     send->timed_seq = send->una;
     send->adopted = send->max != send->una;
