@@ -267,6 +267,23 @@ test_an_idle_sender_starts_with_less(void **state)
     assert_data(&fx, 11000, 20 * MSS);
 }
 
+/* Whoever looks in between does not make the time less. */
+static void
+test_an_idle_time_in_two_looks(void **state)
+{
+    struct fixture fx;
+
+    open_idle(&fx);
+    fx.now_us += 200300;
+    tcp_cc_on_idle(&fx.conn, fx.now_us);
+    assert_int_equal(fx.conn.cwnd, 20 * MSS);
+    fx.now_us += 199700;
+    tcp_cc_on_idle(&fx.conn, fx.now_us);
+    assert_int_equal(fx.conn.cwnd, 20 * MSS);
+    fx.now_us += 1;
+    assert_data(&fx, 1000, 10 * MSS);
+}
+
 /* In congestion avoidance it returns to three quarters fast. An idle time counts once, also when
  * nothing can be sent then, and what waits for an acknowledgement is not idle. */
 static void
@@ -347,6 +364,7 @@ main(void)
         cmocka_unit_test(test_avoidance_one_segment_per_window),
         cmocka_unit_test(test_no_growth_when_not_limited),
         cmocka_unit_test(test_an_idle_sender_starts_with_less),
+        cmocka_unit_test(test_an_idle_time_in_two_looks),
         cmocka_unit_test(test_what_idling_does_not_do),
         cmocka_unit_test(test_a_move_is_no_idle_time),
         cmocka_unit_test(test_without_congestion_control),

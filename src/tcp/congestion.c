@@ -127,7 +127,7 @@ tcp_cc_on_idle(struct tcp_conn *conn, uint64_t now_us)
     for (; idle_us > conn->rto_us && conn->cwnd > least; idle_us -= conn->rto_us)
         conn->cwnd /= 2;
     conn->cwnd = tcp_max(conn->cwnd, least);
-    conn->last_data_us = now_us; /* this time is spent, whether something goes now or not */
+    conn->last_data_us = now_us - idle_us; /* the rest is spent, whether something goes or not */
     conn->bytes_acked = 0;
     conn->cubic.origin = 0;
     conn->flags &= ~TCP_CONN_UNDO;
