@@ -42,10 +42,25 @@ settle(struct soft_conn *conn)
     if (conn->phase == SOFT_OPEN && (tcp_ack_pending(tcp) || tcp->delack_deadline_us != TCP_NEVER))
         tcp_ack_now(tcp);
     soft_service(conn);
+}
+
+/* Nothing comes back to it by itself. Behind the last completion: what is called there may return
+ * what was lent, and that asks for service. */
+static void
+forget(struct soft_conn *conn)
+{
     list_del(&conn->dirty);
     list_del(&conn->blocked);
     list_del(&conn->later);
     sys_timer_set(&conn->timer, SYS_NEVER);
+}
+
+static void
+end_receives(struct soft_conn *conn)
+{
+    soft_receive_fail(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
+    soft_wire_flush(conn->object.adapter);
+    soft_complete(conn);
 }
 
 static void
@@ -139,9 +154,7 @@ soft_conn_drop(struct soft_conn *conn)
 
     list_init(&leftover);
     list_del(&conn->adopted);
-    list_del(&conn->dirty);
-    list_del(&conn->blocked);
-    list_del(&conn->later);
+    forget(conn);
     collect_leftover(conn, &leftover);
     move_all(&conn->buffered, &leftover);
     while (!list_empty(&leftover))
@@ -160,15 +173,16 @@ terminate_tcp(struct soft_conn *conn, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
     bool lost = soft_event_lost(conn); /* events first */
 
     settle(conn);
+    end_receives(conn);
+    settle(conn); /* with ack = returned, what was returned meanwhile is acknowledged */
+    block->NetBufferListChain = soft_send_take(conn, &tail);
+    end_receives(conn); /* and what was posted meanwhile */
+    forget(conn);
     if (!delegated)
         delegated = &unwanted;
     soft_export_state(conn, soft_now_us(adapter), delegated);
     if (delegated != &unwanted)
         soft_extension_capture(conn, delegated, soft_now_us(adapter));
-    block->NetBufferListChain = soft_send_take(conn, &tail);
-    soft_receive_fail(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
-    soft_wire_flush(adapter);
-    soft_complete(conn);
     collect_leftover(conn, &adapter->leftover);
     bool complete = give_buffered(conn, &buffered) && !lost;
     disown_lent(conn);

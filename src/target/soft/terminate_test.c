@@ -129,6 +129,55 @@ unreturned(void **state)
     rig_close(&rig);
 }
 
+static void
+return_first(struct rig *r)
+{
+    r->on_received = NULL;
+    rig_return(r, 0);
+}
+
+/* What is returned while a request is completed was acknowledged in time, and says so. */
+static void
+returned_in_a_completion(void **state)
+{
+    static const unsigned flags[] = {0, TCP_FLAG_ACK_RETURNED};
+
+    for (int i = 0; i < 2; i++) {
+        start(flags[i]);
+        rig_peer(&rig, (struct rig_in){.seq = RIG_RCV, .ack = RIG_SND, .len = 100});
+        rig_expect(&rig, "indicate:100");
+        NdisOffloadTcpReceive(&conn.tcp.handle, rig_nbl(&rig, 50, 0, 0));
+        rig_turn(&rig);
+        rig.on_received = return_first;
+        rig_conn_end(&rig, &conn);
+        rig_expect(&rig, "received:upload:0 terminated");
+        assert_int_equal(rig_given_back(&conn)->RcvNxt, RIG_RCV + 100);
+        assert_int_equal(rig.out[rig.out_count - 1].tcp.ack, RIG_RCV + 100);
+        rig_turn(&rig); /* nobody serves what is no more */
+        rig_close(&rig);
+    }
+}
+
+static void
+post_once_more(struct rig *r)
+{
+    r->on_received = NULL;
+    NdisOffloadTcpReceive(&conn.tcp.handle, rig_nbl(r, 50, 0, 0));
+}
+
+static void
+posted_in_a_completion(void **state)
+{
+    start(0);
+    NdisOffloadTcpReceive(&conn.tcp.handle, rig_nbl(&rig, 50, 0, 0));
+    rig_turn(&rig);
+    rig.careless = true; /* it knows of the terminate */
+    rig.on_received = post_once_more;
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "received:upload:0 received:upload:0 terminated");
+    rig_close(&rig);
+}
+
 /* Urgent data: everything from there on is the host stack's (6.5). */
 static void
 urgent(void **state)
@@ -288,6 +337,8 @@ main(void)
         cmocka_unit_test(buffered_data),
         cmocka_unit_test(frames_go_up),
         cmocka_unit_test(unreturned),
+        cmocka_unit_test(returned_in_a_completion),
+        cmocka_unit_test(posted_in_a_completion),
         cmocka_unit_test(urgent),
         cmocka_unit_test(timestamps),
         cmocka_unit_test(reset),
