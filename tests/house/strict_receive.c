@@ -223,15 +223,16 @@ strict_receive_said(struct strict *strict, const struct peer_segment *segment, u
 {
     struct strict_receive *receive = &strict->receive;
     uint32_t edge = segment->ack + ((uint32_t)segment->window << strict->options.rcv_wscale);
+    bool beyond = receive->beyond && seq_after(segment->ack, receive->next);
 
-    if (receive->beyond && seq_after(segment->ack, receive->next)) {
+    if (beyond) {
         receive->next = segment->ack;
         receive->ts_recent = segment->tsecr;
     }
-    if (receive->segments && now_us == receive->since_us + DELAYED_ACK_US &&
+    if ((beyond || (receive->segments && now_us == receive->since_us + DELAYED_ACK_US)) &&
         receive->low_us == now_us && seq_before(receive->low_seq, segment->ack)) {
         receive->asked_us = now_us; /* what came when the timer ran out may be old by now */
-        strict->send.vague = strict->send.ignored = true;
+        strict->send.vague = strict->send.ignored = receive->raced = true;
     }
     check_need(strict, segment, edge, now_us);
     check_clock(strict, segment, now_us);

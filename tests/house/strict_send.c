@@ -245,7 +245,7 @@ tail_us(const struct strict_send *send, uint32_t outstanding, uint64_t now_us)
     uint64_t wait_us = send->rtt_most_us ? 2 * send->rtt_least_us : PEER_DELAY_US;
 
     if (adopted) /* what was said to its last owner is lost with it, maybe */
-        wait_us = send->rtt_most_us ? wait_us : TAIL_MIN_US;
+        wait_us = send->rtt_most_us && send->measured_us != now_us ? wait_us : TAIL_MIN_US;
     wait_us = wait_us > TAIL_MIN_US ? wait_us : TAIL_MIN_US;
     return outstanding <= send->mss && !adopted ? wait_us + PEER_DELAY_US : wait_us;
 }
@@ -285,9 +285,11 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
             send->restart_us = now_us;
     } else if (timed_out && !evidence(strict, segment->seq, now_us)) {
         note_timeout(strict, segment, now_us);
-    } else if (timed_out && (send->timeouts || send->recovering)) {
+    } else if (timed_out && (send->timeouts || send->recovering) &&
+               (!strict->options.sack || send->heard_us != now_us)) {
         note_timeout(strict, segment, now_us);
-    } else if (!send->recovering && !send->after_timeout && send->heard_us != now_us) {
+    } else if (!send->recovering && !send->after_timeout && send->heard_us != now_us &&
+               !send->ignored) {
         strict_blame(strict, "seq %u again after %u us, without a reason", segment->seq,
                      (unsigned)quiet_us);
     }
