@@ -64,6 +64,7 @@ enter(struct tcp_conn *conn)
     tcp_cc_on_loss(conn, flight);
     tcp_prr_start(conn, flight);
     conn->counters.fast_recoveries++;
+    conn->flags &= ~TCP_CONN_TAIL_OPEN; /* what it repairs is reduced for here */
     conn->flags |= TCP_CONN_RECOVERY | TCP_CONN_UNDO | TCP_CONN_RTX_DUE;
     conn->undo_seq = conn->snd_una;
     conn->undo_bytes = 0;

@@ -150,6 +150,24 @@ test_the_probe_repaired_a_loss(void **state)
     assert_int_equal(fx.conn.counters.fast_recoveries, 0);
 }
 
+/* It found what was lost before, and that is what the window was reduced for. */
+static void
+test_the_probe_found_losses(void **state)
+{
+    struct fixture fx;
+
+    open_probed(&fx);
+    feed_sack(&fx, 0, 4000, 5000);
+    drain_out(&fx);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+    feed_ack(&fx, 5000);
+    uint32_t cwnd = fx.conn.cwnd;
+    tcp_queue(&fx.conn, 2 * MSS);
+    assert_data(&fx, 5000, 2 * MSS);
+    feed_ack(&fx, 6000);
+    assert_true(fx.conn.cwnd >= cwnd);
+}
+
 static void
 test_the_probe_was_needless(void **state)
 {
@@ -240,6 +258,7 @@ main(void)
         cmocka_unit_test(test_tail_probe_with_new_data),
         cmocka_unit_test(test_tail_probe_into_a_full_window),
         cmocka_unit_test(test_the_probe_repaired_a_loss),
+        cmocka_unit_test(test_the_probe_found_losses),
         cmocka_unit_test(test_the_probe_was_needless),
         cmocka_unit_test(test_a_needless_probe_is_followed_by_a_measurement),
         cmocka_unit_test(test_the_duplicate_of_a_probe_is_no_disorder),
