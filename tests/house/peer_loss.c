@@ -183,8 +183,12 @@ take_window(struct peer *peer, const struct peer_segment *segment)
 {
     uint32_t window = (uint32_t)segment->window << peer->options.snd_wscale, before = peer->snd_wnd;
 
-    if (seq_before(segment->ack, peer->snd_una) || seq_before(segment->seq, peer->snd_wl1) ||
-        (segment->seq == peer->snd_wl1 && seq_before(segment->ack, peer->snd_wl2)))
+    if (seq_before(segment->ack, peer->snd_una))
+        return false;
+    /* what is sent again may acknowledge more: its window belongs to that */
+    if (segment->ack == peer->snd_una &&
+        (seq_before(segment->seq, peer->snd_wl1) ||
+         (segment->seq == peer->snd_wl1 && seq_before(segment->ack, peer->snd_wl2))))
         return false;
     peer->snd_wnd = window;
     peer->snd_wl1 = segment->seq;
