@@ -38,6 +38,7 @@ struct judge_ecn {
     uint32_t echo_from, echo_to;
     bool heard; /* an echo that asks for CWR */
     uint64_t heard_us;
+    uint64_t data_us;               /* new data were sent last */
     uint32_t flight;                /* bytes, when it came */
     bool cwr_said, resent, limited; /* resent: since the last CWR */
     bool sacked;                    /* what was sent is not what is in flight */

@@ -11,7 +11,8 @@
  */
 #include "judge.h"
 
-#define SEGMENTS_SLACK 4 /* beyond a reduced window: growth, and segments that are not divided */
+#define SEGMENTS_SLACK 4  /* beyond a reduced window: growth, and segments that are not divided */
+#define TAIL_MIN_US 10000 /* a tail probe waits so long at least */
 
 /* ---- what comes ---- */
 
@@ -151,17 +152,19 @@ check_cwr(struct judge *judge, const struct peer_segment *segment)
 }
 
 /* What was in flight when the echo came bounds what may be, until what left behind CWR is
- * acknowledged: CUBIC, which reduces least, keeps 7/10 (RFC 9438, 4.6). */
+ * acknowledged: CUBIC, which reduces least, keeps 7/10 (RFC 9438, 4.6). A lone tail probe asks no
+ * window (RFC 8985, 7.3). */
 static void
-check_flight(struct judge *judge, const struct peer_segment *segment)
+check_flight(struct judge *judge, const struct peer_segment *segment, uint64_t now_us)
 {
     struct judge_ecn *ecn = &judge->ecn;
+    bool probe = segment->len <= judge->options.mss && now_us >= ecn->data_us + TAIL_MIN_US;
     uint32_t limit = ecn->flight / 4 * 3 + SEGMENTS_SLACK * judge->options.mss;
     uint32_t in_flight = segment->seq + segment->len - judge->acked;
 
     if (ecn->sacked || seq_after(judge->acked, ecn->cwr_seq))
         ecn->limited = false;
-    if (ecn->limited && in_flight > limit)
+    if (ecn->limited && in_flight > limit && !probe)
         judge_blame(judge, "%u bytes in flight behind CWR at %u; there were %u when the echo came",
                     in_flight, ecn->cwr_seq, ecn->flight);
 }
@@ -176,7 +179,8 @@ check_new_data(struct judge *judge, const struct peer_segment *segment, uint64_t
     else if (ecn->heard && now_us > ecn->heard_us + judge->options.ecn_grace_us)
         judge_blame(judge, "new data at %u without CWR, and an echo came %llu us ago", segment->seq,
                     (unsigned long long)(now_us - ecn->heard_us));
-    check_flight(judge, segment);
+    check_flight(judge, segment, now_us);
+    ecn->data_us = now_us;
 }
 
 void
