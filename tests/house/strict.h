@@ -40,8 +40,8 @@ struct strict_window {
 };
 
 struct strict_send {
-    uint32_t una_before; /* when this moment began */
-    uint64_t heard_us, active_before_us;
+    uint32_t una_before;                          /* when this moment began */
+    uint64_t heard_us, news_us, active_before_us; /* news: of what had arrived */
     bool ignored; /* an acknowledgement came that our side must not read */
     uint32_t mss, una, max, edge, max_window, said_window;
     struct peer_ranges sacked, resent;

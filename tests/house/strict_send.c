@@ -64,6 +64,8 @@ look_recovered(struct strict_send *send, uint64_t now_us)
         return;
     if (send->recovering)
         strict_window_recovered(&send->window);
+    if (send->recovering && send->sacked.count) /* holes behind it, which are another matter */
+        strict_window_doubt(&send->window, send->max - send->una, send->mss);
     send->recovering = send->after_timeout = false;
     send->recovered_us = now_us;
 }
@@ -164,7 +166,7 @@ strict_send_heard(struct strict *strict, const struct peer_segment *segment, uin
     }
     if (advanced || now_known != known) {
         send->probed = false;
-        send->active_us = now_us;
+        send->active_us = send->news_us = now_us;
     }
     note_window(send, segment, advanced != 0, strict->options.snd_wscale, now_us);
 }
@@ -256,11 +258,15 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
     struct strict_send *send = &strict->send;
     uint64_t quiet_us = now_us - send->active_before_us;
     uint64_t least_us = send->rtt_most_us ? RTO_MIN_US : RTO_FIRST_US;
-    bool tail = !send->probed && (!send->timeouts || send->adopted) &&
+    bool tail = !send->probed && (!send->timeouts || send->adopted || send->sacked.count) &&
                 quiet_us + SLACK_US > tail_us(send, send->max - send->una_before, now_us) &&
                 (end == send->max || !strict->options.sack || send->recovering ||
                  send->after_timeout);
     bool timed_out = segment->seq == send->una && now_us - send->restart_us + SLACK_US > least_us;
+    /* with SACK a loss is found out within a round trip (RFC 8985, 6.2) */
+    bool late = !strict->options.sack || now_us > send->news_us + send->rtt_most_us;
+    bool found = evidence(strict, segment->seq, now_us) &&
+                 !(strict->options.sack && timed_out && late);
 
     if (strict->options.lossless && !tail && !send->ignored &&
         (strict->options.sack || (!send->vague && send->duplicates < 3)))
@@ -273,7 +279,11 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
     send->vague |= strict->options.lossless && !strict->options.sack && send->duplicates >= 3;
     if (!strict->options.sack && peer_ranges_skip(&send->resent, segment->seq) != segment->seq)
         send->vague = true; /* what the duplicates stand for nobody knows */
-    if (!send->recovering && !send->after_timeout && evidence(strict, segment->seq, now_us)) {
+    if (tail && found && end == send->max && segment->seq != send->una) {
+        send->odd = send->vague = true; /* the tail once more, or a hole: who knows */
+        found = false;
+    }
+    if (!send->recovering && !send->after_timeout && found) {
         enter(send, strict->options.mss);
     } else if (tail) {
         send->probed = true;
@@ -283,10 +293,7 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
             send->restart_late_us = now_us;
         else
             send->restart_us = now_us;
-    } else if (timed_out && !evidence(strict, segment->seq, now_us)) {
-        note_timeout(strict, segment, now_us);
-    } else if (timed_out && (send->timeouts || send->recovering) &&
-               (!strict->options.sack || send->heard_us != now_us)) {
+    } else if (timed_out && (!found || ((send->timeouts || send->recovering) && late))) {
         note_timeout(strict, segment, now_us);
     } else if (!send->recovering && !send->after_timeout && send->heard_us != now_us &&
                !send->ignored) {
@@ -464,7 +471,11 @@ check_idle(struct strict *strict)
         return;
     if (send->recovering) {
         left = seq_after(send->offered, send->max) ? send->offered - send->max : 0;
+        if (window <= 2 * mss) /* of what arrived until now no share could go */
+            send->early = send->delivered;
+        /* RFC 6937: a share of what arrives, until no more is in flight than the threshold */
         if (strict->options.sack && left > 2 * mss && window > 2 * mss &&
+            flight(send) + 4 * mss < send->window.ssthresh_least &&
             send->out + 4 * mss < send->share * (send->delivered - send->early))
             strict_blame(strict, "%.0f bytes went while %.0f arrived in a recovery, and %u wait",
                          send->out, send->delivered, left);
