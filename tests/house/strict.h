@@ -81,6 +81,7 @@ struct strict_send {
     double former_us; /* but for the next owner, who was told only what was left of it */
     uint64_t first_timeout_us;
     uint64_t closed_us, persist_us; /* the window is closed since; what a probe took */
+    bool closed_idle;               /* and all was acknowledged then */
     uint64_t waiting_us;            /* a small segment waits since */
     uint64_t first_us;              /* what the first probe of this closed window took */
     unsigned rounds, rounds_before; /* answered probes; when the last one went */

@@ -122,6 +122,7 @@ note_window(struct strict_send *send, const struct peer_segment *segment, bool a
         send->rounds = 0;
     } else if (!closed || !send->closed_us) {
         send->closed_us = now_us;
+        send->closed_idle = send->offered == segment->ack;
     }
     if (closed && window)
         send->restart_us = now_us;
@@ -394,7 +395,7 @@ note_probe(struct strict *strict, uint64_t now_us)
         strict_blame(strict, "a probe, and the window is open");
         return;
     }
-    most_us = most_us > RTO_MIN_US ? most_us : RTO_MIN_US;
+    most_us = (uint64_t)fmax(fmax((double)most_us, RTO_MIN_US), strict_timeout_us(strict, 0));
     most_us = strict_most_wait_us(send, most_us);
     if (!send->persist_us) {
         send->first_us = took_us;
@@ -410,6 +411,9 @@ note_probe(struct strict *strict, uint64_t now_us)
     }
     if (send->former_us > 0)
         least_us = RTO_MIN_US;
+    if (send->closed_idle) /* since when there is something to send nobody has told */
+        late_us = least_us;
+    send->closed_idle = false;
     if (took_us + slack < least_us || late_us > most_us + slack)
         strict_blame(strict, "a probe after %llu us, %llu to %llu are right",
                      (unsigned long long)took_us, (unsigned long long)least_us,
