@@ -32,7 +32,8 @@ tcp_ecn_on_echo(struct tcp_conn *conn, uint32_t flight, uint64_t now_us)
 {
     if (conn->flags & TCP_CONN_ECN_REACTED)
         return 0;
-    if (tcp_congestion_window(conn) <= conn->mss) /* it cannot get smaller, but slower */
+    if (conn->config.congestion != TCP_CC_NONE &&
+        tcp_congestion_window(conn) <= conn->mss) /* it cannot get smaller, but slower */
         conn->ecn_wait_us = now_us + conn->rto_us;
     conn->flags &= ~TCP_CONN_UNDO; /* this reduction is no mistake */
     tcp_cc_on_loss(conn, flight);

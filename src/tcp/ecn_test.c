@@ -247,6 +247,19 @@ test_an_echo_at_one_segment(void **state)
     assert_data(&fx, 3000, 2 * MSS);
 }
 
+/* Nor does it wait where nobody controls congestion. */
+static void
+test_an_echo_without_congestion_control(void **state)
+{
+    struct fixture fx;
+
+    open_at_one_segment(&fx);
+    fx.conn.config.congestion = TCP_CC_NONE;
+    feed_echo(&fx, 1000);
+    drain_out(&fx); /* all there is */
+    assert_int_equal(fx.conn.snd_nxt, fx.conn.snd_una + 9 * MSS);
+}
+
 /* What comes meanwhile takes the timer: it still ends. */
 static void
 test_the_wait_at_one_segment_ends(void **state)
@@ -320,6 +333,7 @@ main(void)
         cmocka_unit_test(test_a_loss_says_cwr_and_counts_as_the_reaction),
         cmocka_unit_test(test_the_next_reaction_may_be_far),
         cmocka_unit_test(test_an_echo_at_one_segment),
+        cmocka_unit_test(test_an_echo_without_congestion_control),
         cmocka_unit_test(test_the_wait_at_one_segment_ends),
         cmocka_unit_test(test_an_old_echo_is_ignored),
         cmocka_unit_test(test_not_negotiated),
