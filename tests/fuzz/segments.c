@@ -305,6 +305,7 @@ finish(struct world *world)
             return;
         peer_means_well(world);
         world_flush(world);
+        world->conn.keepalive_deadline_us = TCP_NEVER; /* time goes by the steps that count */
         deadline_us = tcp_deadline_us(&world->conn);
         if (deadline_us != TCP_NEVER && deadline_us > world->now_us)
             world->now_us = deadline_us;
