@@ -81,7 +81,8 @@ check_sequence(struct tcp_conn *conn, struct arrival *in)
     const struct tcp_segment *segment = in->segment;
 
     if (seq_before(in->end, conn->last_ack_sent)) {
-        if (segment->payload_len) {
+        /* half of all numbers away its begin is none of the past */
+        if (segment->payload_len && seq_before(segment->seq, conn->last_ack_sent)) {
             tcp_note_duplicate(conn, segment->seq, segment->seq + segment->payload_len);
             in->events |= TCP_EV_DUPLICATE;
         }

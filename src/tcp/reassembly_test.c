@@ -243,6 +243,19 @@ test_dsack_below_the_ack_point(void **state)
     assert_int_equal(out_sack(&fx, &out), 0); /* once */
 }
 
+/* Half of all numbers away a segment's end is old and its begin is not: nothing came twice. */
+static void
+test_no_dsack_from_the_other_half(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment out;
+
+    open_conn(&fx);
+    feed(&fx, 0x7fffff80, 1000);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(out_sack(&fx, &out), 0);
+}
+
 /* What is in order but not acknowledged must not look SACKed: the report waits. */
 static void
 test_dsack_waits_for_the_ack_point(void **state)
@@ -355,6 +368,7 @@ main(void)
         cmocka_unit_test(test_sack_blocks_join_and_go),
         cmocka_unit_test(test_three_blocks_beside_a_timestamp),
         cmocka_unit_test(test_dsack_below_the_ack_point),
+        cmocka_unit_test(test_no_dsack_from_the_other_half),
         cmocka_unit_test(test_dsack_waits_for_the_ack_point),
         cmocka_unit_test(test_dsack_inside_a_block),
         cmocka_unit_test(test_without_sack_one_ack_per_segment),
