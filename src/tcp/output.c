@@ -284,8 +284,10 @@ choose_tail(struct tcp_conn *conn, const struct shape *shape, struct piece *piec
         *piece = (struct piece){end, tcp_min(room, conn->snd_end - end), .fin = false};
         return true;
     }
-    if (end == conn->snd_max) /* below that all goes again anyway, and tells nothing */
+    if (end == conn->snd_max) { /* below that all goes again anyway, and tells nothing */
         conn->flags |= TCP_CONN_TAIL_OPEN;
+        conn->flags &= ~TCP_CONN_TAIL_REDUCED;
+    }
     seq = seq_max(seq, seq_min(end, conn->snd_end) - shape->segment);
     old_piece(conn, shape, seq, end, shape->segment, piece);
     return true;

@@ -43,6 +43,7 @@ enum {
     TCP_CONN_DSACK_ROUND = 1u << 28, /* a D-SACK counted: until snd_una is at dsack_round_seq */
     TCP_CONN_TAIL_OPEN = 1u << 29,   /* which copy of the probe arrived is not known yet */
     TCP_CONN_UNMEASURED = 1u << 30,  /* timers may be too short for this path */
+    TCP_CONN_TAIL_REDUCED = 1u << 31 /* a recovery has begun since the probe */
 };
 
 #define TCP_MAX_CWND 0x3fffffffu

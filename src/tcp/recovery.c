@@ -64,8 +64,8 @@ enter(struct tcp_conn *conn)
     tcp_cc_on_loss(conn, flight);
     tcp_prr_start(conn, flight);
     conn->counters.fast_recoveries++;
-    conn->flags &= ~TCP_CONN_TAIL_OPEN; /* what it repairs is reduced for here */
     conn->flags |= TCP_CONN_RECOVERY | TCP_CONN_UNDO | TCP_CONN_RTX_DUE;
+    conn->flags |= TCP_CONN_TAIL_REDUCED; /* for what a probe repairs, too */
     conn->undo_seq = conn->snd_una;
     conn->undo_bytes = 0;
     conn->recover_seq = conn->undo_end_seq = conn->snd_max;
@@ -190,7 +190,7 @@ resolve_tail(struct tcp_conn *conn, const struct tcp_ack_news *news)
     conn->flags &= ~TCP_CONN_TAIL_OPEN;
     if (news->dsack) /* it was too early */
         conn->flags |= TCP_CONN_UNMEASURED;
-    if (news->dsack || news->repeated || conn->flags & IN_LOSS)
+    if (news->dsack || news->repeated || conn->flags & (IN_LOSS | TCP_CONN_TAIL_REDUCED))
         return 0;
     conn->flags &= ~TCP_CONN_UNDO;
     tcp_cc_on_loss(conn, news->flight);
@@ -226,8 +226,9 @@ tcp_recovery_on_dsack(struct tcp_conn *conn, struct tcp_range range)
     if (range.start == conn->last_dsack.start && range.end == conn->last_dsack.end)
         return 0;
     conn->last_dsack = range;
-    if (!(conn->flags & TCP_CONN_TAIL_OPEN) || range.end != conn->tail_seq)
-        tcp_rack_on_dsack(conn); /* of a probe: that is what it is for */
+    if (conn->flags & TCP_CONN_TAIL_OPEN && range.end == conn->tail_seq)
+        return 0; /* of a probe: that is what it is for, and no recovery sent it */
+    tcp_rack_on_dsack(conn);
     if (!(conn->flags & TCP_CONN_UNDO) || seq_before(range.start, conn->undo_seq) ||
         seq_after(range.end, conn->undo_end_seq) || !conn->undo_bytes)
         return 0;

@@ -246,11 +246,51 @@ test_a_probe_while_all_goes_again(void **state)
     assert_true(fx.conn.cwnd >= 5 * MSS);
 }
 
+/* The probe was needless, something else was lost: the duplicate of the probe is not that of what
+ * recovery resent. */
+static void
+test_the_duplicate_of_a_probe_undoes_no_recovery(void **state)
+{
+    struct fixture fx;
+
+    open_probed(&fx);
+    feed_sack(&fx, 3000, 4000, 5000); /* the first copy of the last; the fourth was lost */
+    pass(&fx, 100000);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+    assert_data(&fx, 3000, MSS);
+    uint32_t ssthresh = fx.conn.ssthresh;
+    fx.now_us += 10000;
+    add_sack(&fx, 4000, 5000); /* the probe arrives: a D-SACK inside the second block */
+    add_sack(&fx, 4000, 5000);
+    feed_ack(&fx, 3000);
+    assert_true(fx.conn.flags & TCP_CONN_RECOVERY);
+    assert_int_equal(fx.conn.ssthresh, ssthresh);
+}
+
+/* Also when the probe has found something: its own duplicate tells of no disorder. */
+static void
+test_the_duplicate_of_a_probe_in_a_recovery_is_no_disorder(void **state)
+{
+    struct fixture fx;
+
+    open_probed(&fx);
+    feed_sack(&fx, 2000, 4000, 5000); /* two are missing */
+    pass(&fx, 100000);
+    assert_int_equal(fx.conn.counters.fast_recoveries, 1);
+    drain_out(&fx);
+    add_sack(&fx, 4000, 5000);
+    add_sack(&fx, 4000, 5000);
+    feed_ack(&fx, 2000);
+    assert_int_equal(fx.conn.reo_multiplier, 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tail_loss),
+        cmocka_unit_test(test_the_duplicate_of_a_probe_undoes_no_recovery),
+        cmocka_unit_test(test_the_duplicate_of_a_probe_in_a_recovery_is_no_disorder),
         cmocka_unit_test(test_tail_probe_of_the_first_without_sack),
         cmocka_unit_test(test_tail_probe_answered_without_sack),
         cmocka_unit_test(test_a_few_sacks_and_silence),
