@@ -358,6 +358,46 @@ test_probes_that_cannot_go_do_not_count(void **state)
     assert_true(fx.conn.keepalive_probe_count <= 1);
 }
 
+/* Nor does the time in which it takes nothing use up that in which something may go again. */
+static void
+test_a_blocked_medium_uses_up_no_max_rt(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.max_rt_us = 10000000;
+    reopen(&fx);
+    send_segments(&fx, 1);
+    while (!fx.conn.counters.timeouts) /* it went again once */
+        expire(&fx);
+    drain_out(&fx);
+    for (unsigned i = 0; i < 300; i++) {
+        fx.now_us += 100000;
+        tcp_on_blocked(&fx.conn, fx.now_us);
+        assert_int_equal(tcp_on_timer(&fx.conn, fx.now_us) & TCP_EV_TIMEOUT, 0);
+    }
+    assert_int_equal(fx.conn.state, TCP_ESTABLISHED);
+}
+
+/* Nor are probes ever more frequent for it. */
+static void
+test_a_blocked_medium_makes_no_probe_early(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_wnd = 0;
+    fx.state.snd_end = SEND + MSS;
+    reopen(&fx);
+    for (unsigned i = 0; i < 5; i++) {
+        expire(&fx);
+        drain_out(&fx);
+    }
+    uint64_t left_us = fx.conn.rtx_deadline_us - fx.now_us;
+    tcp_on_blocked(&fx.conn, fx.now_us);
+    assert_true(fx.conn.rtx_deadline_us - fx.now_us >= left_us);
+}
+
 int
 main(void)
 {
@@ -379,6 +419,8 @@ main(void)
         cmocka_unit_test(test_smaller_mtu_resends),
         cmocka_unit_test(test_allowance),
         cmocka_unit_test(test_silence_counts_from_when_the_segment_left),
+        cmocka_unit_test(test_a_blocked_medium_uses_up_no_max_rt),
+        cmocka_unit_test(test_a_blocked_medium_makes_no_probe_early),
         cmocka_unit_test(test_a_blocked_medium_is_no_loss),
         cmocka_unit_test(test_probes_that_cannot_go_do_not_count),
     };

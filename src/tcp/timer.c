@@ -373,10 +373,15 @@ tcp_on_blocked(struct tcp_conn *conn, uint64_t now_us)
 {
     uint64_t interval_us = keepalive_interval_us(&conn->config);
 
+    if (conn->retransmit_count)
+        conn->last_rtx_us = now_us;
+    conn->flags &= ~TCP_CONN_RTT_TIMING; /* the wait for the wire is no round trip */
     if (conn->rtx_deadline_us != TCP_NEVER && conn->snd_wnd)
         tcp_start_rtx(conn, now_us);
     else if (conn->rtx_deadline_us != TCP_NEVER)
-        tcp_start_persist(conn, now_us);
+        set_rtx_deadline(conn, now_us,
+                         tcp_backoff(conn, tcp_saturate_u8(conn->snd_wnd_probe_count +
+                                                           (uint32_t)conn->retransmit_count)));
     if (conn->tail_deadline_us != TCP_NEVER)
         tcp_start_tail(conn, now_us);
     if (conn->keepalive_deadline_us != TCP_NEVER && conn->keepalive_probe_count &&

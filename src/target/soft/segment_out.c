@@ -244,7 +244,8 @@ send_stalled(struct soft_conn *conn)
     }
     if (!send_out(conn, out))
         return false;
-    tcp_on_blocked(&conn->tcp, soft_now_us(conn->object.adapter));
+    if (out->len || out->flags & TCP_FIN)
+        tcp_on_blocked(&conn->tcp, soft_now_us(conn->object.adapter));
     return true;
 }
 
