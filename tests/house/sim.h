@@ -195,6 +195,7 @@ struct sim {
 struct sim_figures {
     uint64_t runs, handovers, refused, bytes, frames, retransmissions, dsacks, forged, kills,
         cables, invalidated, answered, marks, cwrs;
+    uint64_t fingerprint; /* of all their fingerprints, in any order */
 };
 
 /* What the seed means. kill_at: the owner dies at this crossing; 0: as the seed has it. */

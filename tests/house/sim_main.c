@@ -4,6 +4,7 @@
  * worker that ends early has found something: its run is named, with the line that does it again,
  * and another worker goes on behind it.
  */
+#include "base/hash.h"
 #include "sim.h"
 
 #include <errno.h>
@@ -146,6 +147,7 @@ run(struct worker *worker, uint64_t number, uint64_t end, const struct options *
         alarm(options->seconds);
         uint64_t fingerprint = sim_run(&order, figures);
         lived = figures->kills == kills;
+        figures->fingerprint += hash_mix(fingerprint, number);
         if (options->count == 1)
             printf("seed %llu: fingerprint %016llx\n", (unsigned long long)number,
                    (unsigned long long)fingerprint);
@@ -244,6 +246,7 @@ sum(const struct worker *workers, const struct options *options, unsigned failed
         all.answered += one->answered;
         all.marks += one->marks;
         all.cwrs += one->cwrs;
+        all.fingerprint += one->fingerprint;
     }
     if (options->tap)
         printf("1..1\n%sok 1 - %llu %s\n# ", failed ? "not " : "",
@@ -252,14 +255,15 @@ sum(const struct worker *workers, const struct options *options, unsigned failed
     printf("sim: %llu runs passed, %u failed; %llu hand-overs, %llu refused, %llu bytes, %llu "
            "frames, %llu retransmissions, %llu DSACKs, %llu forgeries, %llu kills, %llu cables, "
            "%llu invalidated, %llu queries, %llu marks, %llu CWRs; "
-           "%.1f s, %.0f hand-overs/s\n",
+           "fingerprint %016llx; %.1f s, %.0f hand-overs/s\n",
            (unsigned long long)all.runs, failed, (unsigned long long)all.handovers,
            (unsigned long long)all.refused, (unsigned long long)all.bytes,
            (unsigned long long)all.frames, (unsigned long long)all.retransmissions,
            (unsigned long long)all.dsacks, (unsigned long long)all.forged,
            (unsigned long long)all.kills, (unsigned long long)all.cables,
            (unsigned long long)all.invalidated, (unsigned long long)all.answered,
-           (unsigned long long)all.marks, (unsigned long long)all.cwrs, seconds,
+           (unsigned long long)all.marks, (unsigned long long)all.cwrs,
+           (unsigned long long)all.fingerprint, seconds,
            (double)all.handovers / (seconds > 0 ? seconds : 1));
 }
 
