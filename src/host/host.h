@@ -204,6 +204,10 @@ NDIS_HANDLE host_nbl_pool(struct host *host);
  * out of memory. */
 NET_BUFFER_LIST *host_nbl_create(struct host *host, void *bytes, ULONG len, void *more,
                                  ULONG more_len);
+/* The same over one stretch in MDLs of piece bytes, the first of which begins around bytes earlier
+ * and the last of which ends so much later: that memory is the caller's, too. len is not 0. */
+NET_BUFFER_LIST *host_nbl_create_scattered(struct host *host, void *bytes, ULONG len, ULONG around,
+                                           ULONG piece);
 /* Frees the NBL and its MDLs, not the bytes. */
 void host_nbl_destroy(NET_BUFFER_LIST *nbl);
 

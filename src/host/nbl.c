@@ -44,6 +44,32 @@ no_memory:
     return NULL;
 }
 
+NET_BUFFER_LIST *
+host_nbl_create_scattered(struct host *host, void *bytes, ULONG len, ULONG around, ULONG piece)
+{
+    UCHAR *at = (UCHAR *)bytes - around;
+    ULONG left = around + len + around;
+    MDL *head = NULL, **tail = &head;
+
+    for (ULONG size = around + piece; left; size = piece) {
+        size = size < left ? size : left;
+        *tail = NdisAllocateMdl(host->pool, at, size);
+        if (!*tail)
+            goto no_memory;
+        (*tail)->Next = NULL;
+        tail = &(*tail)->Next;
+        at += size;
+        left -= size;
+    }
+    NET_BUFFER_LIST *nbl = NdisAllocateNetBufferAndNetBufferList(host->pool, 0, 0, head, around,
+                                                                 len);
+    if (nbl)
+        return nbl;
+no_memory:
+    free_mdls(head);
+    return NULL;
+}
+
 void
 host_nbl_destroy(NET_BUFFER_LIST *nbl)
 {

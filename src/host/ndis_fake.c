@@ -384,6 +384,7 @@ NdisAllocateNetBufferAndNetBufferList(NDIS_HANDLE PoolHandle, USHORT ContextSize
     both->nbl.NdisPoolHandle = PoolHandle;
     both->nb.MdlChain = both->nb.CurrentMdl = MdlChain;
     both->nb.DataLength = (ULONG)DataLength;
+    both->nb.DataOffset = both->nb.CurrentMdlOffset = DataOffset; /* inside the first MDL */
     fake.objects++;
     return &both->nbl;
 }

@@ -297,6 +297,20 @@ draw_changes(struct sim_plan *plan, struct random *random)
     }
 }
 
+/* How what crosses the staircase lies in memory, which nobody outside can see. Of a generator of
+ * its own: what the other seeds mean does not depend on it. */
+static void
+draw_memory(struct sim_plan *plan)
+{
+    static const uint32_t pieces[] = {100, 1000, 3000, 20000};
+    struct random random;
+
+    random_init(&random, hash_mix(plan->seed ^ HASH_ODD_2, HASH_ODD_2));
+    for (unsigned i = 0; i < plan->conns; i++)
+        if (one_in(&random, 2))
+            plan->conn[i].host.piece_bytes = between(&random, 1, pieces[random_below(&random, 4)]);
+}
+
 void
 sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
 {
@@ -319,6 +333,7 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
     draw_changes(plan, &random);
     if (!kill_at)
         sim_calm_draw(plan);
+    draw_memory(plan);
 }
 
 void

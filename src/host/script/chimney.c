@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#define AROUND_FILL 0x5au
+
 static uint32_t
 transferred(const NET_BUFFER_LIST *nbl)
 {
@@ -19,6 +21,16 @@ wants_upload(NDIS_STATUS status)
 {
     return status == NDIS_STATUS_UPLOAD_IN_PROGRESS || status == NDIS_STATUS_REQUEST_UPLOAD ||
            status == NDIS_STATUS_UPLOAD_REQUESTED;
+}
+
+NET_BUFFER_LIST *
+script_nbl_create(struct script_conn *conn, void *bytes, uint32_t len)
+{
+    struct host *host = conn->script->host;
+
+    if (!conn->options.piece_bytes)
+        return host_nbl_create(host, bytes, len, NULL, 0);
+    return host_nbl_create_scattered(host, bytes, len, SCRIPT_AROUND, conn->options.piece_bytes);
 }
 
 /* ---- sending ---- */
@@ -33,8 +45,7 @@ script_post_sends(struct script_conn *conn)
     list_for_each(block, &conn->blocks, struct script_block, link) {
         if (block->nbl)
             continue;
-        block->nbl = host_nbl_create(conn->script->host, block->bytes + block->offset, block->len,
-                                     NULL, 0);
+        block->nbl = script_nbl_create(conn, block->bytes + block->offset, block->len);
         if (!block->nbl)
             break; /* the next turn of work tries again */
         block->nbl->ProtocolReserved[1] = block;
@@ -132,9 +143,11 @@ script_deliver_nb(struct script_conn *conn, NET_BUFFER *nb, uint32_t len)
 static bool
 post_one(struct script_conn *conn, struct script_post *post)
 {
-    post->nbl = host_nbl_create(conn->script->host, post->bytes, sizeof post->bytes, NULL, 0);
+    post->nbl = script_nbl_create(conn, post->bytes, sizeof post->bytes);
     if (!post->nbl)
         return false;
+    memset(post->before, AROUND_FILL, sizeof post->before);
+    memset(post->behind, AROUND_FILL, sizeof post->behind);
     post->nbl->ProtocolReserved[1] = post;
     conn->posted++;
     host_receive(&conn->down, post->nbl);
@@ -169,6 +182,16 @@ script_post_receives(struct script_conn *conn)
     }
 }
 
+static bool
+untouched(const uint8_t *around)
+{
+    bool same = true;
+
+    for (unsigned i = 0; i < SCRIPT_AROUND; i++)
+        same &= around[i] == AROUND_FILL;
+    return same;
+}
+
 void
 script_on_received(struct host_conn *down, NET_BUFFER_LIST *nbl)
 {
@@ -179,6 +202,8 @@ script_on_received(struct host_conn *down, NET_BUFFER_LIST *nbl)
     host_nbl_destroy(nbl);
     post->nbl = NULL;
     conn->posted--;
+    if (!untouched(post->before) || !untouched(post->behind))
+        script_breach(conn, "bytes written outside of a posted receive", 0, bytes);
     conn->window_due = true;
     if (bytes)
         script_return_loans(conn, SCRIPT_ALL); /* what is held came before it */
@@ -299,7 +324,7 @@ script_forward_waiting(struct script_conn *conn)
 
     while (!list_empty(&conn->waiting)) {
         struct script_frame *frame = list_first(&conn->waiting, struct script_frame, link);
-        frame->nbl = host_nbl_create(conn->script->host, frame->tcp, frame->tcp_len, NULL, 0);
+        frame->nbl = script_nbl_create(conn, frame->tcp, frame->tcp_len);
         if (!frame->nbl)
             break;
         list_del(&frame->link);

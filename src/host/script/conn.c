@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#define RELEASED_FILL 0xa5u
+
 /* ---- making and freeing ---- */
 
 static void
@@ -185,7 +187,7 @@ static size_t
 append_block(struct script_conn *conn, const uint8_t *bytes, size_t len)
 {
     size_t part = len < SCRIPT_BLOCK_BYTES ? len : SCRIPT_BLOCK_BYTES;
-    struct script_block *block = malloc(sizeof *block + part);
+    struct script_block *block = malloc(sizeof *block + part + SCRIPT_AROUND);
 
     if (!block)
         return 0;
@@ -233,6 +235,7 @@ script_release(struct script_conn *conn, uint32_t seq, bool target)
         uint32_t part = seq - block->seq < block->len ? seq - block->seq : block->len;
         if (!part)
             break;
+        memset(block->bytes + block->offset, RELEASED_FILL, part); /* who sends it now is wrong */
         block->seq += part;
         block->offset += part;
         block->len -= part;
@@ -287,7 +290,7 @@ to_application(struct script_conn *conn, const uint8_t *bytes, uint32_t len)
 static void
 keep(struct script_conn *conn, const uint8_t *bytes, uint32_t len)
 {
-    struct script_data *data = malloc(sizeof *data + len);
+    struct script_data *data = malloc(sizeof *data + len + SCRIPT_AROUND);
 
     if (!data) {
         script_breach(conn, "no memory for received bytes", len, 0);

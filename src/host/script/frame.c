@@ -115,7 +115,7 @@ copy_segment(NET_BUFFER_LIST *nbl, const struct packet *packet, const struct tcp
 {
     NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO info = {
         .Value = NET_BUFFER_LIST_INFO(nbl, TcpLargeSendNetBufferListInfo)};
-    struct script_frame *frame = calloc(1, sizeof *frame + packet->tcp_len);
+    struct script_frame *frame = calloc(1, sizeof *frame + packet->tcp_len + SCRIPT_AROUND);
 
     if (!frame)
         return NULL;
@@ -260,11 +260,11 @@ script_frame_send(struct script_conn *conn, const struct tcp_out *out)
     uint32_t header_len = (uint32_t)tcp_write_header(out, options->local_port, options->peer_port,
                                                      header);
     uint32_t tcp_len = header_len + out->len, len = ETHERNET_LEN + ip_len + tcp_len;
-    uint8_t *frame = malloc(len);
-    NET_BUFFER_LIST *nbl = frame ? host_nbl_create(conn->script->host, frame, len, NULL, 0) : NULL;
+    uint8_t *memory = malloc(SCRIPT_AROUND + len + SCRIPT_AROUND), *frame = memory + SCRIPT_AROUND;
+    NET_BUFFER_LIST *nbl = memory ? script_nbl_create(conn, frame, len) : NULL;
 
     if (!nbl) {
-        free(frame); /* as if it were lost on the way */
+        free(memory); /* as if it were lost on the way */
         return;
     }
     memcpy(frame, options->peer_mac, 6);
@@ -277,7 +277,7 @@ script_frame_send(struct script_conn *conn, const struct tcp_out *out)
     finish_checksum(conn, frame + ETHERNET_LEN, tcp, tcp_len, super);
     if (super)
         describe_superframe(conn, nbl, out->segment_size, ETHERNET_LEN + ip_len);
-    nbl->ProtocolReserved[1] = frame;
+    nbl->ProtocolReserved[1] = memory;
     conn->script->stats.frames_out++;
     conn->figures.retransmits += out->retransmission;
     host_send_frames(conn->script->binding, nbl);

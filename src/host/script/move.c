@@ -19,8 +19,7 @@ chain_sends(struct script_conn *conn, struct host_initiate *what)
     NET_BUFFER_LIST *head = NULL, **tail = &head;
 
     list_for_each(block, &conn->blocks, struct script_block, link) {
-        block->nbl = host_nbl_create(conn->script->host, block->bytes + block->offset, block->len,
-                                     NULL, 0);
+        block->nbl = script_nbl_create(conn, block->bytes + block->offset, block->len);
         if (!block->nbl)
             break; /* what is behind goes as ordinary sends */
         block->nbl->ProtocolReserved[1] = block;
@@ -38,7 +37,7 @@ chain_received(struct script_conn *conn, struct host_initiate *what)
     NET_BUFFER_LIST **tail = &what->delegated.BufferedData;
 
     list_for_each(data, &conn->received, struct script_data, link) {
-        data->nbl = host_nbl_create(conn->script->host, data->bytes, data->len, NULL, 0);
+        data->nbl = script_nbl_create(conn, data->bytes, data->len);
         if (!data->nbl)
             return false;
         *tail = data->nbl;

@@ -10,6 +10,7 @@
 #define SCRIPT_FIN_WATCH_US 20000u
 #define SCRIPT_BUCKETS 1024u
 #define SCRIPT_TICKS_PER_SECOND 1000u
+#define SCRIPT_AROUND 8u /* bytes of memory before and behind what an NBL is made over */
 
 struct script {
     char name[32];
@@ -60,7 +61,7 @@ struct script_loan {
 /* A posted receive buffer. */
 struct script_post {
     NET_BUFFER_LIST *nbl; /* NULL: not posted */
-    uint8_t bytes[SCRIPT_POST_BYTES];
+    uint8_t before[SCRIPT_AROUND], bytes[SCRIPT_POST_BYTES], behind[SCRIPT_AROUND];
 };
 
 struct script_conn {
@@ -136,6 +137,10 @@ script_now(const struct script_conn *conn)
 
 /* One thing from below does not fit what we know. */
 void script_breach(struct script_conn *conn, const char *what, uint32_t expected, uint32_t got);
+
+/* ---- chimney.c, for whoever hands bytes down ---- */
+/* An NBL over bytes that have SCRIPT_AROUND more on both sides. NULL: out of memory. */
+NET_BUFFER_LIST *script_nbl_create(struct script_conn *conn, void *bytes, uint32_t len);
 
 /* ---- frame.c ---- */
 /* A copy of the TCP segment in a frame, with its connection; NULL: none of ours, or damaged. */

@@ -90,7 +90,8 @@ struct script_options {
     bool extended;     /* move with the extension of the state, if the target knows its version */
     bool ecn;          /* negotiated; moves with the extension only (-EOPNOTSUPP) */
     enum script_receive receive;
-    uint32_t hold_us; /* (1000) */
+    uint32_t hold_us;     /* (1000) */
+    uint32_t piece_bytes; /* (0: all) what one MDL covers; the data then begin and end inside one */
 };
 
 /* Owner: app stays the caller's. NULL: out of memory, or the numbers cannot be. */
