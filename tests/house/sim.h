@@ -125,6 +125,7 @@ struct sim_sample {
 /* Segments of offloaded connections, seen at the wire. */
 struct sim_counters {
     uint64_t in_least, in_most, out, again, resets;
+    uint64_t octets_in_least, octets_in_most, octets_out; /* with headers from IP on */
 };
 
 struct sim_conn {
@@ -189,6 +190,7 @@ struct sim {
     struct sim_value stations[SIM_STATIONS]; /* byte 3 of the address: how often it has moved */
     unsigned invalidated, answered;
     struct sim_counters counters[2]; /* IPv4, IPv6 */
+    uint16_t next_ip_id;             /* behind the target's last; 0: it has not said any */
 };
 
 /* What all runs of a process have come to. */

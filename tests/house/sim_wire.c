@@ -130,6 +130,24 @@ say(const struct sim_conn *conn, bool out, const struct peer_segment *segment, c
     printf(" %s\n", conn->host ? host_conn_names[script_state(conn->host)] : "SOCKET");
 }
 
+/* What goes with a frame says where its headers are. */
+static void
+check_meta(const struct sim_conn *conn, const struct wire_tx *frame, const uint8_t *bytes,
+           const struct peer_segment *segment)
+{
+    const struct wire_meta *meta = &frame->meta;
+    uint32_t ip = (uint32_t)(segment->ip - bytes), tcp = ip + (segment->ipv6 ? 40 : 20);
+    uint8_t type = segment->ipv6 ? WIRE_GSO_TCPV6 : WIRE_GSO_TCPV4;
+
+    if (meta->csum_partial && (meta->csum_start != tcp || meta->csum_offset != 16))
+        sim_fail(conn->sim, "conn %u: a checksum from %u at %u, of a TCP header at %u",
+                 conn->number, meta->csum_start, meta->csum_offset, tcp);
+    if (meta->gso_size && (meta->gso_type != type || meta->header_len != ip + segment->headers ||
+                           segment->len <= meta->gso_size))
+        sim_fail(conn->sim, "conn %u: a superframe of type %u, headers of %u bytes, %u in %u",
+                 conn->number, meta->gso_type, meta->header_len, segment->len, meta->gso_size);
+}
+
 static size_t
 copy_frame(const void *frame, void *to, size_t max)
 {
@@ -167,6 +185,8 @@ on_our_end(void *arg, enum stage_side side, bool out, const struct wire_tx *fram
         return; /* the judge knew the dead one */
     if (whole)
         sim_query_count(conn, out, &segment, frame->meta.gso_size);
+    if (out)
+        check_meta(conn, frame, bytes, &segment);
     if (out)
         sim_house_out(conn, bytes, &segment, frame->meta.gso_size);
     if (out)
