@@ -235,6 +235,103 @@ test_no_growth_when_not_limited(void **state)
     assert_int_equal(fx.conn.cwnd, 20 * MSS);
 }
 
+/* A window of 40 segments, and a timeout of 200 ms. */
+static void
+open_idle(struct fixture *fx)
+{
+    prepare(fx);
+    fx->state.cwnd = 40 * MSS;
+    reopen(fx);
+    send_segments(fx, 1);
+    feed_ack(fx, 1000);
+    tcp_queue(&fx->conn, 60 * MSS);
+}
+
+static void
+test_an_idle_sender_starts_with_less(void **state)
+{
+    static const struct {
+        uint64_t idle_us;
+        uint32_t segments;
+    } rows[] = {{200000, 40}, {200001, 20}, {400000, 20}, {400001, 10}, {3600000000, 10}};
+    struct fixture fx;
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        open_idle(&fx);
+        fx.now_us += rows[i].idle_us;
+        assert_data(&fx, 1000, rows[i].segments * MSS);
+        assert_silent(&fx);
+        assert_int_equal(fx.conn.ssthresh, TCP_INFINITE_SSTHRESH);
+    }
+    feed_ack(&fx, 11000); /* slow start */
+    assert_data(&fx, 11000, 20 * MSS);
+}
+
+/* Whoever looks in between does not make the time less. */
+static void
+test_an_idle_time_in_two_looks(void **state)
+{
+    struct fixture fx;
+
+    open_idle(&fx);
+    fx.now_us += 200300;
+    tcp_cc_on_idle(&fx.conn, fx.now_us);
+    assert_int_equal(fx.conn.cwnd, 20 * MSS);
+    fx.now_us += 199700;
+    tcp_cc_on_idle(&fx.conn, fx.now_us);
+    assert_int_equal(fx.conn.cwnd, 20 * MSS);
+    fx.now_us += 1;
+    assert_data(&fx, 1000, 10 * MSS);
+}
+
+/* In congestion avoidance it returns to three quarters fast. An idle time counts once, also when
+ * nothing can be sent then, and what waits for an acknowledgement is not idle. */
+static void
+test_what_idling_does_not_do(void **state)
+{
+    struct fixture fx;
+
+    open_idle(&fx);
+    fx.conn.ssthresh = 5 * MSS;
+    fx.now_us += 300000;
+    assert_data(&fx, 1000, 20 * MSS);
+    assert_int_equal(fx.conn.ssthresh, 30 * MSS);
+
+    prepare(&fx);
+    fx.config.nagle = true;
+    fx.state.cwnd = 40 * MSS;
+    fx.state.snd_wnd = 10; /* too little to send */
+    fx.state.max_snd_wnd = SEND_WINDOW;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 30 * MSS);
+    fx.now_us += 300000;
+    assert_silent(&fx);
+    assert_silent(&fx);
+    assert_int_equal(fx.conn.cwnd, 20 * MSS);
+
+    open_idle(&fx);
+    assert_data(&fx, 1000, 40 * MSS);
+    fx.now_us += 190000; /* before the timeout */
+    feed_ack(&fx, 31000);
+    assert_data(&fx, 41000, 20 * MSS);
+    assert_true(fx.conn.cwnd >= 40 * MSS);
+}
+
+/* What the former owner had is used: how long it was idle is not said, and the move is not why. */
+static void
+test_a_move_is_no_idle_time(void **state)
+{
+    struct fixture fx;
+
+    open_idle(&fx);
+    fx.now_us += 3600000000u;
+    tcp_capture(&fx.conn, fx.now_us, &fx.state);
+    assert_int_equal(fx.state.cwnd, 40 * MSS);
+    reopen(&fx);
+    fx.now_us += 100000;
+    assert_data(&fx, 1000, 40 * MSS);
+}
+
 static void
 test_without_congestion_control(void **state)
 {
@@ -266,6 +363,10 @@ main(void)
         cmocka_unit_test(test_initial_window),
         cmocka_unit_test(test_avoidance_one_segment_per_window),
         cmocka_unit_test(test_no_growth_when_not_limited),
+        cmocka_unit_test(test_an_idle_sender_starts_with_less),
+        cmocka_unit_test(test_an_idle_time_in_two_looks),
+        cmocka_unit_test(test_what_idling_does_not_do),
+        cmocka_unit_test(test_a_move_is_no_idle_time),
         cmocka_unit_test(test_without_congestion_control),
     };
 

@@ -6,11 +6,15 @@
  * acknowledgement may cover what arrived long before it, which has left no room in the network, and
  * L is one segment. After slow start NewReno adds one segment per window acknowledged, and CUBIC
  * follows its curve (cubic.c). Either grows only while the window is what limits the sender: an
- * idle or window-limited connection learns nothing about the network. There is no restart after
- * idle.
+ * idle or window-limited connection learns nothing about the network.
+ *
+ * What was learnt gets old. A sender that was idle halves its window for each retransmission
+ * timeout that it was, down to the initial window at least, and remembers in the threshold where it
+ * was: an application that pauses briefly between answers is not set back to the start. RFC 5681
+ * would do that at once, RFC 7661 nothing for five minutes; this lies between, as RFC 2861 had it.
  *
  * TCP_CC_NONE keeps no window: the leg crosses no network. Source: RFC 5681, RFC 9438, RFC 3465,
- * RFC 6928 (initial window), RFC 7661 (limited senders).
+ * RFC 6928 (initial window), RFC 2861 and RFC 7661 (idle and limited senders).
  */
 #include "tcp/private.h"
 
@@ -109,6 +113,24 @@ tcp_cc_undo(struct tcp_conn *conn)
     conn->ssthresh = tcp_max(conn->ssthresh, conn->prior_ssthresh);
     conn->cubic = conn->prior_cubic;
     conn->cubic.last_us = TCP_NEVER;
+}
+
+void
+tcp_cc_on_idle(struct tcp_conn *conn, uint64_t now_us)
+{
+    uint64_t idle_us = now_us - conn->last_data_us;
+    uint32_t least = initial_window(conn);
+
+    if (idle_us <= conn->rto_us || conn->cwnd <= least)
+        return;
+    conn->ssthresh = tcp_max(conn->ssthresh, conn->cwnd / 4 * 3);
+    for (; idle_us > conn->rto_us && conn->cwnd > least; idle_us -= conn->rto_us)
+        conn->cwnd /= 2;
+    conn->cwnd = tcp_max(conn->cwnd, least);
+    conn->last_data_us = now_us - idle_us; /* the rest is spent, whether something goes or not */
+    conn->bytes_acked = 0;
+    conn->cubic.origin = 0;
+    conn->flags &= ~TCP_CONN_UNDO;
 }
 
 uint32_t

@@ -105,7 +105,7 @@ static const struct member sender[] = {
 static const struct member counted[] = {
     MEMBER(min_rtt_us),           MEMBER(next_min_rtt_us),       MEMBER(min_rtt_since_us),
     MEMBER(counters.segments_in), MEMBER(counters.segments_out), MEMBER(counters.bytes_in),
-    MEMBER(counters.bytes_out),
+    MEMBER(counters.bytes_out),   MEMBER(last_data_us),
 };
 
 static void

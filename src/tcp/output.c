@@ -170,6 +170,7 @@ send_piece(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
     tcp_rack_on_sent(conn, piece->seq, piece->seq + piece->len + piece->fin, out->retransmission,
                      now_us);
     tcp_prr_on_sent(conn, piece->len);
+    conn->last_data_us = now_us;
     if (out->retransmission) {
         conn->counters.retransmitted_segments += segments;
         conn->counters.retransmitted_bytes += piece->len;
@@ -334,6 +335,8 @@ choose_new(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape, st
     *piece = (struct piece){conn->snd_nxt, 0, fin};
     if (!avail)
         return window > 0;
+    if (!tcp_outstanding(conn))
+        tcp_cc_on_idle(conn, now_us);
     room = tcp_cc_room(conn);
     if (conn->flags & TCP_CONN_CWR_DUE)
         limit = shape->segment; /* it goes with one segment, not with each of a superframe */

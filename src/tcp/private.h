@@ -209,6 +209,8 @@ void tcp_cc_init(struct tcp_conn *conn, uint32_t cwnd, uint32_t ssthresh);
 void tcp_cc_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint64_t now_us);
 void tcp_cc_on_loss(struct tcp_conn *conn, uint32_t flight);
 void tcp_cc_on_timeout(struct tcp_conn *conn, uint32_t flight, bool first);
+/* Nothing is outstanding, and something is about to be sent. */
+void tcp_cc_on_idle(struct tcp_conn *conn, uint64_t now_us);
 /* Nothing was lost after all: the windows before the last event come back. */
 void tcp_cc_undo(struct tcp_conn *conn);
 /* Bytes that may be added to the network. */

@@ -245,7 +245,7 @@ restore_timers(struct tcp_conn *conn, const struct tcp_state *state, uint64_t no
     if (tcp_outstanding(conn))
         tcp_rtt_by_echo(conn, conn->snd_una);
     conn->total_rt_us = state->total_rt_us;
-    conn->last_rtx_us = now_us; /* how long it was idle nobody says */
+    conn->last_rtx_us = conn->last_data_us = now_us; /* how long it was idle nobody says */
     conn->retransmit_count = state->retransmit_count;
     conn->snd_wnd_probe_count = state->snd_wnd_probe_count;
     conn->keepalive_probe_count = state->keepalive_probe_count;

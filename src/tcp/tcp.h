@@ -271,6 +271,7 @@ struct tcp_conn {
     uint32_t ts_sent; /* our timestamp on the data that was sent last */
     uint64_t total_rt_us;
     /* line 5 */
+    uint64_t last_data_us;                                  /* when data was sent last */
     uint64_t min_rtt_us, next_min_rtt_us, min_rtt_since_us; /* 0: none */
     struct tcp_counters counters; /* its first members belong to every segment */
     /* the rest: the curve, loss, disorder, the end */

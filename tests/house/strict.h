@@ -198,7 +198,7 @@ void strict_window_grow(struct strict_window *window, double acked, bool again, 
                         bool limited, uint64_t now_us, uint64_t rtt_least_us, uint64_t rtt_most_us);
 /* Nothing was sent for so long, and nothing is outstanding. */
 void strict_window_idle(struct strict_window *window, double mss, uint64_t idle_us,
-                        uint64_t rto_least_us);
+                        uint64_t rto_least_us, uint64_t rto_most_us);
 void strict_window_reduce(struct strict_window *window, double flight, double mss);
 /* It may have been. */
 void strict_window_doubt(struct strict_window *window, double flight, double mss);

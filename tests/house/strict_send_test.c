@@ -43,6 +43,31 @@ test_a_window_that_is_not_used(void **state)
     assert_blamed(&fx, "bytes wait, the windows have room");
 }
 
+/* It had grown to 20000 bytes; the timeout lies between 200 and 500 ms. */
+static void
+test_a_window_after_an_idle_time(void **state)
+{
+    struct fixture fx;
+
+    for (unsigned bytes = 5000; bytes <= 15000; bytes += 5000) {
+        open_it(&fx);
+        write_bytes(&fx, 10000);
+        send(&fx, 0, 10000);
+        wait_ms(&fx, 100);
+        hear_ack(&fx, 10000, 0, 0);
+        wait_ms(&fx, 1900);
+        write_bytes(&fx, 30000);
+        send(&fx, 10000, bytes);
+        wait_ms(&fx, 1);
+        if (bytes == 5000)
+            assert_blamed(&fx, "bytes wait, the windows have room");
+        else if (bytes == 10000)
+            assert_right(&fx);
+        else
+            assert_blamed(&fx, "bytes in flight");
+    }
+}
+
 static void
 test_a_last_byte_that_stays(void **state)
 {
@@ -325,6 +350,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slow_start),
         cmocka_unit_test(test_a_window_that_is_not_used),
+        cmocka_unit_test(test_a_window_after_an_idle_time),
         cmocka_unit_test(test_a_last_byte_that_stays),
         cmocka_unit_test(test_curve),
         cmocka_unit_test(test_again_for_nothing),

@@ -96,8 +96,11 @@ strict_idle(const struct strict *strict, struct strict_window *window, uint64_t 
 {
     const struct strict_send *send = &strict->send;
     uint64_t least_us = send->rtt_most_us ? send->rtt_least_us : RTO_FIRST_US;
+    uint64_t most_us = send->rtt_most_us ? 5 * send->rtt_most_us : RTO_FIRST_US;
 
     least_us = least_us > RTO_MIN_US ? least_us : RTO_MIN_US;
+    most_us = most_us > 2 * send->backoff_us ? most_us : 2 * send->backoff_us;
+    most_us = most_us > RTO_MIN_US ? most_us : RTO_MIN_US;
     if (send->max == send->una && send->sent_us)
-        strict_window_idle(window, strict->options.mss, now_us - send->sent_us, least_us);
+        strict_window_idle(window, strict->options.mss, now_us - send->sent_us, least_us, most_us);
 }

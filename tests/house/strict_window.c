@@ -89,19 +89,24 @@ strict_window_grow(struct strict_window *window, double acked, bool again, doubl
         window->least = fmin(fmin(window->least + acked, window->most), window->ssthresh_least);
 }
 
-/* RFC 5681, 4.1, 7661: what is left of it may be less. */
+/* tcp.h: halved for each timeout that it was idle; 5681, 4.1: down to the initial window. */
 void
 strict_window_idle(struct strict_window *window, double mss, uint64_t idle_us,
-                   uint64_t rto_least_us)
+                   uint64_t rto_least_us, uint64_t rto_most_us)
 {
-    double initial = initial_window(mss);
-    uint64_t often = idle_us / rto_least_us;
+    double initial = initial_window(mss), before = window->most;
+    uint64_t often = idle_us / rto_least_us, seldom = idle_us ? (idle_us - 1) / rto_most_us : 0;
 
-    if (idle_us < rto_least_us)
+    if (idle_us < rto_least_us || before <= initial)
         return;
     window->least = fmin(window->least, fmax(initial, window->least / exp2((double)often)));
     window->used_us = 0;
     window->w_est_least = window->least;
+    if (idle_us <= rto_most_us)
+        return;
+    window->most = fmax(initial, before / exp2((double)seldom));
+    window->ssthresh_most = fmax(window->ssthresh_most, 0.75 * before);
+    window->epoch_us = 0;
 }
 
 /* RFC 9438, 4.6 and 4.7 */
