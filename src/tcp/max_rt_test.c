@@ -130,6 +130,25 @@ test_another_max_rt_elsewhere(void **state)
     assert_next_deadline(&fx, 1000);
 }
 
+/* A move neither shortens the timer for good nor puts off the end. */
+static void
+test_max_rt_and_a_move(void **state)
+{
+    struct fixture fx;
+
+    open_in_backoff(&fx, TCP_NEVER);
+    tcp_restart_max_rt(&fx.conn, 1000000, fx.now_us);
+    tcp_capture(&fx.conn, fx.now_us, &fx.state);
+    assert_int_equal(fx.state.retransmit_delta_us, 110000000);
+    fx.config.max_rt_us = 3000000;
+    reopen(&fx);
+    fx.conn.tail_deadline_us = TCP_NEVER;
+    assert_next_deadline(&fx, 3000000);
+    fx.now_us += 2000000;
+    tcp_restart_max_rt(&fx.conn, TCP_NEVER, fx.now_us);
+    assert_next_deadline(&fx, 108000000);
+}
+
 int
 main(void)
 {
@@ -138,6 +157,7 @@ main(void)
         cmocka_unit_test(test_restarting_max_rt),
         cmocka_unit_test(test_another_max_rt_in_a_backoff),
         cmocka_unit_test(test_another_max_rt_elsewhere),
+        cmocka_unit_test(test_max_rt_and_a_move),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

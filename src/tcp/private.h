@@ -268,6 +268,9 @@ uint64_t tcp_min_rtt_us(const struct tcp_conn *conn, uint64_t now_us);
 void tcp_set_rto(struct tcp_conn *conn);
 /* base << shift, at most max_rto. */
 uint64_t tcp_backoff(const struct tcp_conn *conn, uint8_t shift);
+/* The timer that runs, if it is of a retransmission: when it would expire by itself, or at MaxRT.
+ */
+void tcp_limit_rtx(struct tcp_conn *conn, uint64_t now_us);
 void tcp_start_rtx(struct tcp_conn *conn, uint64_t now_us);
 void tcp_start_tail(struct tcp_conn *conn, uint64_t now_us);
 /* The window closed, or work came while it was closed. */

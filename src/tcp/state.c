@@ -252,10 +252,11 @@ restore_timers(struct tcp_conn *conn, const struct tcp_state *state, uint64_t no
     if (state->state == TCP_FIN_WAIT_2)
         conn->fin_wait_2_deadline_us = tcp_after_us(now_us, running ? state->retransmit_delta_us
                                                                     : config->fin_wait_2_us);
-    else if (running && tcp_rtx_wanted(conn))
-        conn->rtx_deadline_us = conn->rtx_unlimited_us = tcp_after_us(now_us,
-                                                                      state->retransmit_delta_us);
-    else if (!conn->snd_wnd)
+    else if (running && tcp_rtx_wanted(conn)) {
+        conn->rtx_deadline_us = tcp_after_us(now_us, state->retransmit_delta_us);
+        conn->rtx_unlimited_us = conn->rtx_deadline_us;
+        tcp_limit_rtx(conn, now_us);
+    } else if (!conn->snd_wnd)
         tcp_start_persist(conn, now_us);
     else if (tcp_outstanding(conn))
         tcp_start_rtx(conn, now_us);
@@ -322,11 +323,20 @@ delta_us(uint64_t deadline_us, uint64_t now_us)
     return deadline_us > now_us ? deadline_us - now_us : 0;
 }
 
+/* MaxRT is the owner's, and may be changed: what it cut off the timer the next cuts off itself. */
+static uint64_t
+rtx_deadline_us(const struct tcp_conn *conn)
+{
+    if (conn->rtx_deadline_us == TCP_NEVER || !conn->retransmit_count)
+        return conn->rtx_deadline_us;
+    return conn->rtx_unlimited_us;
+}
+
 static void
 capture_timers(const struct tcp_conn *conn, uint64_t now_us, struct tcp_state *out)
 {
     uint64_t deadline_us = out->state == TCP_FIN_WAIT_2 ? conn->fin_wait_2_deadline_us
-                                                        : conn->rtx_deadline_us;
+                                                        : rtx_deadline_us(conn);
 
     out->srtt_us = conn->srtt_us;
     out->rttvar_us = conn->rttvar_us;

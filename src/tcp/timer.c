@@ -161,10 +161,8 @@ count_retransmission(struct tcp_conn *conn, uint64_t now_us)
         conn->retransmit_count++;
 }
 
-/* The timer that runs, if it is of a retransmission: when it would expire by itself, or at the
- * limit of time. */
-static void
-limit_rtx(struct tcp_conn *conn, uint64_t now_us)
+void
+tcp_limit_rtx(struct tcp_conn *conn, uint64_t now_us)
 {
     uint64_t spent = spent_us(conn, now_us), most = conn->config.max_rt_us;
 
@@ -183,7 +181,7 @@ set_rtx_deadline(struct tcp_conn *conn, uint64_t now_us, uint64_t delta_us)
     if (!conn->retransmit_count)
         return;
     conn->rtx_unlimited_us = conn->rtx_deadline_us;
-    limit_rtx(conn, now_us);
+    tcp_limit_rtx(conn, now_us);
 }
 
 /* ---- starting ---- */
@@ -250,7 +248,7 @@ tcp_set_keepalive(struct tcp_conn *conn, const struct tcp_config *config, bool r
 
     conn->config.nagle = config->nagle;
     conn->config.max_rt_us = config->max_rt_us;
-    limit_rtx(conn, now_us);
+    tcp_limit_rtx(conn, now_us);
     conn->config.keepalive = config->keepalive;
     conn->config.keepalive_probes = config->keepalive_probes;
     conn->config.keepalive_idle_us = config->keepalive_idle_us ? config->keepalive_idle_us
@@ -272,7 +270,7 @@ tcp_restart_max_rt(struct tcp_conn *conn, uint64_t max_rt_us, uint64_t now_us)
     conn->config.max_rt_us = max_rt_us;
     conn->total_rt_us = 0;
     conn->last_rtx_us = now_us; /* the time since then counts, too */
-    limit_rtx(conn, now_us);
+    tcp_limit_rtx(conn, now_us);
 }
 
 /* ---- expiring ---- */
