@@ -56,7 +56,7 @@ forget(struct soft_conn *conn)
 }
 
 static void
-end_receives(struct soft_conn *conn)
+end_requests(struct soft_conn *conn)
 {
     soft_receive_fail(conn, NDIS_STATUS_UPLOAD_IN_PROGRESS);
     soft_wire_flush(conn->object.adapter);
@@ -173,10 +173,10 @@ terminate_tcp(struct soft_conn *conn, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
     bool lost = soft_event_lost(conn); /* events first */
 
     settle(conn);
-    end_receives(conn);
+    end_requests(conn);
     settle(conn); /* with ack = returned, what was returned meanwhile is acknowledged */
     block->NetBufferListChain = soft_send_take(conn, &tail);
-    end_receives(conn); /* and what was posted meanwhile */
+    end_requests(conn); /* and what was posted meanwhile */
     forget(conn);
     if (!delegated)
         delegated = &unwanted;
