@@ -81,8 +81,6 @@ start_segment(struct tcp_conn *conn, uint64_t now_us, const struct shape *shape,
                                         shape->block_count);
     if (shape->dsack)
         conn->flags &= ~TCP_CONN_DSACK;
-    if (conn->flags & TCP_CONN_UPDATE_HELD)
-        conn->sws_deadline_us = TCP_NEVER;
     conn->flags &= ~(TCP_CONN_ACK_NOW | TCP_CONN_ECHO_FRESH | TCP_CONN_UPDATE_HELD);
     conn->last_ack_sent = conn->rcv_ack;
     conn->delack_deadline_us = TCP_NEVER;
@@ -401,9 +399,9 @@ tcp_next(struct tcp_conn *conn, uint64_t now_us, uint32_t max_bytes, struct tcp_
         return send_piece(conn, now_us, &shape, &piece, out);
     if (conn->flags & TCP_CONN_ACK_NOW)
         return send_bare(conn, now_us, &shape, bare_seq(conn), out);
-    if (conn->state != TCP_CLOSED && conn->flags & TCP_CONN_UPDATE_HELD &&
-        conn->sws_deadline_us == TCP_NEVER)
-        conn->sws_deadline_us = tcp_after_us(now_us, conn->config.sws_us);
+    if (conn->state != TCP_CLOSED && conn->flags & TCP_CONN_UPDATE_HELD)
+        tcp_ack_within(conn, now_us, conn->config.sws_us);
+    conn->flags &= ~TCP_CONN_UPDATE_HELD; /* or the next look would put it off */
     return false;
 }
 

@@ -110,6 +110,48 @@ test_silly_window(void **state)
     assert_data(&fx, 0, 400); /* half the largest window seen */
 }
 
+/* What small thing we want to send, and what small thing we have to say of our own window, wait
+ * each for themselves. */
+static void
+test_small_things_wait_apart(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.state.snd_wnd = 400;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 5000);
+    assert_silent(&fx);
+    fx.now_us += 2000;
+    tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 10);
+    assert_silent(&fx);
+    fx.now_us += 1000;
+    tcp_ack_now(&fx.conn); /* it goes along */
+    assert_bare(&fx, TCP_ACK);
+    tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 20);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, START_US + 5000);
+    assert_data(&fx, 0, 400);
+    assert_int_equal(fx.out.window, RECV_WINDOW + 20);
+
+    prepare(&fx); /* nor does the update that waits let a small segment go */
+    fx.state.snd_wnd = 400;
+    reopen(&fx);
+    tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 10);
+    assert_silent(&fx);
+    fx.now_us += 2000;
+    tcp_queue(&fx.conn, 5000);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, START_US + 5000);
+    assert_bare(&fx, TCP_ACK);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, START_US + 7000);
+    assert_data(&fx, 0, 400);
+}
+
 /* The timer for a small segment was of a time when nothing was outstanding. */
 static void
 test_an_open_window_ends_the_wait(void **state)
@@ -408,6 +450,7 @@ main(void)
         cmocka_unit_test(test_nagle),
         cmocka_unit_test(test_nagle_off),
         cmocka_unit_test(test_silly_window),
+        cmocka_unit_test(test_small_things_wait_apart),
         cmocka_unit_test(test_an_open_window_ends_the_wait),
         cmocka_unit_test(test_no_small_segment_for_congestion),
         cmocka_unit_test(test_a_shrunk_window),

@@ -253,6 +253,8 @@ unsigned tcp_sack_blocks(const struct tcp_conn *conn, struct tcp_range blocks[4]
 uint32_t tcp_right_edge(const struct tcp_conn *conn);
 /* The window field of the segment about to go; takes it as shown. */
 uint16_t tcp_show_window(struct tcp_conn *conn);
+/* An acknowledgement goes then, if none goes before. */
+void tcp_ack_within(struct tcp_conn *conn, uint64_t now_us, uint64_t delta_us);
 /* tsval may replace ts_recent (RFC 7323, sections 4.3 and 5.5). */
 bool tcp_timestamp_newer(const struct tcp_conn *conn, uint32_t tsval, uint64_t now_us);
 

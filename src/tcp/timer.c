@@ -349,10 +349,7 @@ static void
 expire_sws(struct tcp_conn *conn)
 {
     conn->sws_deadline_us = TCP_NEVER;
-    if (conn->flags & TCP_CONN_UPDATE_HELD)
-        conn->flags |= TCP_CONN_ACK_NOW;
-    else
-        conn->flags |= TCP_CONN_SWS_OVERRIDE;
+    conn->flags |= TCP_CONN_SWS_OVERRIDE;
 }
 
 static void

@@ -9,8 +9,8 @@
  * and once shown that edge stays shown. What was shown beyond it is accepted too.
  *
  * An opening is worth an ACK of its own if it is two segments, or one and the peer could not send a
- * whole one before. A smaller one goes with the next ACK, or alone when the silly-window timer runs
- * out (R-64), which also lets a buffer of less than two segments open. Source: RFC 9293 section
+ * whole one before. A smaller one goes with the next ACK, or alone after the silly-window time
+ * (R-64), which also lets a buffer of less than two segments open. Source: RFC 9293 section
  * 3.8.6, RFC 1122 section 4.2.3.3, RFC 5681 section 4.2, RFC 7323 sections 2.4, 4.3 and 5.
  */
 #include "tcp/private.h"
@@ -73,6 +73,12 @@ due_at_once(const struct tcp_conn *conn)
 }
 
 void
+tcp_ack_within(struct tcp_conn *conn, uint64_t now_us, uint64_t delta_us)
+{
+    conn->delack_deadline_us = tcp_min_us(conn->delack_deadline_us, tcp_after_us(now_us, delta_us));
+}
+
+void
 tcp_acknowledge(struct tcp_conn *conn, uint32_t ack_seq, uint32_t tsval, uint64_t now_us)
 {
     ack_seq = seq_min(ack_seq, conn->rcv_nxt);
@@ -82,8 +88,8 @@ tcp_acknowledge(struct tcp_conn *conn, uint32_t ack_seq, uint32_t tsval, uint64_
     take_echo(conn, tsval, now_us);
     if (due_at_once(conn))
         conn->flags |= TCP_CONN_ACK_NOW;
-    else if (conn->delack_deadline_us == TCP_NEVER)
-        conn->delack_deadline_us = tcp_after_us(now_us, conn->config.delayed_ack_us);
+    else
+        tcp_ack_within(conn, now_us, conn->config.delayed_ack_us);
 }
 
 void

@@ -164,7 +164,7 @@ test_opening_is_told_when_significant(void **state)
 
     open_conn(&fx);
     tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 1999);
-    assert_silent(&fx); /* later, by the silly-window timer */
+    assert_silent(&fx); /* later */
     assert_int_equal(tcp_deadline_us(&fx.conn), START_US + 5000);
     tcp_set_right_edge(&fx.conn, RECV + RECV_WINDOW + 2000);
     assert_bare(&fx, TCP_ACK);
