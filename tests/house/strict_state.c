@@ -185,6 +185,7 @@ strict_moved(struct strict *strict, bool extended, uint64_t now_us)
     send->former_us = fmax(send->former_us, send->kept_us);
     send->kept_us = 0;
     send->odd |= send->recovering || send->after_timeout;
+    send->odd |= send->una != send->una_before; /* whose measurement that was is not known */
     strict->receive.narrow_us = now_us;
     strict->receive.raced = true;
     if (send->recovering || send->after_timeout || send->sacked.count || send->duplicates)
