@@ -103,7 +103,7 @@ struct wire_receiver {
     void (*on_link)(void *arg, bool up);
 };
 
-/* Sees every frame that the driver sends or the wire delivers, before it does. */
+/* Sees every frame that the wire takes from the driver, once, or delivers, before it does. */
 struct wire_watcher {
     void (*on_frame)(void *arg, bool out, const struct wire_tx *frame);
 };
@@ -177,6 +177,9 @@ struct wire_mem_impair {
     uint64_t bits_per_second; /* 0: unlimited */
     uint32_t queue_bytes;     /* with bits_per_second; 0: unlimited */
     uint32_t segment_gso;     /* non-zero: cut superframes into segments before impairing them */
+    uint32_t borrow;          /* non-zero: payload is read when it is flushed, not before */
+    uint32_t stall_frames;    /* non-zero: after so many it takes no more … */
+    uint32_t stall_us;        /* … for so long */
 };
 
 /* Two joined ends. impair[0]: what ends[0] sends; NULL: none. Frames carry MACs 02:00:00:00:00:01 /

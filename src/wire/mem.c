@@ -1,6 +1,7 @@
 /*
- * Two ends in one process, each direction with its own impairment. Frames are copied when sent, so
- * nothing is borrowed beyond wire_send, and travel in a list ordered by the time of their arrival.
+ * Two ends in one process, each direction with its own impairment. Frames are copied when sent, or,
+ * where the impairment is to borrow, when they are flushed, at the latest at the end of the turn;
+ * they travel in a list ordered by the time of their arrival.
  *
  * Rate: the link is busy until busy_until_ns; what that is ahead of now, times the rate, is what
  * waits in the queue before it. Chance: every segment draws the same number of times whatever the
@@ -20,11 +21,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 struct mem_frame {
     struct list link;
     uint64_t due_us;
     struct wire_buf *buf;
+};
+
+/* Sent, and not flushed. */
+struct mem_loan {
+    struct list link;
+    struct wire_tx tx; /* over what follows */
+    uint8_t header[WIRE_MAX_HEADER];
+    struct iovec pieces[];
 };
 
 struct mem_way {
@@ -36,6 +46,11 @@ struct mem_way {
     struct list in_flight; /* struct mem_frame, by due_us, equal ones in the order sent */
     struct sys_task task;
     struct sys_timer timer;
+    struct list loans; /* struct mem_loan, in the order sent */
+    struct sys_task flush;
+    unsigned sent; /* frames since it stalled */
+    uint64_t stalled_until_us;
+    struct sys_timer stall;
 };
 
 struct mem_end {
@@ -51,9 +66,26 @@ struct mem_pair {
 
 /* ---- life ---- */
 
+/* How many. */
+static unsigned
+forget_loans(struct mem_way *way)
+{
+    unsigned count = 0;
+
+    list_for_each_safe(loan, &way->loans, struct mem_loan, link) {
+        list_del(&loan->link);
+        free(loan);
+        count++;
+    }
+    return count;
+}
+
 static void
 way_fini(struct mem_way *way)
 {
+    forget_loans(way);
+    sys_task_cancel(&way->flush);
+    sys_timer_fini(&way->stall);
     list_for_each_safe(frame, &way->in_flight, struct mem_frame, link) {
         wire_buf_put(frame->buf);
         free(frame);
@@ -253,14 +285,13 @@ is_network(const struct wire_mem_impair *impair)
 }
 
 static int
-mem_send(struct wire *wire, const struct wire_tx *tx, size_t len)
+way_take(struct mem_way *way, const struct wire_tx *tx)
 {
-    struct mem_way *way = ((struct mem_end *)wire)->out;
-    struct wire_buf *buf = wire_gather(tx, len);
+    struct wire_buf *buf = wire_gather(tx, wire_tx_length(tx));
     int error = 0;
 
     if (buf == NULL) {
-        wire->stats.tx_dropped++;
+        way->from->wire.stats.tx_dropped++;
         return 0;
     }
     if (!is_network(&way->impair)) {
@@ -280,15 +311,97 @@ mem_send(struct wire *wire, const struct wire_tx *tx, size_t len)
     return error;
 }
 
+static int
+way_borrow(struct mem_way *way, const struct wire_tx *tx)
+{
+    struct mem_loan *loan = malloc(sizeof(*loan) + tx->piece_count * sizeof(loan->pieces[0]));
+
+    if (loan == NULL) {
+        way->from->wire.stats.tx_dropped++;
+        return 0;
+    }
+    loan->tx = *tx;
+    loan->tx.header = loan->header;
+    loan->tx.pieces = loan->pieces;
+    if (tx->header_len != 0)
+        memcpy(loan->header, tx->header, tx->header_len);
+    for (size_t i = 0; i < tx->piece_count; i++)
+        loan->pieces[i] = tx->pieces[i];
+    list_add_tail(&way->loans, &loan->link);
+    sys_loop_defer(way->pair->loop, &way->flush);
+    return 0;
+}
+
+/* What the medium takes for good it must have before it is flushed: nobody is told any more. */
+static void
+way_flush(void *arg)
+{
+    struct mem_way *way = arg;
+
+    list_for_each_safe(loan, &way->loans, struct mem_loan, link) {
+        list_del(&loan->link);
+        if (way->from != NULL && way_take(way, &loan->tx) != 0)
+            way->from->wire.stats.tx_dropped++;
+        free(loan);
+    }
+}
+
+/* It takes no frame now; who asked hears when it does. */
+static bool
+way_stalls(struct mem_way *way)
+{
+    const struct wire_mem_impair *impair = &way->impair;
+    uint64_t now_us = sys_loop_now_us(way->pair->loop);
+
+    if (impair->stall_frames == 0)
+        return false;
+    if (way->sent < impair->stall_frames) {
+        way->sent++;
+        return false;
+    }
+    if (way->stalled_until_us == 0) {
+        way->stalled_until_us = now_us + impair->stall_us;
+        sys_timer_set(&way->stall, way->stalled_until_us);
+    }
+    return true;
+}
+
+static void
+on_stall_over(void *arg)
+{
+    struct mem_way *way = arg;
+
+    way->sent = 0;
+    way->stalled_until_us = 0;
+    if (way->from == NULL)
+        return;
+    way->pair->users++;
+    wire_enter(&way->from->wire);
+    wire_writable(&way->from->wire);
+    wire_leave(&way->from->wire);
+    pair_put(way->pair);
+}
+
+static int
+mem_send(struct wire *wire, const struct wire_tx *tx, size_t len)
+{
+    struct mem_way *way = ((struct mem_end *)wire)->out;
+
+    if (way_stalls(way))
+        return -EAGAIN;
+    return way->impair.borrow != 0 ? way_borrow(way, tx) : way_take(way, tx);
+}
+
 static void
 mem_flush(struct wire *wire)
 {
+    way_flush(((struct mem_end *)wire)->out);
 }
 
 static unsigned
 mem_discard(struct wire *wire)
 {
-    return 0; /* what was sent has left */
+    return forget_loans(((struct mem_end *)wire)->out); /* the rest has left */
 }
 
 static void
@@ -324,8 +437,15 @@ way_init(struct mem_way *way, struct mem_pair *pair, const struct wire_mem_impai
         way->impair = *impair;
     random_init(&way->random, way->impair.seed);
     list_init(&way->in_flight);
+    list_init(&way->loans);
     sys_task_init(&way->task, way_run, way);
-    return sys_timer_init(&way->timer, pair->loop, way_run, way);
+    sys_task_init(&way->flush, way_flush, way);
+    if (sys_timer_init(&way->timer, pair->loop, way_run, way) != 0)
+        return -ENOMEM;
+    if (sys_timer_init(&way->stall, pair->loop, on_stall_over, way) == 0)
+        return 0;
+    sys_timer_fini(&way->timer);
+    return -ENOMEM;
 }
 
 static void

@@ -394,6 +394,78 @@ ping_pong_takes_turns(void **state)
     close_pair(&sink[1]);
 }
 
+static void
+what_is_borrowed_is_read_at_the_flush(void **state)
+{
+    static const struct wire_mem_impair impair[2] = {{.borrow = 1}};
+    static uint8_t payload[3000];
+    struct sink sink;
+
+    open_pair(impair, &sink);
+    memset(payload, 'p', sizeof(payload));
+    assert_int_equal(test_send_tcp(ends[0], false, payload, sizeof(payload), 1448), 0);
+    memset(payload, 'q', sizeof(payload)); /* too early */
+    wire_flush(ends[0]);
+    memset(payload, 'r', sizeof(payload));
+    run_us(1000);
+    assert_int_equal(sink.frames, 1);
+    assert_int_equal(sink.kept->data[66], 'q');
+    assert_int_equal(sink.kept->data[66 + 2999], 'q');
+    assert_int_equal(test_send_tcp(ends[0], false, payload, sizeof(payload), 1448), 0);
+    run_us(1000);
+    assert_int_equal(sink.frames, 2); /* not flushed, and at the end of the turn at the latest */
+    assert_int_equal(test_send_tcp(ends[0], false, payload, sizeof(payload), 1448), 0);
+    wire_gag(ends[0], true);
+    run_us(1000);
+    assert_int_equal(sink.frames, 2);
+    close_pair(&sink);
+}
+
+static unsigned writable, heard;
+
+static void
+on_writable(void *arg)
+{
+    writable++;
+}
+
+static void
+on_heard(void *arg, bool out, const struct wire_tx *frame)
+{
+    heard++;
+}
+
+static void
+stalled_it_takes_nothing_and_says_when_it_does(void **state)
+{
+    static const struct wire_mem_impair impair[2] = {{.stall_frames = 3, .stall_us = 500}};
+    static const struct wire_receiver sender = {.on_writable = on_writable};
+    static const struct wire_watcher watcher = {.on_frame = on_heard};
+    struct sink sink;
+
+    writable = heard = 0;
+    open_pair(impair, &sink);
+    wire_set_receiver(ends[0], &sender, NULL);
+    wire_set_watcher(ends[0], &watcher, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(test_send_numbered(ends[0], 100, i), 0);
+    assert_int_equal(test_send_numbered(ends[0], 100, 3), -EAGAIN);
+    run_us(400);
+    assert_int_equal(test_send_numbered(ends[0], 100, 3), -EAGAIN);
+    assert_int_equal(writable, 0);
+    run_us(10000);
+    assert_int_equal(writable, 1);
+    assert_int_equal(sink.frames, 3);
+    assert_int_equal(test_send_numbered(ends[0], 100, 3), 0);
+    run_us(10000);
+    assert_int_equal(sink.frames, 4);
+    assert_int_equal(sink.out_of_order, 0);
+    assert_int_equal(writable, 1); /* nobody had asked */
+    assert_int_equal(heard, 4);    /* what was refused has not left */
+    wire_set_watcher(ends[0], NULL, NULL);
+    close_pair(&sink);
+}
+
 #define MEM_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -415,6 +487,8 @@ main(void)
         MEM_TEST(what_was_sent_arrives_after_the_close),
         MEM_TEST(closing_with_frames_in_flight),
         MEM_TEST(ping_pong_takes_turns),
+        MEM_TEST(what_is_borrowed_is_read_at_the_flush),
+        MEM_TEST(stalled_it_takes_nothing_and_says_when_it_does),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

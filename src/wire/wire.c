@@ -175,11 +175,11 @@ wire_send(struct wire *wire, const struct wire_tx *tx)
     }
     if (!wire->up)
         return -ENETDOWN;
-    if (wire->watcher != NULL && !wire->blocked)
-        wire->watcher->on_frame(wire->watcher_arg, true, tx);
     error = wire->ops->send(wire, tx, len);
     if (error == -EAGAIN)
         wire->blocked = true;
+    if (error == 0 && wire->watcher != NULL)
+        wire->watcher->on_frame(wire->watcher_arg, true, tx);
     return error;
 }
 
