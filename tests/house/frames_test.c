@@ -191,14 +191,36 @@ named(void **state)
     stage_close(&stage);
 }
 
+/* The host stack's frames wait in front of a wire that is full, and its connection moves: they are
+ * the host stack's all the same. */
+static void
+full(void **state)
+{
+    struct wire_mem_impair stalls = {.stall_frames = 1, .stall_us = 2000};
+    struct stage_options options = {.passthru = 1, .impaired = true, .impair = {stalls, {0}}};
+    struct stage stage;
+    struct pair pair;
+
+    stage_open(&stage, &options);
+    pair_open(&stage, &pair, plain);
+    pair_send(&pair, 50000, 1000, false);
+    stage_pass(&stage, 100); /* the first one is on its way */
+    actor_offload(&pair.actors[LEFT]);
+    assert_true(stage_run(&stage, pair_done, &pair, 60 * SECOND_US));
+    actor_upload(&pair.actors[LEFT]);
+    pair_check(&pair);
+    pair_close(&pair);
+    stage_close(&stage); /* nothing was named */
+}
+
 int
 main(void)
 {
     enum { COUNT = sizeof plants / sizeof plants[0] };
-    struct CMUnitTest tests[COUNT];
+    struct CMUnitTest tests[COUNT + 1] = {[COUNT] = cmocka_unit_test(full)};
 
     for (unsigned i = 0; i < COUNT; i++)
         tests[i] = (struct CMUnitTest){
             .name = plants[i].name, .test_func = named, .initial_state = (void *)&plants[i]};
-    return _cmocka_run_group_tests("house/frames", tests, COUNT, NULL, NULL);
+    return _cmocka_run_group_tests("house/frames", tests, COUNT + 1, NULL, NULL);
 }
