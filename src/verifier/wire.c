@@ -220,8 +220,7 @@ check_ipv4(const struct segment *segment, const struct shadow_object *object)
         blame(segment, object, 167, "DF is not set");
     if (fragment & 0x3fff)
         blame(segment, object, 168, "it is a fragment");
-    /* what the host stack said before may still wait in front of a wire that is full */
-    if (!(get16(segment->ip + 4) & 0x8000) && !object->adapter->frames_down)
+    if (!(get16(segment->ip + 4) & 0x8000))
         blame(segment, object, 169, "its IP ID is in the host stack's half");
 }
 
@@ -302,9 +301,19 @@ check_link(const struct segment *segment, const struct shadow_object *object)
         blame(segment, object, 174, "its VLAN tag is not the connection's");
 }
 
+/* What the host stack said before may still wait in front of a wire that is full, and is its own
+ * when it leaves. */
+static bool
+may_be_hosts(const struct segment *segment, const struct shadow_object *object)
+{
+    return object->adapter->frames_down && (segment->ipv6 || !(get16(segment->ip + 4) & 0x8000));
+}
+
 static void
 sent(const struct segment *segment, struct shadow_object *object)
 {
+    if (may_be_hosts(segment, object))
+        return;
     if (segment->flags & RST && !object->host_aborted)
         blame(segment, object, 121, "nobody asked for an abortive disconnect");
     check_ipv4(segment, object);
