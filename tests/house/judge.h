@@ -24,6 +24,7 @@ struct judge_options {
     uint16_t mss, mtu;
     bool loose;            /* what stands between may change the order of what we say */
     bool holes;            /* what we say may be lost before it leaves: a cable is out */
+    bool waits;            /* what it has decided to say may leave later: a wire is full */
     uint64_t ack_limit_us; /* in-order data are acknowledged by then; 0: no limit */
     uint64_t ecn_grace_us; /* so long new data may pass an echo without CWR */
     void (*on_violation)(void *arg, const char *what);

@@ -194,8 +194,8 @@ judge_ecn_out(struct judge *judge, const struct peer_segment *segment, uint64_t 
         return;
     check_echo(judge, segment);
     check_capable(judge, segment);
-    if (judge->options.holes)
-        return; /* what said CWR may not have come so far */
+    if (judge->options.holes || judge->options.waits)
+        return; /* what said CWR may not have come so far, what passes may be older than the echo */
     if (resent) {
         judge->ecn.resent = true;
         judge->ecn.limited = false;

@@ -153,6 +153,11 @@ on_move(void *arg, const struct script_move *move)
                move->send_bytes, move->receive_bytes);
     if (move->status == NDIS_STATUS_SUCCESS)
         sim_calm_moved(conn);
+    if (!move->down && conn->sim->plan.impair[0].stall_frames) {
+        /* what the wire had not taken then is lost, and may have been all there was to say */
+        conn->judge.options.holes = true;
+        conn->judge.options.ack_limit_us = conn->judge.ack_due_us = 0;
+    }
 }
 
 static void
@@ -386,9 +391,10 @@ judge_it(struct sim_conn *conn)
     const struct script_options *host = &conn->plan->host;
     const struct sim_plan *plan = &conn->sim->plan;
     /* what is lent is forgotten by a move, and waits for a reader that pauses */
-    bool prompt = !plan->loose && !plan->team &&
-                  !(host->ack_returned &&
-                    (conn->plan->in.pauses || conn->plan->moves || conn->plan->changes));
+    bool moves = conn->plan->moves || conn->plan->changes;
+    bool stalls = plan->impair[0].stall_frames;
+    bool prompt = !plan->loose && !plan->team && !(stalls && conn->plan->changes) &&
+                  !(host->ack_returned && (conn->plan->in.pauses || moves));
     struct judge_options options = {.path = {.ipv6 = host->ipv6,
                                              .local_port = host->local_port,
                                              .remote_port = host->peer_port,
@@ -404,7 +410,8 @@ judge_it(struct sim_conn *conn)
                                     .mss = conn->plan->peer.mss,
                                     .mtu = plan->mtu,
                                     .loose = plan->loose,
-                                    .holes = plan->team != SIM_NO_TEAM,
+                                    .holes = plan->team || (stalls && conn->plan->changes),
+                                    .waits = stalls,
                                     /* before the peer, whose RTO is 200 ms at least, asks again */
                                     .ack_limit_us = prompt ? 180 * SIM_MS : 0,
                                     /* a hand-over takes so long at most */

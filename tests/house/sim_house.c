@@ -113,8 +113,8 @@ check_nagle(const struct sim_conn *conn, const struct peer_segment *segment, uin
     uint32_t least = path - segment->headers < mss ? path - segment->headers : mss;
 
     if (!house->nagle.now || !settled(&house->nagle, now_us) || segment->flags & PEER_FIN ||
-        segment->seq != judge->sent || now_us - house->data_us > BURST_US)
-        return;
+        segment->seq != judge->sent || now_us - house->data_us > BURST_US || judge->options.waits)
+        return; /* what waits may be sent again before it has been seen */
     if ((gso_bytes && gso_bytes < last) || last + PEER_HEADERS_MAX >= least ||
         seq_after_eq(judge->acked, end - last) || seq_before(judge->edge, end + mss))
         return;

@@ -49,6 +49,7 @@ on_send(void *arg, const uint8_t *frame, size_t len)
     sim->past_gag = true;
     wire_gag(wire, false);
     error = wire_send(wire, &(struct wire_tx){.pieces = &piece, .piece_count = 1});
+    wire_flush(wire);
     wire_gag(wire, true);
     sim->past_gag = false;
     if (error)

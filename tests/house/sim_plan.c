@@ -297,18 +297,30 @@ draw_changes(struct sim_plan *plan, struct random *random)
     }
 }
 
-/* How what crosses the staircase lies in memory, which nobody outside can see. Of a generator of
- * its own: what the other seeds mean does not depend on it. */
+/* How what crosses the staircase lies in memory, and when the wire reads it, which nobody outside
+ * can see. Of a generator of its own: what the other seeds mean does not depend on it. */
 static void
-draw_memory(struct sim_plan *plan)
+draw_memory(struct sim_plan *plan, struct random *random)
 {
     static const uint32_t pieces[] = {100, 1000, 3000, 20000};
-    struct random random;
 
-    random_init(&random, hash_mix(plan->seed ^ HASH_ODD_2, HASH_ODD_2));
     for (unsigned i = 0; i < plan->conns; i++)
-        if (one_in(&random, 2))
-            plan->conn[i].host.piece_bytes = between(&random, 1, pieces[random_below(&random, 4)]);
+        if (one_in(random, 2))
+            plan->conn[i].host.piece_bytes = between(random, 1, pieces[random_below(random, 4)]);
+    plan->impair[0].borrow = one_in(random, 2);
+}
+
+/* A wire that does not always take what is sent. Who goes on after a kill does not wait for one. */
+static void
+draw_stalls(struct sim_plan *plan, struct random *random)
+{
+    static const uint32_t stalls_us[] = {1, 100, 2000};
+
+    if (!one_in(random, 4) || plan->calm.on || plan->kill_at)
+        return;
+    plan->impair[0].stall_frames = between(random, 1, 60);
+    plan->impair[0].stall_us = between(random, 1, stalls_us[random_below(random, 3)]);
+    plan->exact = false; /* what has waited for it when a connection moves is lost */
 }
 
 void
@@ -333,7 +345,9 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
     draw_changes(plan, &random);
     if (!kill_at)
         sim_calm_draw(plan);
-    draw_memory(plan);
+    random_init(&random, hash_mix(seed ^ HASH_ODD_2, HASH_ODD_2));
+    draw_memory(plan, &random);
+    draw_stalls(plan, &random);
 }
 
 void

@@ -47,7 +47,7 @@ check_sender(const struct sim_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *sta
     between(conn, "SndNxt", state->SndUna, state->SndNxt, state->SndMax);
     /* what floors hold back, or a cable that is out, was not seen */
     between(conn, "SndMax", state->SndNxt, state->SndMax,
-            conn->sim->plan.loose || conn->sim->plan.team ? end : judge->sent);
+            judge->options.loose || judge->options.holes ? end : judge->sent);
     if (seq_after(state->SndUna + state->SndWnd, judge->edge) || state->SndWnd > state->MaxSndWnd)
         sim_fail(conn->sim,
                  "conn %u: a query says that SndWnd is %u of %u from %u, and the edge %u",
@@ -125,7 +125,8 @@ is_targets(const struct sim_conn *conn)
 static bool
 is_exact(const struct sim *sim)
 {
-    return !sim->plan.loose && !sim->plan.team && !sim->plan.kill_at;
+    return !sim->plan.loose && !sim->plan.team && !sim->plan.kill_at &&
+           !sim->plan.impair[0].stall_frames;
 }
 
 /* Each of the segments has one of its own, and those of the target are the upper half (V-167). Some
