@@ -99,9 +99,9 @@ live_once(const struct sim_order *order, struct sim_figures *figures)
 {
     struct sim *sim = calloc(1, sizeof *sim);
     struct stage_options options = {.impaired = true, .bare = true, .open_end = true};
-    static const struct house_option deaf[] = {{"StateExtension", "0"}, {NULL, NULL}};
+    struct house_option target[3];
     const char *trace = order->trace;
-    char floors[1024];
+    char floors[1024], limit[16];
     uint64_t fingerprint;
 
     if (!sim)
@@ -114,7 +114,8 @@ live_once(const struct sim_order *order, struct sim_figures *figures)
     options.observer = sim_kill_observer(sim);
     options.floors = floors;
     options.mtu = 1500;
-    options.target = sim->plan.deaf_target ? deaf : NULL;
+    sim_limits_options(&sim->plan, target, limit);
+    options.target = target->name ? target : NULL;
     options.late = sim->plan.late;
     options.corrupt = true; /* and segments are forged */
     memcpy(options.impair, sim->plan.impair, sizeof options.impair);

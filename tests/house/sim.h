@@ -70,6 +70,13 @@ struct sim_calm {
 /* A team below all floors, see sim_team.c. */
 enum sim_team_mode { SIM_NO_TEAM, SIM_TEAM_BACKUP, SIM_TEAM_HASH };
 
+/* Of the target, see sim_limits.c. */
+struct sim_limit {
+    const char *keyword; /* NULL: none */
+    unsigned kind;
+    uint32_t value;
+};
+
 struct sim_plan {
     uint64_t seed;
     char floors[512];
@@ -90,6 +97,7 @@ struct sim_plan {
     bool crossed;   /* mode hash: peers answer through the other cable */
     unsigned pulls; /* so often a cable comes or goes */
     uint32_t pull_max_us;
+    struct sim_limit limit;
 };
 
 struct sim;
@@ -151,6 +159,7 @@ struct sim_conn {
     uint64_t left_us;   /* the last move of a calm run began */
     unsigned looked_at; /* what the strict judge had been told when a query was asked */
     unsigned frames_to_move;
+    uint32_t handed_sends, handed_data; /* bytes, when the move down began */
     bool host_ended;
     enum script_end host_end;
     uint64_t ended_us;
@@ -291,6 +300,14 @@ void sim_query_count(struct sim_conn *conn, bool out, const struct peer_segment 
                      uint32_t gso_bytes);
 /* At the end, when all are home. */
 void sim_query_counters(struct sim *sim);
+
+/* ---- sim_limits.c ---- */
+void sim_limits_draw(struct sim_plan *plan);
+/* Of the target: up to two, and the end. text: for a value, as long as they are needed. */
+void sim_limits_options(const struct sim_plan *plan, struct house_option *options, char text[16]);
+/* A move down begins; a move is over. */
+void sim_limits_begin(struct sim_conn *conn);
+void sim_limits_moved(const struct sim_conn *conn, const struct script_move *move);
 
 /* ---- sim_team.c ---- */
 /* After the wire was opened: who receives at the peers' end, and the second member if there is one.

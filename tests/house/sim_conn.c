@@ -151,6 +151,7 @@ on_move(void *arg, const struct script_move *move)
         printf("%10llu %u %s: %08x, %u bytes to send, %u received\n", (unsigned long long)now(conn),
                conn->number, move->down ? "moved down" : "moved up", (unsigned)move->status,
                move->send_bytes, move->receive_bytes);
+    sim_limits_moved(conn, move);
     if (move->status == NDIS_STATUS_SUCCESS)
         sim_calm_moved(conn);
     if (!move->down && conn->sim->plan.impair[0].stall_frames) {
@@ -324,10 +325,12 @@ toggle_peers(void *arg)
 static void
 begin_move(struct sim_conn *conn)
 {
-    if (script_state(conn->host) == HOST_CONN_OFFLOADED)
+    if (script_state(conn->host) == HOST_CONN_OFFLOADED) {
         conn->moves_left -= script_upload(conn->host) == 0;
-    else
-        conn->moves_left -= script_offload(conn->host) == 0;
+    } else if (script_offload(conn->host) == 0) {
+        conn->moves_left--;
+        sim_limits_begin(conn);
+    }
 }
 
 static void

@@ -310,13 +310,14 @@ draw_memory(struct sim_plan *plan, struct random *random)
     plan->impair[0].borrow = one_in(random, 2);
 }
 
-/* A wire that does not always take what is sent. Who goes on after a kill does not wait for one. */
+/* A wire that does not always take what is sent. Who goes on after a kill does not wait for one,
+ * and two of them would change the order of things. */
 static void
 draw_stalls(struct sim_plan *plan, struct random *random)
 {
     static const uint32_t stalls_us[] = {1, 100, 2000};
 
-    if (!one_in(random, 4) || plan->calm.on || plan->kill_at)
+    if (!one_in(random, 4) || plan->calm.on || plan->kill_at || plan->team)
         return;
     plan->impair[0].stall_frames = between(random, 1, 60);
     plan->impair[0].stall_us = between(random, 1, stalls_us[random_below(random, 3)]);
@@ -348,6 +349,7 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
     random_init(&random, hash_mix(seed ^ HASH_ODD_2, HASH_ODD_2));
     draw_memory(plan, &random);
     draw_stalls(plan, &random);
+    sim_limits_draw(plan);
 }
 
 void
@@ -366,6 +368,8 @@ sim_plan_print(const struct sim_plan *plan)
            plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm, plan->corrupt_ppm,
            plan->mark_ppm[0], plan->mark_ppm[1], plan->impair[0].delay_us, plan->impair[1].delay_us,
            plan->deaf_target ? ", no extension" : "", plan->kill_at, plan->pulls);
+    if (plan->limit.keyword)
+        printf("  %s is %u\n", plan->limit.keyword, plan->limit.value);
     for (unsigned i = 0; i < plan->conns; i++) {
         const struct sim_conn_plan *conn = &plan->conn[i];
         printf("  %u: IPv%u%s%s%s%s%s, %s%s, buffers %u %u, out %llu in %llu bytes, %s, moves %u, "
