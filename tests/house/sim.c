@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #define LIMIT_US (1200 * SIM_SECOND)
-#define TURNS_MAX 100000 /* at one moment */
+#define GIVEN_UP_US (3000 * SIM_SECOND) /* behind 15 retransmissions 120 s apart */
+#define TURNS_MAX 100000                /* at one moment */
 
 _Noreturn void
 sim_fail(const struct sim *sim, const char *format, ...)
@@ -77,7 +78,7 @@ live(struct sim *sim, struct sim_figures *figures)
 {
     for (unsigned i = 0; i < sim->plan.conns; i++)
         sim_conn_open(sim, i);
-    if (!stage_run(&sim->stage, all_done, sim, LIMIT_US))
+    if (!stage_run(&sim->stage, all_done, sim, sim->plan.calm.deserted ? GIVEN_UP_US : LIMIT_US))
         tell_stuck(sim);
     if (sim->dead) {
         sim_kill_revive(sim, figures);

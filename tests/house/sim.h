@@ -61,6 +61,7 @@ struct sim_conn_plan {
  * towards us. dark: nothing arrives. */
 struct sim_calm {
     bool on, lossy;
+    bool deserted; /* it stays dark: the peer is gone for good */
     struct {
         unsigned first, count;
     } lost[2][SIM_LOSSES];

@@ -113,6 +113,21 @@ draw_conn(struct sim_conn_plan *conn, struct random *random)
     conn->start_us = START_US;
 }
 
+/* In some the peer falls silent for good. Drawn apart, as above. */
+static void
+draw_desertion(struct sim_plan *plan)
+{
+    struct random random;
+
+    random_init(&random, hash_mix(plan->seed ^ HASH_ODD_1, HASH_ODD_1));
+    if (!one_in(&random, 10))
+        return;
+    plan->calm.lossy = plan->calm.deserted = true;
+    plan->calm.dark_from_us = START_US + random_below(&random, 500000);
+    plan->calm.dark_us = UINT32_MAX;
+    plan->conn[0].end = SIM_STAYS_OPEN;
+}
+
 void
 sim_calm_draw(struct sim_plan *plan)
 {
@@ -134,6 +149,7 @@ sim_calm_draw(struct sim_plan *plan)
     draw_wire(plan, &random);
     draw_losses(&plan->calm, &random);
     draw_conn(&plan->conn[0], &random);
+    draw_desertion(plan);
 }
 
 /* ---- the wire ---- */

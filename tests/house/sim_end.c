@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#define TIMEOUTS 15u
 #define AGAIN_ENOUGH 3 /* a move may lose a D-SACK, but not so many */
 
 const char *
@@ -39,6 +40,8 @@ sim_conn_done(const struct sim_conn *conn)
     bool quiet = conn->ended_us &&
                  sys_loop_now_us(conn->sim->stage.loop) > conn->ended_us + 5 * SIM_SECOND;
 
+    if (conn->sim->plan.calm.deserted) /* until we give up, if we have anything to say */
+        return conn->host_ended || conn->acked_out == conn->plan->out.bytes;
     switch (conn->plan->end) {
     case SIM_STAYS_OPEN:
         return all_arrived(conn);
@@ -68,6 +71,24 @@ check_abort(const struct sim_conn *conn)
                  conn->peer->end);
 }
 
+/* RFC 9293, 3.8.3: after as many timeouts as were agreed on
+ * (OID_TCP_CONNECTION_OFFLOAD_PARAMETERS), wherever it was at each of them. One or two may
+ * have looked like probes; a window that is closed is probed instead. */
+static void
+check_given_up(const struct sim_conn *conn)
+{
+    const struct strict_send *send = &conn->strict.send;
+    unsigned least = TIMEOUTS - (send->probes < 2 ? send->probes : 2);
+
+    if (!conn->host_ended)
+        return; /* everything had been acknowledged */
+    if (conn->host_end != SCRIPT_TIMEOUT)
+        sim_fail(conn->sim, "conn %u: its peer is gone, and it ended %d", conn->number,
+                 conn->host_end);
+    if (send->edge != send->una && (send->timeouts < least || send->timeouts > TIMEOUTS))
+        sim_fail(conn->sim, "conn %u: given up after %u timeouts", conn->number, send->timeouts);
+}
+
 void
 sim_conn_check(const struct sim_conn *conn)
 {
@@ -75,6 +96,10 @@ sim_conn_check(const struct sim_conn *conn)
 
     if (end == SIM_WE_ABORT || end == SIM_PEER_ABORTS) {
         check_abort(conn);
+        return;
+    }
+    if (conn->sim->plan.calm.deserted) {
+        check_given_up(conn);
         return;
     }
     if (conn->judge.options.sack && !conn->sim->plan.loose && !conn->sim->plan.team &&

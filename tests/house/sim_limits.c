@@ -153,6 +153,17 @@ size_of(const struct sim_conn *conn, enum kind kind)
     }
 }
 
+/* Of paths: what they take, and where they lead. */
+static bool
+changes(const struct sim *sim)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < sim->plan.conns; i++)
+        any |= sim->plan.conn[i].changes;
+    return any;
+}
+
 /* Whether the limit is in its way: surely, or (may) perhaps. */
 static bool
 exceeds(const struct sim_conn *conn, bool may)
@@ -163,9 +174,9 @@ exceeds(const struct sim_conn *conn, bool may)
     switch (kind) {
     case CONNECTIONS:
         return others(conn, !may, false) >= limit->value;
-    case PATHS: /* some lead over the same */
+    case PATHS: /* some lead over the same, and changes make others */
     case NEIGHBORS:
-        return may && others(conn, false, false) >= limit->value;
+        return may && (changes(conn->sim) || others(conn, false, false) >= limit->value);
     case ADDRESSES:
         return others(conn, !may, true) >= limit->value;
     case BUDGET:
@@ -174,8 +185,8 @@ exceeds(const struct sim_conn *conn, bool may)
         return conn->plan->peer.mss < limit->value;
     case VLAN:
         return conn->sim->plan.vlan && conn->sim->plan.vlan != limit->value;
-    case PATH_MTU: /* which changes */
-        return size_of(conn, kind) > limit->value && (may || !conn->plan->changes);
+    case PATH_MTU:
+        return size_of(conn, kind) > limit->value && (may || !changes(conn->sim));
     default:
         return size_of(conn, kind) > limit->value;
     }

@@ -362,9 +362,12 @@ sim_plan_print(const struct sim_plan *plan)
     printf("seed %llu:%s floors \"%s\"%s, MTU %u, loss %u/%u ppm, duplicates %u/%u, reorder %u/%u, "
            "corrupt %u, marks %u/%u, delay %u/%u us%s, killed at crossing %u, %u times a "
            "cable\n",
-           (unsigned long long)plan->seed, plan->calm.on ? " calm," : "", plan->floors,
-           plan->late ? " late" : "", plan->mtu, plan->impair[0].loss_ppm, plan->impair[1].loss_ppm,
-           plan->impair[0].duplicate_ppm, plan->impair[1].duplicate_ppm,
+           (unsigned long long)plan->seed,
+           plan->calm.deserted ? " calm, deserted,"
+           : plan->calm.on     ? " calm,"
+                               : "",
+           plan->floors, plan->late ? " late" : "", plan->mtu, plan->impair[0].loss_ppm,
+           plan->impair[1].loss_ppm, plan->impair[0].duplicate_ppm, plan->impair[1].duplicate_ppm,
            plan->impair[0].reorder_ppm, plan->impair[1].reorder_ppm, plan->corrupt_ppm,
            plan->mark_ppm[0], plan->mark_ppm[1], plan->impair[0].delay_us, plan->impair[1].delay_us,
            plan->deaf_target ? ", no extension" : "", plan->kill_at, plan->pulls);

@@ -45,9 +45,10 @@ check_sender(const struct sim_conn *conn, const TCP_OFFLOAD_STATE_DELEGATED *sta
 
     between(conn, "SndUna", conn->asked.una, state->SndUna, judge->acked);
     between(conn, "SndNxt", state->SndUna, state->SndNxt, state->SndMax);
-    /* what floors hold back, or a cable that is out, was not seen */
+    /* what floors or a wire hold back, or a cable that is out, was not seen */
     between(conn, "SndMax", state->SndNxt, state->SndMax,
-            judge->options.loose || judge->options.holes ? end : judge->sent);
+            judge->options.loose || judge->options.holes || judge->options.waits ? end
+                                                                                 : judge->sent);
     if (seq_after(state->SndUna + state->SndWnd, judge->edge) || state->SndWnd > state->MaxSndWnd)
         sim_fail(conn->sim,
                  "conn %u: a query says that SndWnd is %u of %u from %u, and the edge %u",

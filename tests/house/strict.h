@@ -14,6 +14,8 @@
 #include "peer_frame.h"
 #include "peer_ranges.h"
 
+#define STRICT_RTO_MOST_US 120000000u /* RFC 6298, 2.5; tcp.h */
+
 struct strict_options {
     uint32_t snd_seq, rcv_seq;
     uint16_t mss, peer_mss; /* payload of a full segment, without SACK blocks */

@@ -186,6 +186,12 @@ enter(struct strict_send *send, double mss)
     send->out = 0;
 }
 
+static uint64_t
+doubled(uint64_t backoff_us)
+{
+    return backoff_us < STRICT_RTO_MOST_US / 2 ? 2 * backoff_us : STRICT_RTO_MOST_US;
+}
+
 /* RFC 6298, 5.4 to 5.6 */
 static void
 note_timeout(struct strict *strict, const struct peer_segment *segment, uint64_t now_us)
@@ -194,8 +200,8 @@ note_timeout(struct strict *strict, const struct peer_segment *segment, uint64_t
     uint64_t took_us = now_us - send->restart_us, least_us = RTO_MIN_US, most_us = RTO_MIN_US;
 
     if (send->timeouts) {
-        least_us = 2 * send->backoff_late_us;
-        most_us = 2 * send->backoff_us;
+        least_us = doubled(send->backoff_late_us);
+        most_us = doubled(send->backoff_us);
     } else if (!send->rtt_least_us) {
         least_us = RTO_FIRST_US;
         most_us = strict_most_wait_us(send, RTO_FIRST_US);

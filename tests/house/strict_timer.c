@@ -8,7 +8,6 @@
 
 #define RTO_MIN_US 200000u    /* tcp.h */
 #define RTO_FIRST_US 1000000u /* RFC 6298, 2.1 */
-#define RTO_MOST_US 120000000.0
 #define GRAIN_US 1000.0
 #define SLACK_US 2000u
 
@@ -88,7 +87,7 @@ strict_timeout_us(const struct strict *strict, unsigned backoff)
     if (send->srtt > 0)
         rto = send->srtt + fmax(4 * send->rttvar, GRAIN_US);
     rto = fmax(fmax(rto, RTO_MIN_US), send->kept_us);
-    return fmin(ldexp(rto, (int)backoff), RTO_MOST_US);
+    return fmin(ldexp(rto, (int)backoff), STRICT_RTO_MOST_US);
 }
 
 void
