@@ -337,7 +337,7 @@ check_small(struct strict *strict, const struct peer_segment *segment, uint32_t 
         !is_probe(send, now_us) &&
         (!send->waiting_us || now_us + SLACK_US < send->waiting_us + SMALL_US))
         strict_blame(strict, "a small segment at %u, and there is more", segment->seq);
-    if (end == strict->written && strict->options.nagle && !strict->closing &&
+    if (end == strict->written && strict->options.nagle && !strict->closing && !send->ignored &&
         !is_probe(send, now_us) && (segment->seq != send->una || last != segment->len))
         strict_blame(strict, "a small segment at %u, and something is outstanding", segment->seq);
 }

@@ -184,6 +184,8 @@ strict_moved(struct strict *strict, bool extended, uint64_t now_us)
     send->adoptions += send->adopted;
     send->former_us = fmax(send->former_us, send->kept_us);
     send->kept_us = 0;
+    if (!send->recovering && !send->after_timeout)
+        send->recover = send->una - 1; /* nor where the last recovery ended */
     send->odd |= send->recovering || send->after_timeout;
     send->odd |= send->una != send->una_before; /* whose measurement that was is not known */
     strict->receive.narrow_us = now_us;

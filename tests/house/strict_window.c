@@ -102,10 +102,10 @@ strict_window_idle(struct strict_window *window, double mss, uint64_t idle_us,
     window->least = fmin(window->least, fmax(initial, window->least / exp2((double)often)));
     window->used_us = 0;
     window->w_est_least = window->least;
+    window->ssthresh_most = fmax(window->ssthresh_most, 0.75 * before);
     if (idle_us <= rto_most_us)
         return;
     window->most = fmax(initial, before / exp2((double)seldom));
-    window->ssthresh_most = fmax(window->ssthresh_most, 0.75 * before);
     window->epoch_us = 0;
 }
 
