@@ -98,12 +98,15 @@ struct host_path {
     bool ipv6;
     UCHAR source[16], destination[16];
     ULONG mtu;
+    ULONG mtu_due; /* a smaller one, known to a connection that came later; 0 */
 };
 
 /* The path (with its neighbor) that route needs, with one more reference; NULL: out of memory. */
 struct host_path *host_path_get(struct host_binding *binding, const struct host_route *route);
 /* One reference less; the last one takes the objects back, or frees them. */
 void host_path_put(struct host_path *path);
+/* The target hears of a smaller MTU that is due, as soon as that is possible. */
+void host_path_tell_mtu(struct host_path *path);
 /* True while the path or its neighbor is on its way up: nothing may name them. */
 bool host_path_moving(const struct host_path *path);
 /* Takes objects that nothing uses any more back; harmless otherwise. */

@@ -235,6 +235,7 @@ host_initiate_complete(NDIS_HANDLE ProtocolBindingContext,
     if (result.tcp == NDIS_STATUS_SUCCESS) {
         host_operation_reset(operation);
         host_conn_set_state(conn, HOST_CONN_OFFLOADED, "initiate completed");
+        host_path_tell_mtu(conn->path);
         conn->ops->on_initiated(conn, &result);
     } else {
         log_info("initiate on %s failed: %08x %08x %08x", binding->adapter,

@@ -136,8 +136,12 @@ host_path_get(struct host_binding *binding, const struct host_route *route)
         neighbor_free_if_unused(neighbor);
         return NULL;
     }
-    if (path->object.state == HOST_OBJECT_ABSENT)
+    if (path->object.state == HOST_OBJECT_ABSENT) {
         path->mtu = route->path_mtu;
+        path->mtu_due = 0;
+    } else if (route->path_mtu < path->mtu) {
+        path->mtu_due = route->path_mtu;
+    }
     path->object.refs++;
     return path;
 }

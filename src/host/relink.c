@@ -86,6 +86,7 @@ host_relinked(struct host_operation *operation)
         log_warn("relinking of a path failed: %08x", (unsigned)status);
         host_upload_users(operation->binding, path, NULL);
     }
+    host_path_tell_mtu(path);
     host_path_sweep(path);
     host_neighbor_sweep(status == NDIS_STATUS_SUCCESS ? old : neighbor);
 }

@@ -70,16 +70,22 @@ users_teardown(void **state)
 }
 
 void
-ask(struct heard *one, UCHAR last_byte, UCHAR mac)
+ask_mtu(struct heard *one, UCHAR last_byte, UCHAR mac, ULONG path_mtu)
 {
     struct host_initiate what = {.route = {.source = {10, 0, 0, 1},
                                            .destination = {10, 0, 0, last_byte},
                                            .destination_mac = {2, 0, 0, 0, 0, mac},
-                                           .path_mtu = 1500}};
+                                           .path_mtu = path_mtu}};
 
     memset(one, 0, sizeof *one);
     host_conn_init(&one->conn, &conn_ops);
     assert_int_equal(host_initiate(&one->conn, binding, &what), 0);
+}
+
+void
+ask(struct heard *one, UCHAR last_byte, UCHAR mac)
+{
+    ask_mtu(one, last_byte, mac, 1500);
 }
 
 void

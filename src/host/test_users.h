@@ -27,6 +27,7 @@ int users_teardown(void **state);
 
 /* Asks for it to be offloaded, to 10.0.0.last_byte behind the neighbor 02:00:00:00:00:mac. */
 void ask(struct heard *one, UCHAR last_byte, UCHAR mac);
+void ask_mtu(struct heard *one, UCHAR last_byte, UCHAR mac, ULONG path_mtu);
 /* The oldest initiate succeeds. */
 void answer_initiate(void);
 /* Both. */

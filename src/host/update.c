@@ -1,8 +1,9 @@
 /*
  * Update: new values of cached variables for a connection, its path or its neighbor; what stands
  * above are placeholders. Never two updates of one object at once (V-061), and none while the
- * object moves. A shared object whose update fails sends its users home (V-069). Source:
- * chimney 4.3.
+ * object moves. A shared object whose update fails sends its users home (V-069). Whoever links to a
+ * path that is there already, and knows of a smaller MTU, has it updated: nobody else may be left
+ * to do so. Source: chimney 4.3.
  */
 #include "base/log.h"
 #include "host/edge.h"
@@ -80,17 +81,13 @@ host_update_neighbor(struct host_binding *binding, const UCHAR old_mac[6], const
     return result;
 }
 
-int
-host_update_path_mtu(struct host_conn *conn, ULONG path_mtu)
+static int
+update_mtu(struct host_path *path, ULONG path_mtu)
 {
-    struct host_path *path = conn->path;
-
-    if (!path || !may_update(&path->object))
+    if (!may_update(&path->object))
         return -EBUSY;
-    if (path->mtu == path_mtu)
-        return 0;
-    if (path->object.state == HOST_OBJECT_OFFLOADED) {
-        struct host_operation *operation = host_operation_create(conn->binding);
+    if (path->mtu != path_mtu && path->object.state == HOST_OBJECT_OFFLOADED) {
+        struct host_operation *operation = host_operation_create(path->neighbor->binding);
         if (!operation)
             return -ENOMEM;
         operation->path = path;
@@ -104,7 +101,21 @@ host_update_path_mtu(struct host_conn *conn, ULONG path_mtu)
         launch(operation);
     }
     path->mtu = path_mtu;
+    path->mtu_due = 0;
     return 0;
+}
+
+int
+host_update_path_mtu(struct host_conn *conn, ULONG path_mtu)
+{
+    return conn->path ? update_mtu(conn->path, path_mtu) : -EBUSY;
+}
+
+void
+host_path_tell_mtu(struct host_path *path)
+{
+    if (path->mtu_due)
+        update_mtu(path, path->mtu_due); /* if not now, what ends next tries again */
 }
 
 static void
@@ -125,10 +136,12 @@ shared_updated(struct host_operation *operation)
         log_warn("update of a %s failed: %08x", path ? "path" : "neighbor", (unsigned)status);
         host_upload_users(operation->binding, path, neighbor);
     }
-    if (path)
+    if (path) {
+        host_path_tell_mtu(path);
         host_path_sweep(path);
-    else
+    } else {
         host_neighbor_sweep(neighbor);
+    }
 }
 
 VOID
