@@ -327,6 +327,28 @@ switched_off(void **state)
     assert_falls_back(true);
 }
 
+/* With ECN there is no going without it: a host stack may have heard of the extension from another
+ * adapter, which has left a team since. */
+static void
+ecn_without_it_is_refused(void **state)
+{
+    static const struct house_option deaf[] = {{"StateExtension", "0"}, {NULL, NULL}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        rig_open(&rig, i ? deaf : NULL);
+        rig_conn_init(&conn, false, TCP_FLAG_STATE_EXTENDED | TCP_FLAG_ECN_ENABLED);
+        if (!i)
+            conn.tcp.extension.Version = 2;
+        NdisInitiateOffload(rig.binding, &conn.neighbor.block);
+        rig_expect(&rig, "initiated");
+        assert_int_equal(conn.tcp.block.Status, NDIS_STATUS_FAILURE);
+        assert_null(conn.tcp.handle.MiniportOffloadContext);
+        rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+        rig_object_end(&rig, NeighborOffloadDelegatedState, &conn.neighbor.handle);
+        rig_close(&rig);
+    }
+}
+
 /* More than was sent, or more ranges than there is room for. */
 static void
 does_not_fit(void **state)
@@ -368,6 +390,7 @@ main(void)
         cmocka_unit_test(another_version),
         cmocka_unit_test(another_length),
         cmocka_unit_test(switched_off),
+        cmocka_unit_test(ecn_without_it_is_refused),
         cmocka_unit_test(does_not_fit),
         cmocka_unit_test(no_room),
     };

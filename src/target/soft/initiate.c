@@ -155,6 +155,8 @@ restore(struct soft_conn *conn, const struct soft_object *parent,
     if (tcp_restore(&conn->tcp, &config, &state, now_us))
         return NDIS_STATUS_FAILURE;
     soft_extension_restore(conn, delegated, now_us);
+    if (config.ecn && !conn->extended)
+        return NDIS_STATUS_FAILURE; /* what the peer is owed of congestion nothing else says */
     if (!soft_receive_adopt(conn, delegated->BufferedData, delegated->RcvNxt))
         return NDIS_STATUS_RESOURCES;
     if (conn->cached.Flags & TCP_FLAG_UPDATE_RCV_WND &&

@@ -46,20 +46,6 @@ initiate(NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root)
     rig_expect(&rig, "initiated");
 }
 
-static void
-end_one(unsigned type, NDIS_OFFLOAD_HANDLE *handle)
-{
-    struct rig_node node;
-
-    rig_node_init(&node, type, handle);
-    NdisTerminateOffload(rig.binding, &node.block);
-    rig_turn(&rig);
-    assert_int_equal(strncmp(rig.heard, "terminated", 10), 0);
-    rig.heard[0] = 0;
-    assert_int_equal(node.block.Status, NDIS_STATUS_SUCCESS);
-    assert_null(handle->MiniportOffloadContext);
-}
-
 static const struct house_option one_connection[] = {{"ConnectionCapacity", "1"}, {NULL, NULL}};
 
 /* The worked example: T2 finds the table full, P2 cannot be kept, T3 is not tried. */
@@ -84,9 +70,9 @@ partial_failure(void **state)
     assert_null(tree.t2.handle.MiniportOffloadContext);
     assert_null(tree.p2.handle.MiniportOffloadContext);
     assert_null(tree.t3.handle.MiniportOffloadContext);
-    end_one(TcpOffloadDelegatedState, &tree.t1.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p1.handle);
-    end_one(NeighborOffloadDelegatedState, &tree.n1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t1.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p1.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n1.handle);
     rig_close(&rig);
 }
 
@@ -146,10 +132,10 @@ linkers_and_placeholders(void **state)
     initiate(&n.block);
     assert_int_equal(p.block.Status, NDIS_STATUS_SUCCESS);
     assert_int_equal(tree.t3.block.Status, NDIS_STATUS_FAILURE);
-    end_one(TcpOffloadDelegatedState, &tree.t1.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t2.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p1.handle);
-    end_one(NeighborOffloadDelegatedState, &tree.n1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t2.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p1.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n1.handle);
     rig_close(&rig);
 }
 
@@ -207,8 +193,8 @@ failed_chain(void **state)
     assert_int_equal(NET_BUFFER_LIST_STATUS(nbl), 0x1234);
     assert_int_equal(NET_BUFFER_DATA_LENGTH(NET_BUFFER_LIST_FIRST_NB(nbl)), 100);
     rig_nbl_free(nbl);
-    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
-    end_one(NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &conn.neighbor.handle);
     rig_close(&rig);
 }
 
@@ -305,16 +291,16 @@ relink(void **state)
     update(&n);
     assert_int_equal(n.block.Status, NDIS_STATUS_SUCCESS);
     assert_int_equal(p.block.Status, NDIS_STATUS_SUCCESS);
-    end_one(NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &conn.neighbor.handle);
     rig_forget(&rig);
     rig_peer(&rig, (struct rig_in){
                        .seq = RIG_RCV + 1, .ack = RIG_SND, .len = 10}); /* out of order: an ACK */
     rig_expect_out(&rig, 1);
     assert_memory_equal(rig.out[0].buf->data, "\x02\x77\x00\x00\x00\x01", 6);
     rig.heard[0] = 0;
-    end_one(TcpOffloadDelegatedState, &conn.tcp.handle);
-    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
-    end_one(NeighborOffloadDelegatedState, &other.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &conn.tcp.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &other.handle);
     rig_close(&rig);
 }
 
@@ -333,7 +319,7 @@ relink_from_an_invalid_neighbor(void **state)
     rig_node_init(&dead, NeighborOffloadState, &conn.neighbor.handle);
     NdisInvalidateOffload(rig.binding, &dead.block);
     rig_expect(&rig, "event:retrieve:2 invalidated");
-    end_one(TcpOffloadDelegatedState, &conn.tcp.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &conn.tcp.handle);
     rig_neighbor_init(&other);
     initiate(&other.block);
     rig_node_init(&n, NeighborOffloadState, &other.handle);
@@ -346,10 +332,10 @@ relink_from_an_invalid_neighbor(void **state)
     p.block.DependentBlockList = &second.tcp.block;
     initiate(&n.block);
     assert_int_equal(second.tcp.block.Status, NDIS_STATUS_SUCCESS);
-    end_one(TcpOffloadDelegatedState, &second.tcp.handle);
-    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
-    end_one(NeighborOffloadDelegatedState, &conn.neighbor.handle);
-    end_one(NeighborOffloadDelegatedState, &other.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &second.tcp.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &other.handle);
     rig_close(&rig);
 }
 
@@ -382,9 +368,9 @@ relink_from_a_dead_neighbor(void **state)
     n.block.DependentBlockList = &p.block;
     update(&n);
     assert_int_equal(p.block.Status, NDIS_STATUS_SUCCESS);
-    end_one(TcpOffloadDelegatedState, &conn.tcp.handle);
-    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
-    end_one(NeighborOffloadDelegatedState, &other.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &conn.tcp.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &other.handle);
     rig_close(&rig);
 }
 
@@ -476,8 +462,8 @@ many_connections(void **state)
         assert_int_equal(ends[i].block.Status, NDIS_STATUS_SUCCESS);
         assert_int_equal(ends[i].state.delegated.RcvNxt, RIG_RCV + i + 1);
     }
-    end_one(Ip4OffloadDelegatedState, &conn.path.handle);
-    end_one(NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &conn.neighbor.handle);
     rig_close(&rig);
 }
 

@@ -51,29 +51,16 @@ initiate(NDIS_PROTOCOL_OFFLOAD_BLOCK_LIST *root)
 }
 
 static void
-end_one(unsigned type, NDIS_OFFLOAD_HANDLE *handle)
-{
-    struct rig_node node;
-
-    if (!handle->MiniportOffloadContext)
-        return;
-    rig_node_init(&node, type, handle);
-    NdisTerminateOffload(rig.binding, &node.block);
-    rig_expect(&rig, "terminated");
-    assert_int_equal(node.block.Status, NDIS_STATUS_SUCCESS);
-}
-
-static void
 finish(void)
 {
-    end_one(TcpOffloadDelegatedState, &tree.t1.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t2.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t3.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p1.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p2.handle);
-    end_one(NeighborOffloadDelegatedState, &tree.n1.handle);
-    end_one(NeighborOffloadDelegatedState, &tree.n2.handle);
-    end_one(NeighborOffloadDelegatedState, &tree.n3.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t2.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t3.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p1.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p2.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n1.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n2.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n3.handle);
     rig_close(&rig);
 }
 
@@ -125,7 +112,7 @@ connections(void **state)
     initiate(&tree.n1.block);
     assert_statuses(SUCCESS, OFFLOAD_PARTIAL_SUCCESS, SUCCESS, OFFLOAD_TCP_ENTRIES,
                     OFFLOAD_PARTIAL_SUCCESS, OFFLOAD_TCP_ENTRIES);
-    end_one(TcpOffloadDelegatedState, &tree.t1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t1.handle);
     tree.p2.block.DependentBlockList = NULL;
     struct rig_node n, p;
     rig_node_init(&n, NeighborOffloadState, &tree.n1.handle);
@@ -152,7 +139,7 @@ source_addresses(void **state)
     assert_int_equal(tree.n2.block.Status, NDIS_STATUS_OFFLOAD_HW_ADDRESS_ENTRIES);
     initiate(&tree.n3.block);
     assert_int_equal(tree.n3.block.Status, NDIS_STATUS_SUCCESS);
-    end_one(NeighborOffloadDelegatedState, &tree.n3.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n3.handle);
     initiate(&tree.n2.block); /* n1 still has it */
     assert_int_equal(tree.n2.block.Status, NDIS_STATUS_OFFLOAD_HW_ADDRESS_ENTRIES);
     memcpy(tree.n2.constant.DlSourceAddress, "\x02\0\0\0\0\x01", 6); /* the adapter's own */
@@ -187,9 +174,9 @@ ip_addresses(void **state)
     initiate(&tree.n1.block);
     assert_statuses(OFFLOAD_PARTIAL_SUCCESS, SUCCESS, SUCCESS, SUCCESS, OFFLOAD_IP_ADDRESS_ENTRIES,
                     FAILURE);
-    end_one(TcpOffloadDelegatedState, &tree.t1.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t2.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t2.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p1.handle);
     struct rig_node n;
     rig_node_init(&n, NeighborOffloadState, &tree.n1.handle);
     n.block.DependentBlockList = &tree.p2.block;
@@ -225,12 +212,12 @@ vlan_ids(void **state)
     tree.n3.constant.VlanId = 0; /* takes none */
     initiate(&tree.n3.block);
     assert_int_equal(tree.n3.block.Status, NDIS_STATUS_SUCCESS);
-    end_one(TcpOffloadDelegatedState, &tree.t1.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t2.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t3.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p1.handle);
-    end_one(Ip4OffloadDelegatedState, &tree.p2.handle);
-    end_one(NeighborOffloadDelegatedState, &tree.n1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t1.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t2.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t3.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p1.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &tree.p2.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &tree.n1.handle);
     initiate(&tree.n2.block);
     assert_int_equal(tree.n2.block.Status, NDIS_STATUS_SUCCESS);
     finish();
@@ -376,8 +363,8 @@ budget(void **state)
         edge = last_edge();
     }
     assert_in_range(edge - (RIG_RCV + arrived), 29000, 30000);
-    end_one(TcpOffloadDelegatedState, &tree.t2.handle);
-    end_one(TcpOffloadDelegatedState, &tree.t3.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t2.handle);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &tree.t3.handle);
     rig_forget(&rig);
     arrive(4001, &arrived, 1000);
     assert_int_equal(last_edge() - (RIG_RCV + arrived), 65535);

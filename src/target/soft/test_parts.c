@@ -116,6 +116,22 @@ rig_conn_start(struct rig *rig, struct rig_conn *conn)
 }
 
 void
+rig_object_end(struct rig *rig, unsigned type, NDIS_OFFLOAD_HANDLE *handle)
+{
+    struct rig_node node;
+
+    if (!handle->MiniportOffloadContext)
+        return;
+    rig_node_init(&node, type, handle);
+    NdisTerminateOffload(rig->binding, &node.block);
+    rig_turn(rig);
+    assert_int_equal(strncmp(rig->heard, "terminated", 10), 0);
+    rig->heard[0] = 0;
+    assert_int_equal(node.block.Status, NDIS_STATUS_SUCCESS);
+    assert_null(handle->MiniportOffloadContext);
+}
+
+void
 rig_conn_end_with(struct rig *rig, struct rig_conn *conn, struct rig_node *beside)
 {
     rig_node_init(&conn->ends[0], NeighborOffloadDelegatedState, &conn->neighbor.handle);

@@ -156,6 +156,8 @@ void rig_conn_start(struct rig *rig, struct rig_conn *conn);
 void rig_conn_end(struct rig *rig, struct rig_conn *conn);
 /* … and another connection of its path; beside NULL: none. */
 void rig_conn_end_with(struct rig *rig, struct rig_conn *conn, struct rig_node *beside);
+/* Terminates one object, if it is offloaded; asserts success. */
+void rig_object_end(struct rig *rig, unsigned type, NDIS_OFFLOAD_HANDLE *handle);
 static inline TCP_OFFLOAD_STATE_DELEGATED *
 rig_given_back(struct rig_conn *conn)
 {
