@@ -263,13 +263,14 @@ enter(struct soft_adapter *adapter, const struct soft_walk *walk, unsigned kind,
     return true;
 }
 
-/* After its dependents. Placeholders among them do not count. */
+/* After its dependents. Placeholders among them do not count (R-23). A connection has none; what
+ * hangs on it all the same has failed, and it says so. */
 static void
-leave(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block, unsigned kind)
+leave(NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *block)
 {
     unsigned nodes = 0, good = 0;
 
-    if (!block->MiniportOffloadContext || kind >= SOFT_TCP)
+    if (!block->MiniportOffloadContext)
         return;
     for (const NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *dependent = block->DependentBlockList; dependent;
          dependent = dependent->NextBlock) {
@@ -292,7 +293,7 @@ initiate_tree(struct soft_adapter *adapter, NDIS_MINIPORT_OFFLOAD_BLOCK_LIST *ro
     for (soft_walk_first(&walk, root); walk.block; soft_walk_next(&walk)) {
         unsigned kind = bottom + walk.depth;
         if (walk.leaving) {
-            leave(walk.block, kind);
+            leave(walk.block);
         } else if (!enter(adapter, &walk, kind, now_us)) {
             fail_tree(walk.block->DependentBlockList);
             soft_walk_skip(&walk);

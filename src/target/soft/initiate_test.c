@@ -139,6 +139,28 @@ linkers_and_placeholders(void **state)
     rig_close(&rig);
 }
 
+/* Nothing stands on a connection (found by the fuzzer). The verifier would keep it from us. */
+static void
+under_a_connection(void **state)
+{
+    struct rig_conn conn;
+
+    rig_open(&rig, NULL);
+    house_detach_observer(rig.house, verifier_observer(rig.verifier));
+    build_tree();
+    rig_conn_init(&conn, false, 0);
+    conn.tcp.block.DependentBlockList = &tree.t3.block;
+    initiate(&conn.neighbor.block);
+    assert_int_equal(tree.t3.block.Status, NDIS_STATUS_FAILURE);
+    assert_null(tree.t3.handle.MiniportOffloadContext);
+    assert_int_equal(conn.tcp.block.Status, NDIS_STATUS_OFFLOAD_PARTIAL_SUCCESS);
+    assert_int_equal(conn.path.block.Status, NDIS_STATUS_SUCCESS);
+    rig_object_end(&rig, TcpOffloadDelegatedState, &conn.tcp.handle);
+    rig_object_end(&rig, Ip4OffloadDelegatedState, &conn.path.handle);
+    rig_object_end(&rig, NeighborOffloadDelegatedState, &conn.neighbor.handle);
+    rig_close(&rig);
+}
+
 /* [SndUna, SndNxt) waits for its acknowledgement, [SndNxt, SndMax) goes first, then the rest
  * (V-089). */
 static void
@@ -471,6 +493,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(under_a_connection),
         cmocka_unit_test(partial_failure),
         cmocka_unit_test(root_fails),
         cmocka_unit_test(linkers_and_placeholders),
