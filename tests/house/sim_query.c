@@ -225,6 +225,20 @@ goes_around(const struct sim *sim)
     return around;
 }
 
+/* RFC 4022: connections that went from ESTABLISHED or CLOSE-WAIT to CLOSED, at most. */
+static uint64_t
+broken_off(const struct sim *sim, bool ipv6)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < sim->plan.conns; i++) {
+        const struct sim_conn *conn = &sim->conns[i];
+        count += conn->plan->host.ipv6 == ipv6 && conn->host_ended &&
+                 conn->host_end != SCRIPT_CLOSED;
+    }
+    return count;
+}
+
 /* What the target hands to the regular path is as it came. */
 static void
 check_sums(const struct sim *sim)
@@ -281,6 +295,7 @@ sim_query_counters(struct sim *sim)
         equal(sim, ipv6, "RetransmittedSegments", stats.RetransmittedSegments, counters->again);
         equal(sim, ipv6, "OutResets", stats.OutResets, counters->resets);
         equal(sim, ipv6, "CurrentlyEstablished", stats.CurrentlyEstablished, 0);
+        in_range(sim, "ResetEstablished", 0, stats.ResetEstablished, broken_off(sim, ipv6));
         in_range(sim, "InSegments", counters->in_least, stats.InSegments,
                  goes_around(sim) ? UINT64_MAX : counters->in_most);
     }
