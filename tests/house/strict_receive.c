@@ -106,6 +106,9 @@ strict_receive_heard(struct strict *strict, const struct peer_segment *segment, 
             receive->since_us = now_us;
         return;
     }
+    /* all old, and not all acknowledged: its stamp is news by the letter, not by what it is for */
+    receive->raced |= seq_before_eq(segment->seq, receive->acked) &&
+                      seq_after(end, receive->acked) && seq_before_eq(end, receive->next);
     if (segment->len && seq_before_eq(end, receive->acked) && !may_ask(receive, now_us)) {
         peer_ranges_add(&receive->again, segment->seq, end);
         receive->asked = true;

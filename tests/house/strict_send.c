@@ -103,14 +103,14 @@ note_window(struct strict_send *send, const struct peer_segment *segment, bool a
             uint8_t scale, uint64_t now_us)
 {
     uint32_t window = (uint32_t)segment->window << scale;
-    bool closed = send->edge == send->una;
+    bool closed = send->edge == send->una, answers = seq_after_eq(segment->seq, send->wl1);
 
     send->said_window = window;
-    if (closed && !window && send->asked) {
+    if (closed && !window && send->asked && answers) {
         send->rounds++;
         send->answered_us = now_us;
     }
-    send->asked = false;
+    send->asked &= !answers; /* what goes again was said before */
     if (!advanced && seq_before(segment->seq, send->wl1))
         return;
     send->wl1 = seq_max(send->wl1, segment->seq);
