@@ -192,7 +192,7 @@ restore_receiver(struct tcp_conn *conn, const struct tcp_state *state, uint64_t 
     conn->rcv_nxt = conn->rcv_ack = conn->last_ack_sent = state->rcv_nxt;
     conn->rcv_edge = conn->rcv_advertised = state->rcv_nxt + state->rcv_wnd;
     conn->ts_recent = state->ts_recent;
-    conn->ts_recent_us = state->ts_recent_age_us > now_us ? 0 : now_us - state->ts_recent_age_us;
+    conn->ts_recent_us = now_us - state->ts_recent_age_us; /* maybe from before this clock began */
     switch (state->state) {
     case TCP_CLOSE_WAIT:
     case TCP_CLOSING:

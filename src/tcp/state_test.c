@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#define DAY_US (24ull * 3600 * 1000000)
+
 static int
 try_restore(struct fixture *fx)
 {
@@ -445,10 +447,31 @@ test_nothing_follows_an_adopted_fin(void **state)
     assert_int_equal(fx.conn.rcv_nxt, RECV);
 }
 
+/* A stamp that is older than the machine: its age counts all the same (RFC 7323, section 5.5). */
+static void
+test_a_stamp_older_than_the_clock(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 100);
+
+    prepare(&fx);
+    fx.config.timestamps = true;
+    fx.state.ts_recent = 1000;
+    fx.state.ts_recent_age_us = 25 * DAY_US;
+    fx.now_us = 60000000;
+    reopen(&fx);
+    tcp_capture(&fx.conn, fx.now_us, &fx.state);
+    assert_int_equal(fx.state.ts_recent_age_us, 25 * DAY_US);
+    segment.has_timestamp = true;
+    segment.tsval = 1000 + 0x80000100u;
+    assert_true(feed_segment(&fx, &segment) & TCP_EV_READY);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_stamp_older_than_the_clock),
         cmocka_unit_test(test_capture_gives_back_what_was_restored),
         cmocka_unit_test(test_capture_counts_time),
         cmocka_unit_test(test_only_synchronised_states),
