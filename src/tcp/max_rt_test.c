@@ -149,6 +149,51 @@ test_max_rt_and_a_move(void **state)
     assert_next_deadline(&fx, 108000000);
 }
 
+/* A peer that is gone, and a connection that moves all the time. */
+static unsigned
+move_for(struct fixture *fx, uint64_t all_us, uint64_t each_us)
+{
+    uint64_t end_us = fx->now_us + all_us;
+    unsigned sent = 0;
+
+    while (fx->now_us < end_us && fx->conn.state != TCP_CLOSED) {
+        tcp_capture(&fx->conn, fx->now_us, &fx->state);
+        reopen(fx);
+        for (uint64_t spent_us = 0; spent_us < each_us; spent_us += 10000) {
+            pass(fx, 10000);
+            sent += drain_out(fx);
+        }
+    }
+    return sent;
+}
+
+static void
+test_moving_puts_nothing_off(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.max_rt_us = 30000000;
+    fx.state.cwnd = 40 * MSS;
+    reopen(&fx);
+    send_segments(&fx, 2);
+    for (int i = 0; i < 5; i++) {
+        expire(&fx);
+        drain_out(&fx);
+    }
+    assert_in_range(move_for(&fx, 6000000, 150000), 0, 1);
+    move_for(&fx, 60000000, 150000);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+
+    prepare(&fx); /* from the beginning: before anything went again */
+    fx.config.max_rt_us = 30000000;
+    fx.state.cwnd = 40 * MSS;
+    reopen(&fx);
+    send_segments(&fx, 2);
+    move_for(&fx, 60000000, 150000);
+    assert_int_equal(fx.conn.state, TCP_CLOSED);
+}
+
 int
 main(void)
 {
@@ -158,6 +203,7 @@ main(void)
         cmocka_unit_test(test_another_max_rt_in_a_backoff),
         cmocka_unit_test(test_another_max_rt_elsewhere),
         cmocka_unit_test(test_max_rt_and_a_move),
+        cmocka_unit_test(test_moving_puts_nothing_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

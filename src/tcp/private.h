@@ -275,6 +275,8 @@ uint64_t tcp_backoff(const struct tcp_conn *conn, uint8_t shift);
 void tcp_limit_rtx(struct tcp_conn *conn, uint64_t now_us);
 void tcp_start_rtx(struct tcp_conn *conn, uint64_t now_us);
 void tcp_start_tail(struct tcp_conn *conn, uint64_t now_us);
+/* Acknowledgements may have been lost with the former owner. */
+void tcp_start_adopted_tail(struct tcp_conn *conn, uint64_t now_us);
 /* The window closed, or work came while it was closed. */
 void tcp_start_persist(struct tcp_conn *conn, uint64_t now_us);
 /* An acceptable segment arrived: keepalive, FIN_WAIT_2 and validation start anew. */

@@ -260,9 +260,7 @@ restore_timers(struct tcp_conn *conn, const struct tcp_state *state, uint64_t no
         tcp_start_persist(conn, now_us);
     else if (tcp_outstanding(conn))
         tcp_start_rtx(conn, now_us);
-    if (conn->snd_una != conn->snd_nxt &&
-        conn->snd_wnd) /* the ACKs may have been lost with the owner */
-        conn->tail_deadline_us = now_us + (conn->srtt_us > 5000 ? 2 * conn->srtt_us : 10000);
+    tcp_start_adopted_tail(conn, now_us);
     if (config->keepalive || state->keepalive_delta_us != TCP_NEVER) {
         bool resumed = state->keepalive_delta_us != TCP_NEVER;
         conn->keepalive_deadline_us = tcp_after_us(now_us, resumed ? state->keepalive_delta_us

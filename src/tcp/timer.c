@@ -208,6 +208,7 @@ tcp_start_tail(struct tcp_conn *conn, uint64_t now_us)
     uint64_t delta_us = conn->srtt_us ? 2 * conn->srtt_us : TAIL_UNKNOWN_US;
 
     conn->tail_deadline_us = TCP_NEVER;
+    conn->tail_adopted = false;
     if (!tcp_outstanding(conn) || !conn->snd_wnd || conn->flags & TCP_CONN_TAIL_SENT)
         return;
     if (conn->flags & TCP_CONN_UNMEASURED && !(conn->flags & (TCP_CONN_RECOVERY | TCP_CONN_LOSS)))
@@ -218,6 +219,20 @@ tcp_start_tail(struct tcp_conn *conn, uint64_t now_us)
         delta_us += PEER_DELAYED_ACK_US;
     if (now_us + delta_us < conn->rtx_deadline_us)
         conn->tail_deadline_us = now_us + delta_us;
+}
+
+/* None in a backoff, and the timer that came along is not put off: however often it moves, a
+ * connection whose peer is silent sends no more than one that stays, and gives up in time. */
+void
+tcp_start_adopted_tail(struct tcp_conn *conn, uint64_t now_us)
+{
+    uint64_t deadline_us = now_us + (conn->srtt_us > 5000 ? 2 * conn->srtt_us : 10000);
+
+    if (conn->snd_una == conn->snd_nxt || !conn->snd_wnd || conn->retransmit_count ||
+        deadline_us >= conn->rtx_deadline_us)
+        return;
+    conn->tail_deadline_us = deadline_us;
+    conn->tail_adopted = true;
 }
 
 void
@@ -360,7 +375,8 @@ expire_tail(struct tcp_conn *conn, uint64_t now_us)
         return;
     conn->flags |= TCP_CONN_TAIL_SENT;
     tcp_recovery_on_tail(conn);
-    tcp_start_rtx(conn, now_us);
+    if (!conn->tail_adopted)
+        tcp_start_rtx(conn, now_us);
 }
 
 void

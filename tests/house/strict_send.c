@@ -296,7 +296,7 @@ note_again(struct strict *strict, const struct peer_segment *segment, uint32_t e
         send->probed = true;
         send->probes++;
         send->repaired = true;
-        if (send->recovering || send->after_timeout) /* or only what is lost */
+        if (send->recovering || send->after_timeout || send->adopted) /* or only what is lost */
             send->restart_late_us = now_us;
         else
             send->restart_us = now_us;
