@@ -108,7 +108,9 @@ check_reset(struct tcp_conn *conn, struct arrival *in)
      * the application has not read yet would be lost */
     if (conn->state == TCP_TIME_WAIT)
         return false;
-    if (in->segment->seq == conn->rcv_nxt) {
+    /* who has forgotten the connection answers with what we acknowledge: where that lags behind the
+     * data, a challenge brings nothing else */
+    if (in->segment->seq == conn->rcv_nxt || in->segment->seq == conn->rcv_ack) {
         tcp_die(conn, "reset by the peer");
         in->events |= TCP_EV_RESET;
         return false;

@@ -225,8 +225,13 @@ test_reset_with_a_lagging_ack_point(void **state)
     open_conn(&fx);
     feed(&fx, 0, 3000);
     segment.flags = TCP_RST;
-    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_INVALID); /* at the ack point */
+    segment.seq = RECV + 1;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_INVALID);
     segment.seq = RECV + 3000;
+    assert_int_equal(feed_segment(&fx, &segment), TCP_EV_RESET);
+    open_conn(&fx);
+    feed(&fx, 0, 3000);
+    segment.seq = RECV; /* a closed socket's answer to what we say */
     assert_int_equal(feed_segment(&fx, &segment), TCP_EV_RESET);
 }
 
