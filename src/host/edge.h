@@ -17,6 +17,7 @@ struct host {
     NDIS_HANDLE protocol; /* NdisProtocolHandle; NULL: not registered */
     NDIS_HANDLE pool;
     struct list bindings;
+    struct host_tuning tuning;
 };
 
 /* HOST_BINDING_EDGE(from, to) */

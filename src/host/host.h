@@ -46,6 +46,14 @@ NDIS_STATUS host_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 struct host *host_create(const char *name, const struct host_ops *ops, void *arg);
 /* After the driver was unloaded. */
 void host_destroy(struct host *host);
+/* What targets are told of, with OID_TCP_CONNECTION_OFFLOAD_PARAMETERS: by bindings that start
+ * afterwards. */
+struct host_tuning {
+    uint32_t delayed_ack_ms; /* 40 otherwise */
+    uint8_t retransmissions; /* 15; how often until a connection is given up */
+};
+void host_tune(struct host *host, const struct host_tuning *tuning);
+const struct host_tuning *host_tuned(const struct host *host);
 
 const char *host_binding_adapter(const struct host_binding *binding);
 const NDIS_TCP_CONNECTION_OFFLOAD *host_binding_capabilities(

@@ -121,7 +121,20 @@ host_create(const char *name, const struct host_ops *ops, void *arg)
     host->ops = ops;
     host->arg = arg;
     list_init(&host->bindings);
+    host->tuning = (struct host_tuning){.delayed_ack_ms = 40, .retransmissions = 15};
     return host;
+}
+
+void
+host_tune(struct host *host, const struct host_tuning *tuning)
+{
+    host->tuning = *tuning;
+}
+
+const struct host_tuning *
+host_tuned(const struct host *host)
+{
+    return &host->tuning;
 }
 
 void

@@ -1,4 +1,4 @@
-/* Queries of the host stack's: answered at once, or too late and without harm. */
+/* Queries of the host stack's: answered at once, or too late and without harm; and what it sets. */
 #include "host/ndis_fake.h"
 
 #include <errno.h>
@@ -132,6 +132,21 @@ a_pause_waits_for_the_answer(void **state)
     assert_int_equal(heard, 77);
 }
 
+static void
+the_target_is_told_what_the_host_is_tuned_to(void **state)
+{
+    setup(state);
+    assert_int_equal(binding->parameters.TcpDelayedAckTicks, 40);
+    assert_int_equal(binding->parameters.TcpMaximumRetransmissions, 15);
+    fake_stop();
+    host_tune(host, &(struct host_tuning){.delayed_ack_ms = 70, .retransmissions = 9});
+    binding = fake_start(host);
+    assert_int_equal(binding->parameters.TcpDelayedAckTicks, 70);
+    assert_int_equal(binding->parameters.TcpMaximumRetransmissions, 9);
+    assert_int_equal(host_tuned(host)->retransmissions, 9);
+    teardown(state);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -142,6 +157,7 @@ main(void)
         TEST(refusals_leave_the_buffer_alone),
         TEST(a_late_answer_is_thrown_away),
         TEST(a_pause_waits_for_the_answer),
+        cmocka_unit_test(the_target_is_told_what_the_host_is_tuned_to),
     };
 
     return cmocka_run_group_tests_name("host/request", tests, NULL, NULL);

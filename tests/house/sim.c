@@ -117,6 +117,7 @@ live_once(const struct sim_order *order, struct sim_figures *figures)
     options.mtu = 1500;
     sim_limits_options(&sim->plan, target, limit);
     options.target = target->name ? target : NULL;
+    options.tuning = &sim->plan.tuning;
     options.late = sim->plan.late;
     options.corrupt = true; /* and segments are forged */
     memcpy(options.impair, sim->plan.impair, sizeof options.impair);

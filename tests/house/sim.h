@@ -99,6 +99,7 @@ struct sim_plan {
     unsigned pulls; /* so often a cable comes or goes */
     uint32_t pull_max_us;
     struct sim_limit limit;
+    struct host_tuning tuning;
 };
 
 struct sim;

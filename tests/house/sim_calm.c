@@ -228,6 +228,7 @@ sim_calm_judge(struct sim_conn *conn)
                                      .lossless = !plan->calm.lossy &&
                                                  !plan->impair[0].bits_per_second,
                                      .nagle = true,
+                                     .delayed_ack_us = plan->tuning.delayed_ack_ms * SIM_MS,
                                      .ts_recent = host->ts_recent,
                                      .deliver_us = deliver_us(conn->plan),
                                      .on_violation = on_violation,

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 
-#define TIMEOUTS 15u
 #define AGAIN_ENOUGH 3 /* a move may lose a D-SACK, but not so many */
 
 const char *
@@ -78,14 +77,15 @@ static void
 check_given_up(const struct sim_conn *conn)
 {
     const struct strict_send *send = &conn->strict.send;
-    unsigned least = TIMEOUTS - (send->probes < 2 ? send->probes : 2);
+    unsigned most = conn->sim->plan.tuning.retransmissions;
+    unsigned least = most - (send->probes < 2 ? send->probes : 2);
 
     if (!conn->host_ended)
         return; /* everything had been acknowledged */
     if (conn->host_end != SCRIPT_TIMEOUT)
         sim_fail(conn->sim, "conn %u: its peer is gone, and it ended %d", conn->number,
                  conn->host_end);
-    if (send->edge != send->una && (send->timeouts < least || send->timeouts > TIMEOUTS))
+    if (send->edge != send->una && (send->timeouts < least || send->timeouts > most))
         sim_fail(conn->sim, "conn %u: given up after %u timeouts", conn->number, send->timeouts);
 }
 

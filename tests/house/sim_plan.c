@@ -324,6 +324,17 @@ draw_stalls(struct sim_plan *plan, struct random *random)
     plan->exact = false; /* what has waited for it when a connection moves is lost */
 }
 
+/* Nobody gives up who has a peer. */
+static void
+draw_tuning(struct sim_plan *plan, struct random *random)
+{
+    plan->tuning = (struct host_tuning){.delayed_ack_ms = 40, .retransmissions = 15};
+    if (one_in(random, 2))
+        plan->tuning.delayed_ack_ms = between(random, 2, 100);
+    if (plan->calm.deserted)
+        plan->tuning.retransmissions = (uint8_t)between(random, 6, 15);
+}
+
 void
 sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
 {
@@ -349,6 +360,7 @@ sim_plan_make(struct sim_plan *plan, uint64_t seed, unsigned kill_at)
     random_init(&random, hash_mix(seed ^ HASH_ODD_2, HASH_ODD_2));
     draw_memory(plan, &random);
     draw_stalls(plan, &random);
+    draw_tuning(plan, &random);
     sim_limits_draw(plan);
 }
 

@@ -98,10 +98,13 @@ stage_watch(struct stage *stage)
 }
 
 static void
-load_host(struct stage *stage, enum stage_side side, const char *name)
+load_host(struct stage *stage, enum stage_side side, const char *name,
+          const struct host_tuning *tuning)
 {
     stage->hosts[side] = script_create(name, stage->loop);
     assert_non_null(stage->hosts[side]);
+    if (tuning)
+        host_tune(script_host(stage->hosts[side]), tuning);
     assert_int_equal(house_load(stage->house, name, host_entry, script_host(stage->hosts[side])),
                      0);
 }
@@ -175,11 +178,11 @@ stage_open(struct stage *stage, const struct stage_options *options)
     if (options->left_file)
         stage_load_driver(stage, "left", options->left_file, NULL);
     else
-        load_host(stage, LEFT, "left");
+        load_host(stage, LEFT, "left", options->tuning);
     assert_int_equal(house_add_adapter(stage->house, "soft", "a0", stage->ends[0], options->target),
                      0);
     if (!options->open_end) {
-        load_host(stage, RIGHT, "right");
+        load_host(stage, RIGHT, "right", NULL);
         assert_int_equal(
             house_add_adapter(stage->house, target ? "far" : "soft", "b0", stage->ends[1], NULL),
             0);

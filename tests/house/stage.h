@@ -44,6 +44,7 @@ struct stage_options {
     bool impaired;
     struct wire_mem_impair impair[2];
     const struct house_option *target; /* of a0 */
+    const struct host_tuning *tuning;  /* of the left host; NULL: as it is */
     struct observer *observer;
     bool corrupt;          /* frames are damaged on purpose */
     bool late;             /* NDIS answers opens and closes later */

@@ -26,7 +26,8 @@ struct strict_options {
     bool lossless; /* either way */
     bool nagle;
     uint32_t ts_recent;
-    uint64_t deliver_us; /* so long may our application wait for what is in order */
+    uint32_t delayed_ack_us; /* so long may a lone segment wait; 500 ms at most, says RFC 5681 */
+    uint64_t deliver_us;     /* so long may our application wait for what is in order */
     void (*on_violation)(void *arg, const char *what);
     void *arg;
 };

@@ -5,8 +5,7 @@
  */
 #include "strict.h"
 
-#define DELAYED_ACK_US 40000u /* tcp.h; at most 500 ms, says RFC 5681 */
-#define SMALL_US 200000u      /* RFC 1122, 4.2.3.4: 100 to 1000 ms */
+#define SMALL_US 200000u /* RFC 1122, 4.2.3.4: 100 to 1000 ms */
 #define SMALL_LEAST_US 5000u
 #define SLACK_US 1000u
 #define BLOCKS_KEPT 3u
@@ -162,7 +161,7 @@ check_need(struct strict *strict, const struct peer_segment *segment, uint32_t e
         return;
     if (!receive->segments)
         strict_blame(strict, "an acknowledgement at %u that nobody needs", segment->ack);
-    else if (now_us + SLACK_US < receive->since_us + DELAYED_ACK_US)
+    else if (now_us + SLACK_US < receive->since_us + strict->options.delayed_ack_us)
         strict_blame(strict, "one segment is acknowledged after %u us",
                      (unsigned)(now_us - receive->since_us));
 }
@@ -232,7 +231,8 @@ strict_receive_said(struct strict *strict, const struct peer_segment *segment, u
         receive->next = segment->ack;
         receive->ts_recent = segment->tsecr;
     }
-    if ((beyond || (receive->segments && now_us == receive->since_us + DELAYED_ACK_US)) &&
+    if ((beyond ||
+         (receive->segments && now_us == receive->since_us + strict->options.delayed_ack_us)) &&
         receive->low_us == now_us && seq_before(receive->low_seq, segment->ack)) {
         receive->asked_us = now_us; /* what came when the timer ran out may be old by now */
         strict->send.vague = strict->send.ignored = receive->raced = true;
@@ -359,7 +359,7 @@ strict_receive_settled(struct strict *strict, uint64_t now_us)
     if (receive->disorder || receive->segments > 1)
         strict_blame(strict, "no acknowledgement at once of %u segments, disorder %d",
                      receive->segments, receive->disorder);
-    if (receive->segments && now_us > receive->since_us + DELAYED_ACK_US + SLACK_US)
+    if (receive->segments && now_us > receive->since_us + strict->options.delayed_ack_us + SLACK_US)
         strict_blame(strict, "an acknowledgement after %u us",
                      (unsigned)(now_us - receive->since_us));
     if (receive->spoke_us == strict->now_us && receive->last.flags)

@@ -48,6 +48,7 @@ open_with(struct fixture *fx, bool sack, bool lossless)
                                      .sack = sack,
                                      .lossless = lossless,
                                      .nagle = true,
+                                     .delayed_ack_us = 40000,
                                      .on_violation = on_violation,
                                      .arg = fx};
 

@@ -27,10 +27,14 @@ fill_defaults(struct script_options *options)
         options->hold_us = 1000;
 }
 
+/* The engine is the target's equal: it goes by the same parameters. */
 static void
-fill_config(const struct script_options *options, struct tcp_config *config)
+fill_config(const struct script_options *options, const struct host_tuning *tuning,
+            struct tcp_config *config)
 {
     tcp_config_defaults(config);
+    config->delayed_ack_us = tuning->delayed_ack_ms * 1000;
+    config->max_retransmissions = tuning->retransmissions;
     config->timestamps = !options->no_timestamps;
     config->sack = !options->no_sack;
     config->ecn = options->ecn;
@@ -112,7 +116,7 @@ script_conn_create(struct script *script, const struct script_options *options,
     conn->app = app ? app : &nothing;
     conn->arg = arg;
     fill_defaults(&conn->options);
-    fill_config(&conn->options, &conn->config);
+    fill_config(&conn->options, host_tuned(script->host), &conn->config);
     script_settings_defaults(conn);
     host_conn_init(&conn->down, &script_conn_ops);
     list_init(&conn->blocks);
