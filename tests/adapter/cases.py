@@ -228,6 +228,21 @@ def lost_acknowledgement():
     rig.end()
 
 
+def unacknowledged():
+    """After a timeout all that is out goes again, bit by bit, and still counts as not acknowledged."""
+    rig = Rig()
+    sockets, peer, fd = rig.open()
+    sockets.write(fd, b"u" * 5000)
+    for start in range(1, 5001, 1000):
+        peer.expect(ACK, start, 1, 1000, target=True)
+    wait_for(lambda: sockets.info(fd)["retransmits"], "a timeout")
+    info = sockets.info(fd)
+    assert info["unacked"] == 5 and info["cwnd"] == 1, info
+    peer.inject(0, 1, 3001)
+    wait_for(lambda: sockets.info(fd)["unacked"] == 2, "the acknowledgement")
+    rig.end()
+
+
 def out_of_order():
     """Segments behind a hole are acknowledged with SACK blocks, the newest first, and none is lost."""
     rig = Rig()
@@ -649,10 +664,11 @@ def calls_that_are_not_there():
     rig.end()
 
 
-CASES = [in_pieces, passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6, lost_acknowledgement, out_of_order, selective_retransmission,
-         closed_window, peer_closes_first, we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_refused,
-         without_blocking, full_buffers, tcp_info, reset_of_information, refused_hand_over, impatient, settings, silent_device,
-         several, devices_that_will_not_do, without_privileges, calls_that_are_not_there]
+CASES = [in_pieces, passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6,
+         lost_acknowledgement, unacknowledged, out_of_order, selective_retransmission, closed_window, peer_closes_first,
+         we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_refused, without_blocking, full_buffers,
+         tcp_info, reset_of_information, refused_hand_over, impatient, settings, silent_device, several,
+         devices_that_will_not_do, without_privileges, calls_that_are_not_there]
 
 if __name__ == "__main__":
     with contextlib.suppress(OSError):  # how busy the machine is must not decide what is found

@@ -44,7 +44,7 @@ info_merge(void *value, size_t length, const TCP_OFFLOAD_STATE_DELEGATED *delega
     info.tcpi_retransmits = delegated->Retransmit.Count;
     info.tcpi_probes = delegated->SndWndProbeCount != 0 ? delegated->SndWndProbeCount
                                                         : delegated->KeepAlive.ProbeCount;
-    info.tcpi_unacked = segments(delegated->SndNxt - delegated->SndUna, mss);
+    info.tcpi_unacked = segments(delegated->SndMax - delegated->SndUna, mss);
     info.tcpi_snd_cwnd = segments(delegated->CWnd, mss);
     info.tcpi_snd_ssthresh = delegated->SsThresh >= INFINITE_SSTHRESH
                                  ? INFINITE_SSTHRESH
