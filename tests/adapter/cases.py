@@ -300,6 +300,26 @@ def closed_window():
     rig.end()
 
 
+def probes():
+    """Window probes that nobody has answered count as such, and not as retransmissions; an answer ends the count."""
+    rig = Rig()
+    sockets, peer, fd = rig.open()
+    sockets.write(fd, b"a" * 1000)
+    peer.expect(ACK, 1, 1, 1000, target=True)
+    peer.inject(0, 1, 1001, window=0)
+    wait_for(lambda: sockets.ioctl(fd, SIOCOUTQ) == 0, "the acknowledgement")
+    sockets.write(fd, b"b" * 500)
+    for turn in range(2):
+        for count in (1, 2):
+            got = peer.next()
+            assert got.from_target and len(got.data) <= 1, (got.from_target, len(got.data))
+            info = sockets.info(fd)
+            assert info["probes"] == count and info["retransmits"] == 0, (turn, info)
+        peer.inject(0, 1, 1001 + (len(got.data) if got.seq == 1001 else 0), window=0)
+        wait_for(lambda: sockets.info(fd)["probes"] == 0, "the answer")
+    rig.end()
+
+
 def peer_closes_first():
     """FIN of the peer, end of file; then data and FIN of ours, from the target again."""
     rig = Rig()
@@ -665,7 +685,7 @@ def calls_that_are_not_there():
 
 
 CASES = [in_pieces, passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6,
-         lost_acknowledgement, unacknowledged, out_of_order, selective_retransmission, closed_window, peer_closes_first,
+         lost_acknowledgement, unacknowledged, out_of_order, selective_retransmission, closed_window, probes, peer_closes_first,
          we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_refused, without_blocking, full_buffers,
          tcp_info, reset_of_information, refused_hand_over, impatient, settings, silent_device, several,
          devices_that_will_not_do, without_privileges, calls_that_are_not_there]

@@ -31,6 +31,16 @@ segments(uint32_t bytes, uint32_t mss)
     return (uint32_t)(((uint64_t)bytes + mss - 1) / mss);
 }
 
+/* With a closed window the retransmission timer is the persist timer, and counts its probes;
+ * SndWndProbeCount counts those that were answered. */
+static uint8_t
+unanswered_probes(const TCP_OFFLOAD_STATE_DELEGATED *delegated)
+{
+    if (delegated->SndWnd == 0 && delegated->Retransmit.Count != 0)
+        return delegated->Retransmit.Count;
+    return delegated->KeepAlive.ProbeCount;
+}
+
 void
 info_merge(void *value, size_t length, const TCP_OFFLOAD_STATE_DELEGATED *delegated)
 {
@@ -41,9 +51,8 @@ info_merge(void *value, size_t length, const TCP_OFFLOAD_STATE_DELEGATED *delega
     memcpy(&info, value, known);
     mss = info.tcpi_snd_mss != 0 ? info.tcpi_snd_mss : 1;
     info.tcpi_state = kernel_state(delegated->State);
-    info.tcpi_retransmits = delegated->Retransmit.Count;
-    info.tcpi_probes = delegated->SndWndProbeCount != 0 ? delegated->SndWndProbeCount
-                                                        : delegated->KeepAlive.ProbeCount;
+    info.tcpi_retransmits = delegated->SndWnd != 0 ? delegated->Retransmit.Count : 0;
+    info.tcpi_probes = unanswered_probes(delegated);
     info.tcpi_unacked = segments(delegated->SndMax - delegated->SndUna, mss);
     info.tcpi_snd_cwnd = segments(delegated->CWnd, mss);
     info.tcpi_snd_ssthresh = delegated->SsThresh >= INFINITE_SSTHRESH
