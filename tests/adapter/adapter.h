@@ -109,7 +109,8 @@ struct adapter_calls {
     int (*accept4)(struct adapter *adapter, int fd, struct sockaddr *address, socklen_t *length,
                    int flags);
     /* Likewise. On a non-blocking descriptor (EINPROGRESS) the hand-over is made by the first call
-     * for that descriptor that finds it connected: poll, connect, getsockopt and so on. */
+     * for that descriptor that finds it connected: poll, connect, getsockopt and so on. With
+     * AF_UNSPEC the connection is reset and nobody's; another one may follow. */
     int (*connect)(struct adapter *adapter, int fd, const struct sockaddr *address,
                    socklen_t length);
 

@@ -137,6 +137,14 @@ call_accept(struct adapter *adapter, int fd, struct sockaddr *address, socklen_t
     return call_accept4(adapter, fd, address, length, 0);
 }
 
+/* The end of a connection, of one that is being opened, or of listening. */
+static bool
+is_disconnect(const struct sockaddr *address, socklen_t length)
+{
+    return address != NULL && length >= sizeof(address->sa_family) &&
+           address->sa_family == AF_UNSPEC;
+}
+
 static int
 call_connect(struct adapter *adapter, int fd, const struct sockaddr *address, socklen_t length)
 {
@@ -145,6 +153,10 @@ call_connect(struct adapter *adapter, int fd, const struct sockaddr *address, so
     if (!calls_settle(adapter, fd))
         return -1;
     result = connect(fd, address, length);
+    if (result == 0 && is_disconnect(address, length)) {
+        table_renew(adapter->table, fd);
+        return 0;
+    }
     if (result == 0 || errno == EINPROGRESS || errno == EINTR)
         table_change(adapter->table, fd, ENTRY_FRESH, ENTRY_CONNECTING);
     if (result == 0)

@@ -430,6 +430,35 @@ def active_open_ipv6():
     active(True)
 
 
+def connect_again():
+    """With AF_UNSPEC a connection is reset; the next one of its descriptor is the target's again."""
+    rig = Rig(near=9090)
+    sockets = rig.sockets
+    rig.fd = fd = sockets.socket()
+    text = sockaddr(NEAR4, 9090)
+    sockets.call("bind", fd, text, len(text))
+    for far in (40000, 40001):
+        peer = Peer(rig.device, near=9090, far=far)
+        calling = Calling(sockets.connect, fd, FAR4, far)
+        peer.expect(SYN, 0)
+        peer.inject(SYN, 0, 1)
+        peer.expect(ACK, 1, 1)
+        assert calling.finish() == 0
+        rig.on_target()
+        sockets.write(fd, b"hello")
+        peer.expect(ACK, 1, 1, 5, target=True)
+        peer.inject(0, 1, 6)
+        wait_for(lambda: sockets.ioctl(fd, SIOCOUTQ) == 0, "the acknowledgement")
+        assert sockets.call("connect", fd, struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0
+        got = peer.next()
+        assert got.flags & RST and got.seq == 6 and got.from_target, (got.flags, got.seq, got.from_target)
+        status = sockets.status(fd)
+        assert status.owner == NOBODY and status.moves_down == 0 and status.reason == b"", (status.owner, status.reason)
+    with fails(errno.EINVAL):
+        sockets.call("connect", fd, struct.pack("=H", socket.AF_UNSPEC), 1)
+    rig.end()
+
+
 def connect_refused():
     """A connect that is answered with a reset."""
     rig = Rig(near=9090)
@@ -686,7 +715,7 @@ def calls_that_are_not_there():
 
 CASES = [in_pieces, passive_open, passive_open_ipv6, passive_open_tap, passive_open_tap_ipv6, ecn, ecn_ipv6,
          lost_acknowledgement, unacknowledged, out_of_order, selective_retransmission, closed_window, probes, peer_closes_first,
-         we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_refused, without_blocking, full_buffers,
+         we_close_first, peer_resets, we_reset, active_open, active_open_ipv6, connect_again, connect_refused, without_blocking, full_buffers,
          tcp_info, reset_of_information, refused_hand_over, impatient, settings, silent_device, several,
          devices_that_will_not_do, without_privileges, calls_that_are_not_there]
 

@@ -78,6 +78,8 @@ bool table_remove(struct table *table, int fd);
 bool table_read(struct table *table, int fd, struct entry *out);
 /* From one state to another; false: it was not in that state. */
 bool table_change(struct table *table, int fd, enum entry_state from, enum entry_state to);
+/* As it was when it was added: what it was connected to is nothing to it any more. */
+void table_renew(struct table *table, int fd);
 void table_set_ends(struct table *table, int fd, const struct hoststack_endpoint *local,
                     const struct hoststack_endpoint *peer);
 /* For behind_open; arg: the table. */

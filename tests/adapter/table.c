@@ -128,6 +128,18 @@ table_change(struct table *table, int fd, enum entry_state from, enum entry_stat
 }
 
 void
+table_renew(struct table *table, int fd)
+{
+    struct entry *entry;
+
+    pthread_mutex_lock(&table->lock);
+    entry = find(table, fd);
+    if (entry != NULL)
+        *entry = (struct entry){.state = ENTRY_FRESH};
+    pthread_mutex_unlock(&table->lock);
+}
+
+void
 table_set_ends(struct table *table, int fd, const struct hoststack_endpoint *local,
                const struct hoststack_endpoint *peer)
 {
