@@ -22,6 +22,7 @@ static const struct house_option fault_options[] = {
                "reorder;frames out reorder 50%;frames out duplicate 50%;frames out corrupt"},
     {NULL, NULL}};
 static const struct house_option no_options[] = {{NULL, NULL}};
+static const struct house_option target_options[] = {{"HighFragmentation", "1"}, {NULL, NULL}};
 static const struct rig_floor floors[] = {{"vlan", vlan_entry, vlan_options},
                                           {"fault", fault_entry, fault_options},
                                           {"passthru", passthru_entry, no_options},
@@ -48,7 +49,7 @@ segment(struct fuzz *fuzz, const struct tcp_segment *last)
     what = fuzz_u8(fuzz);
     in.ipv6 = what & 1;
     in.options = what & 2 && !in.ipv6;
-    in.fragment = (what & 12) == 12 && !in.ipv6;
+    in.fragment = (what & 12) == 12;
     in.bad_checksum = (what & 48) == 48;
     in.not_tcp = what == 255;
     in.gso_size = what & 64 && in.len > 100 ? 100 : 0;
@@ -199,7 +200,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned flags = fuzz_u8(&fuzz) & 1 ? TCP_FLAG_ACK_RETURNED : 0, floor = fuzz_below(&fuzz, 5);
 
     in_vlan = floor == 0;
-    rig_open_under(&rig, NULL, floor < 4 ? &floors[floor] : NULL);
+    rig_open_under(&rig, target_options, floor < 4 ? &floors[floor] : NULL);
     rig.careless = true;
     for (unsigned i = 0; i < 2; i++) {
         rig_conn_init(&conns[i], i == 1, flags | TCP_FLAG_SACK_ENABLED);

@@ -30,6 +30,7 @@
 #define ETHERTYPE_TAG 0x8100u
 #define VLAN_TAG 4u
 #define PROTOCOL_TCP 6u
+#define FRAGMENT_HEADER 44u
 
 /* Where things are in a frame. */
 struct place {
@@ -38,7 +39,9 @@ struct place {
     uint32_t ip, tcp, end; /* offsets; end: behind the IP packet */
 };
 
-/* Behind a link header of `link` bytes. */
+/* Behind a link header of `link` bytes. False: nothing was found. */
+typedef bool (*find_fn)(const struct wire_buf *buf, uint32_t link, struct place *place);
+
 static bool
 find_ipv4(const struct wire_buf *buf, uint32_t link, struct place *place)
 {
@@ -73,8 +76,9 @@ find_ipv6(const struct wire_buf *buf, uint32_t link, struct place *place)
     return true;
 }
 
+/* Behind the link header and at most one tag. */
 static bool
-find_tcp(const struct wire_buf *buf, struct place *place)
+find(const struct wire_buf *buf, find_fn in_ipv4, find_fn in_ipv6, struct place *place)
 {
     uint32_t link = ETHERNET_HEADER;
     unsigned vlan = 0;
@@ -88,16 +92,22 @@ find_tcp(const struct wire_buf *buf, struct place *place)
     }
     switch (bytes_load_be16(buf->data + link - 2)) {
     case ETHERTYPE_IPV4:
-        found = find_ipv4(buf, link, place);
+        found = in_ipv4(buf, link, place);
         break;
     case ETHERTYPE_IPV6:
-        found = find_ipv6(buf, link, place);
+        found = in_ipv6(buf, link, place);
         break;
     default:
         return false;
     }
     place->vlan = vlan;
     return found;
+}
+
+static bool
+find_tcp(const struct wire_buf *buf, struct place *place)
+{
+    return find(buf, find_ipv4, find_ipv6, place);
 }
 
 static void
@@ -234,20 +244,53 @@ soft_segment_keep(struct soft_conn *conn, struct wire_buf *buf)
     soft_dirty(conn);
 }
 
+/* Of that VLAN, or of none. */
+static struct soft_conn *
+find_conn(struct soft_adapter *adapter, const struct soft_key *key, unsigned vlan)
+{
+    struct soft_conn *conn = soft_conn_find(adapter, key, vlan);
+
+    return conn || !vlan ? conn : soft_conn_find(adapter, key, 0);
+}
+
+/* The first of several, with the TCP header in it (RFC 7112 for IPv6): others have no ports. */
+static bool
+find_fragment_ipv4(const struct wire_buf *buf, uint32_t link, struct place *place)
+{
+    const uint8_t *ip = buf->data + link;
+
+    if (buf->len - link < 40 || ip[0] != 0x45 || ip[9] != PROTOCOL_TCP ||
+        (bytes_load_be16(ip + 6) & 0x3fff) != 0x2000)
+        return false;
+    *place = (struct place){.ip = link, .tcp = link + 20};
+    return true;
+}
+
+/* As in find_ipv6 no other extension header is looked behind. */
+static bool
+find_fragment_ipv6(const struct wire_buf *buf, uint32_t link, struct place *place)
+{
+    const uint8_t *ip = buf->data + link, *fragment = ip + 40;
+
+    if (buf->len - link < 68 || ip[0] >> 4 != 6 || ip[6] != FRAGMENT_HEADER ||
+        fragment[0] != PROTOCOL_TCP || (bytes_load_be16(fragment + 2) & 0xfff9) != 1)
+        return false;
+    *place = (struct place){.ipv6 = true, .ip = link, .tcp = link + 48};
+    return true;
+}
+
 /* A first fragment of a datagram for a connection, which the host stack reassembles: watch.c wants
- * to know. Untagged IPv4 only, the usual case: the count is a hint. */
+ * to know. */
 static void
 note_fragment(struct soft_adapter *adapter, const struct wire_buf *buf)
 {
-    const uint8_t *ip = buf->data + ETHERNET_HEADER;
-    const struct place place = {.ip = ETHERNET_HEADER, .tcp = ETHERNET_HEADER + 20};
+    struct place place;
     struct soft_key key;
 
-    if (buf->len < ETHERNET_HEADER + 40 || bytes_load_be16(ip - 2) != ETHERTYPE_IPV4 ||
-        ip[0] != 0x45 || (bytes_load_be16(ip + 6) & 0x3fff) != 0x2000 || ip[9] != PROTOCOL_TCP)
+    if (!find(buf, find_fragment_ipv4, find_fragment_ipv6, &place))
         return;
     read_key(buf, &place, &key);
-    struct soft_conn *conn = soft_conn_find(adapter, &key, 0);
+    struct soft_conn *conn = find_conn(adapter, &key, place.vlan);
     if (!conn)
         return;
     conn->watch.fragments++;
@@ -278,9 +321,7 @@ input(struct soft_adapter *adapter, struct wire_buf *buf)
         return false;
     }
     read_key(buf, &place, &key);
-    struct soft_conn *conn = soft_conn_find(adapter, &key, place.vlan);
-    if (!conn && place.vlan)
-        conn = soft_conn_find(adapter, &key, 0);
+    struct soft_conn *conn = find_conn(adapter, &key, place.vlan);
     if (!conn && adapter->limits.vlan)
         return (conn = soft_conn_find_any(adapter, &key)) && !conn->terminating;
     if (!conn || conn->terminating || !is_for_us(conn, buf))

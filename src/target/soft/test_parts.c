@@ -238,15 +238,21 @@ build_ip(uint8_t *ip, const struct rig_in *in, uint32_t tcp_len, struct checksum
         ip[23] = 2;
         ip[39] = 1;
         checksum_add_pseudo_v6(sum, ip + 8, ip + 24, protocol, tcp_len);
-        return 40;
+        if (!in->fragment)
+            return 40;
+        bytes_store_be16(ip + 4, (uint16_t)(8 + tcp_len));
+        ip[6] = 44;
+        memset(ip + 40, 0, 8);
+        ip[40] = protocol;
+        bytes_store_be16(ip + 42, in->fragment);
+        return 48;
     }
     uint32_t header = in->options ? 24 : 20;
     memset(ip, 0, header);
     ip[0] = (uint8_t)(0x40 | header / 4);
     ip[1] = in->tos;
     bytes_store_be16(ip + 2, (uint16_t)(header + tcp_len));
-    if (in->fragment)
-        ip[6] = 0x20;
+    bytes_store_be16(ip + 6, (uint16_t)(in->fragment >> 3 | (in->fragment & 1) << 13));
     ip[8] = 64;
     ip[9] = protocol;
     memcpy(ip + 12, "\x0a\0\0\2\x0a\0\0\1", 8);
@@ -260,7 +266,7 @@ build_ip(uint8_t *ip, const struct rig_in *in, uint32_t tcp_len, struct checksum
 void
 rig_peer(struct rig *rig, struct rig_in in)
 {
-    struct wire_buf *buf = wire_buf_create(18 + 40 + 20 + 4 + in.len);
+    struct wire_buf *buf = wire_buf_create(18 + 48 + 20 + in.len);
     struct checksum sum = {.sum = 0};
     uint8_t *frame = buf->data, *ip = frame + (in.tagged ? 18 : 14), *tcp;
 

@@ -184,10 +184,11 @@ struct rig_in {
     uint16_t window, port; /* 0: 65535, 4000 */
     uint16_t urgent, gso_size;
     uint16_t tag;         /* with tagged */
+    uint16_t fragment;    /* where it begins, plus 1 if more follow; 0: the datagram is whole */
     uint8_t tos;          /* or traffic class */
     uint8_t flags, first; /* TCP_ACK is implied; payload counts up from first */
     uint8_t station;      /* the last byte of whose address it is for; 0: the wire's */
-    bool ipv6, options, fragment, bad_checksum, bad_ip_checksum, not_tcp, tagged;
+    bool ipv6, options, bad_checksum, bad_ip_checksum, not_tcp, tagged;
 };
 
 /* Builds one frame and lets the target have it. */

@@ -2,6 +2,7 @@
  * The optional reasons to go up: each is told once, at its threshold and not below, the connection
  * works on, and nothing is told where it must not be (V-134, V-135).
  */
+#include "base/bytes.h"
 #include "target/soft/test_rig.h"
 
 #include <setjmp.h>
@@ -14,17 +15,27 @@
 static struct rig rig;
 static struct rig_conn conn;
 static uint32_t sent, arrived;
+static struct rig_in peer_is; /* its family and tag */
 
+/* The connection is in this VLAN, and its peer's segments have the family and tag of like. */
 static void
-start(const char *keyword, const char *value)
+start_like(struct rig_in like, unsigned vlan, const char *keyword, const char *value)
 {
     const struct house_option options[] = {{keyword, value}, {"UploadWindow", "20"}, {NULL, NULL}};
 
     rig_open(&rig, options);
-    rig_conn_init(&conn, false, TCP_FLAG_SACK_ENABLED);
+    rig_conn_init(&conn, like.ipv6, TCP_FLAG_SACK_ENABLED);
+    conn.neighbor.constant.VlanId = vlan & 0xfff;
     rig_conn_start(&rig, &conn);
     rig_forget(&rig);
     sent = arrived = 0;
+    peer_is = like;
+}
+
+static void
+start(const char *keyword, const char *value)
+{
+    start_like((struct rig_in){.ipv6 = false}, 0, keyword, value);
 }
 
 static void
@@ -46,11 +57,20 @@ told(unsigned reason)
     return strstr(rig.heard, word) != NULL;
 }
 
+static void
+peer_says(struct rig_in in)
+{
+    in.ipv6 = peer_is.ipv6;
+    in.tagged = peer_is.tagged;
+    in.tag = peer_is.tag;
+    rig_peer(&rig, in);
+}
+
 /* In order, and the target answers. */
 static void
 arrive(uint32_t len)
 {
-    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent, .len = len});
+    peer_says((struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent, .len = len});
     arrived += len;
     rig_turn(&rig);
     while (rig.kept_count)
@@ -65,7 +85,7 @@ send_bytes(uint32_t len)
     NdisOffloadTcpSend(&conn.tcp.handle, rig_nbl(&rig, len, 0, 0));
     sent += len;
     rig_turn(&rig);
-    rig_peer(&rig, (struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent});
+    peer_says((struct rig_in){.seq = RIG_RCV + arrived, .ack = RIG_SND + sent});
     rig_turn(&rig);
 }
 
@@ -191,30 +211,115 @@ nothing_posted(void **state)
 }
 
 static void
+fragment(uint16_t where, uint16_t port)
+{
+    peer_says((struct rig_in){
+        .seq = RIG_RCV + arrived, .ack = RIG_SND, .len = 12, .port = port, .fragment = where});
+}
+
+static void
 fragments(void **state)
 {
-    start("HighFragmentation", "50");
-    for (int i = 0; i < 30; i++)
-        arrive(10);
-    assert_false(told(HighFragmentation));
-    forget();
+    static const struct {
+        struct rig_in like;
+        unsigned vlan;
+    } cases[] = {{{.ipv6 = false}, 0},
+                 {{.ipv6 = true}, 0},
+                 {{.tagged = true, .tag = 7}, 7},
+                 {{.tagged = true, .tag = 7, .ipv6 = true}, 7},
+                 {{.tagged = true, .tag = 7}, 0}, /* it takes any */
+                 {{.tagged = true, .tag = 3u << 13}, 0}};
+
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        start_like(cases[i].like, cases[i].vlan, "HighFragmentation", "50");
+        for (int k = 0; k < 30; k++) {
+            arrive(10);
+            fragment(1, 1);    /* another connection's */
+            fragment(2000, 0); /* not the first: it has no ports */
+            fragment(2001, 0);
+        }
+        assert_false(told(HighFragmentation));
+        forget();
+        for (int k = 0; k < 60 && !told(HighFragmentation); k++) {
+            forget();
+            fragment(1, 0);
+            if (k % 2)
+                arrive(10);
+            rig_turn(&rig);
+        }
+        assert_true(told(HighFragmentation));
+        assert_works_on();
+        finish();
+    }
+}
+
+static void
+fragments_of_another_vlan(void **state)
+{
+    struct rig_in own = {.tagged = true, .tag = 7}, other = {.tagged = true, .tag = 8};
+
+    start_like(own, 7, "HighFragmentation", "50");
     for (int i = 0; i < 60; i++) {
-        rig_peer(&rig, (struct rig_in){
-                           .seq = RIG_RCV + arrived, .ack = RIG_SND, .len = 10, .fragment = true});
-        rig_peer(&rig, (struct rig_in){
-                           .seq = RIG_RCV, .ack = RIG_SND, .len = 10, .port = 1, .fragment = true});
+        peer_is = other;
+        fragment(1, 0);
+        peer_is = own;
         if (i % 2)
             arrive(10);
-        rig_turn(&rig);
-        if (told(HighFragmentation))
-            break;
-        forget();
     }
-    assert_true(told(HighFragmentation));
+    assert_false(told(HighFragmentation));
     forget();
-    rig.heard[0] = 0;
-    assert_works_on();
     finish();
+}
+
+/* Of its first fragment so many bytes, in a buffer that ends there. */
+static void
+first_bytes(uint32_t len, bool tagged)
+{
+    uint8_t frame[18 + 48 + 20] = {0}, *ip = frame + (tagged ? 18 : 14);
+    struct wire_buf *buf = wire_buf_create(len);
+
+    memcpy(frame, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02", 12);
+    if (tagged)
+        bytes_store_be32(frame + 12, 0x81000000u);
+    bytes_store_be16(ip - 2, 0x86dd);
+    ip[0] = 0x60;
+    ip[5] = 8 + 20;
+    ip[6] = 44;
+    ip[7] = 64;
+    memcpy(ip + 8, conn.path.destination, 16);
+    memcpy(ip + 24, conn.path.source, 16);
+    ip[40] = 6;
+    ip[43] = 1;
+    bytes_store_be16(ip + 48, 80);
+    bytes_store_be16(ip + 50, 4000);
+    memcpy(buf->data, frame, len);
+    buf->len = len;
+    test_wire_deliver(rig.wire, buf);
+}
+
+static void
+fragments_cut_short(void **state)
+{
+    for (unsigned tagged = 0; tagged < 2; tagged++) {
+        uint32_t whole = (tagged ? 18 : 14) + 48 + 20;
+
+        start_like((struct rig_in){.ipv6 = true}, 0, "HighFragmentation", "50");
+        for (uint32_t len = 14; len < whole; len++) {
+            first_bytes(len, tagged);
+            if (len % 2)
+                arrive(10);
+        }
+        assert_false(told(HighFragmentation));
+        forget();
+        for (uint32_t i = 0; i < 60; i++) {
+            first_bytes(whole, tagged);
+            if (i % 2)
+                arrive(10);
+        }
+        assert_true(told(HighFragmentation));
+        forget();
+        finish();
+    }
 }
 
 /* One of the ends has finished: whatever the figures say, nothing is told. */
@@ -324,6 +429,8 @@ main(void)
         cmocka_unit_test(small_io),
         cmocka_unit_test(nothing_posted),
         cmocka_unit_test(fragments),
+        cmocka_unit_test(fragments_of_another_vlan),
+        cmocka_unit_test(fragments_cut_short),
         cmocka_unit_test(not_when_finished),
     };
 
