@@ -161,6 +161,8 @@ struct sim_conn {
     uint64_t left_us;   /* the last move of a calm run began */
     unsigned looked_at; /* what the strict judge had been told when a query was asked */
     unsigned frames_to_move;
+    uint32_t tried_seq; /* unacknowledged; a segment with it has been sent so often since */
+    unsigned tries;
     uint32_t handed_sends, handed_data; /* bytes, when the move down began */
     bool host_ended;
     enum script_end host_end;

@@ -261,6 +261,17 @@ sim_calm_tell(struct sim_conn *conn)
     conn->strict.reading = conn->host_reading;
 }
 
+static void
+count_try(struct sim_conn *conn, const struct peer_segment *segment)
+{
+    uint32_t una = conn->judge.acked;
+
+    if (una != conn->tried_seq)
+        conn->tries = 0;
+    conn->tried_seq = una;
+    conn->tries += segment->len && una - segment->seq < segment->len;
+}
+
 void
 sim_calm_hear(struct sim_conn *conn, bool out, const struct peer_segment *segment,
               uint32_t gso_bytes)
@@ -269,6 +280,8 @@ sim_calm_hear(struct sim_conn *conn, bool out, const struct peer_segment *segmen
 
     if (!conn->sim->plan.calm.on || conn->host_ended)
         return;
+    if (out)
+        count_try(conn, segment);
     conn->strict.leaving = script_state(conn->host) == HOST_CONN_TERMINATING ||
                            conn->left_us == now_us;
     if (out)
