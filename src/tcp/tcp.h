@@ -299,12 +299,12 @@ struct tcp_conn {
     uint32_t rack_end_seq, fack_seq, dsack_round_seq;
     uint8_t reo_multiplier, reo_persist; /* quarters of the shortest round trip; recoveries left */
     uint8_t stray_count;                 /* answers to stray segments since stray_us */
-    bool tail_adopted; /* the tail probe that waits is there because the connection moved */
-    uint64_t challenge_us, stray_us; /* when a SYN was answered last; a limit's period began; or
-                                        TCP_NEVER */
-    struct tcp_range rcv_sack[4];    /* what is out of order, most recent first */
+    uint64_t challenge_us, stray_us;     /* when a SYN was answered last; a limit's period began; or
+                                            TCP_NEVER */
+    struct tcp_range rcv_sack[4];        /* what is out of order, most recent first */
     struct tcp_range sacked[TCP_SACK_RANGES]; /* scoreboard, ascending, disjoint */
     struct tcp_mark marks[TCP_MARKS];         /* of what is outstanding, ascending */
+    uint64_t adopted_tail_us; /* a tail probe then is because the connection moved */
 };
 
 /* What a call has found; a mask. */

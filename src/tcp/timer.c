@@ -208,7 +208,6 @@ tcp_start_tail(struct tcp_conn *conn, uint64_t now_us)
     uint64_t delta_us = conn->srtt_us ? 2 * conn->srtt_us : TAIL_UNKNOWN_US;
 
     conn->tail_deadline_us = TCP_NEVER;
-    conn->tail_adopted = false;
     if (!tcp_outstanding(conn) || !conn->snd_wnd || conn->flags & TCP_CONN_TAIL_SENT)
         return;
     if (conn->flags & TCP_CONN_UNMEASURED && !(conn->flags & (TCP_CONN_RECOVERY | TCP_CONN_LOSS)))
@@ -231,8 +230,7 @@ tcp_start_adopted_tail(struct tcp_conn *conn, uint64_t now_us)
     if (conn->snd_una == conn->snd_nxt || !conn->snd_wnd || conn->retransmit_count ||
         deadline_us >= conn->rtx_deadline_us)
         return;
-    conn->tail_deadline_us = deadline_us;
-    conn->tail_adopted = true;
+    conn->tail_deadline_us = conn->adopted_tail_us = deadline_us;
 }
 
 void
@@ -370,12 +368,14 @@ expire_sws(struct tcp_conn *conn)
 static void
 expire_tail(struct tcp_conn *conn, uint64_t now_us)
 {
+    bool adopted = conn->tail_deadline_us == conn->adopted_tail_us;
+
     conn->tail_deadline_us = TCP_NEVER;
     if (!tcp_outstanding(conn) || !conn->snd_wnd)
         return;
     conn->flags |= TCP_CONN_TAIL_SENT;
     tcp_recovery_on_tail(conn);
-    if (!conn->tail_adopted)
+    if (!adopted)
         tcp_start_rtx(conn, now_us);
 }
 
