@@ -40,11 +40,11 @@ soft_nbls_take(struct soft_nbls *nbls)
 uint32_t
 soft_nbl_measure(const NET_BUFFER_LIST *nbl)
 {
-    uint32_t bytes = 0;
+    uint64_t bytes = 0;
 
     for (NET_BUFFER *nb = NET_BUFFER_LIST_FIRST_NB(nbl); nb; nb = NET_BUFFER_NEXT_NB(nb))
         bytes += NET_BUFFER_DATA_LENGTH(nb);
-    return bytes;
+    return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
 
 void

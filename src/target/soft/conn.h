@@ -295,6 +295,10 @@ void soft_complete(struct soft_conn *conn);
 void soft_send_adopt(struct soft_conn *conn, NET_BUFFER_LIST *chain);
 /* What the peer has acknowledged is settled. */
 void soft_send_settle(struct soft_conn *conn);
+/* False: not with what is unacknowledged already. The host stack is asked to take the connection
+ * back, and nothing more is taken from it. */
+#define SOFT_SENDS_MOST (1u << 30)
+bool soft_send_fits(struct soft_conn *conn, uint32_t bytes);
 /* Every open send ends with this status, a partly acknowledged first one with its bytes. */
 void soft_send_fail(struct soft_conn *conn, NDIS_STATUS status);
 /* At terminate: what is open, as a chain that begins at SndUna. The disconnect, if open, is

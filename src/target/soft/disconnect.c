@@ -55,6 +55,8 @@ SoftTcpOffloadDisconnect(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOfflo
         refuse(conn, NetBufferList, NDIS_STATUS_REQUEST_ABORTED);
     else if (abortive)
         start_abortive(conn, NetBufferList);
+    else if (!soft_send_fits(conn, soft_nbl_measure(NetBufferList)))
+        refuse(conn, NetBufferList, NDIS_STATUS_UPLOAD_IN_PROGRESS);
     else
         start_graceful(conn, NetBufferList);
     soft_dirty(conn);

@@ -264,7 +264,7 @@ soft_limits_tcp(const struct soft_adapter *adapter, const NET_BUFFER_LIST *sends
         return NDIS_STATUS_OFFLOAD_TCP_RCV_WINDOW;
     if (soft_limits_share(adapter, adapter->connections + 1) < LEAST_SHARE)
         return NDIS_STATUS_OFFLOAD_TCP_RCV_BUFFER;
-    if (bytes_of(sends) > limits->send_bytes)
+    if (bytes_of(sends) > limits->send_bytes || bytes_of(sends) > SOFT_SENDS_MOST)
         return NDIS_STATUS_OFFLOAD_TCP_XMIT_BUFFER;
     if (bytes_of(delegated->BufferedData) > limits->buffered_bytes)
         return NDIS_STATUS_OFFLOAD_TCP_RCV_BUFFER;

@@ -2,7 +2,8 @@
  * Sends: a queue of NBLs in posting order, which is the order of the sequence numbers. Nothing is
  * copied: the wire takes the payload from the NBLs' own MDLs, so an NBL stays until the peer has
  * acknowledged its last byte; only then it completes, always SUCCESS, many in one call (V-075,
- * V-077, V-078).
+ * V-077, V-078). Sequence numbers tell before from behind among half of them: who posts more than
+ * half of that half gets the connection back.
  *
  * A sequence number is found by a cursor that remembers the last place: sending in order costs
  * nothing, a retransmission walks from the front of the queue. A graceful disconnect is the last
@@ -31,8 +32,18 @@ soft_send_adopt(struct soft_conn *conn, NET_BUFFER_LIST *chain)
 static NDIS_STATUS
 refusal(const struct soft_conn *conn)
 {
-    return conn->phase == SOFT_STOPPED ? NDIS_STATUS_UPLOAD_IN_PROGRESS
-                                       : NDIS_STATUS_REQUEST_ABORTED;
+    return conn->phase == SOFT_STOPPED || conn->events & TCP_EV_SYN ? NDIS_STATUS_UPLOAD_IN_PROGRESS
+                                                                    : NDIS_STATUS_REQUEST_ABORTED;
+}
+
+bool
+soft_send_fits(struct soft_conn *conn, uint32_t bytes)
+{
+    if (!(conn->events & TCP_EV_SYN) && bytes <= SOFT_SENDS_MOST &&
+        conn->tcp.snd_end - conn->tcp.snd_una <= SOFT_SENDS_MOST - bytes)
+        return true;
+    conn->events |= TCP_EV_SYN; /* the same upload */
+    return false;
 }
 
 NDIS_STATUS
@@ -44,18 +55,20 @@ SoftTcpOffloadSend(NDIS_HANDLE MiniportAdapterContext, PVOID MiniportOffloadCont
     uint32_t bytes = 0, sends = 0;
 
     for (NET_BUFFER_LIST *nbl = NetBufferList, *next; nbl; nbl = next) {
+        uint32_t len = soft_nbl_measure(nbl);
         next = NET_BUFFER_LIST_NEXT_NBL(nbl);
+        open = open && soft_send_fits(conn, len);
         if (!open) {
             soft_nbl_settle(nbl, refusal(conn), 0);
             soft_done(conn, &conn->done_sends, nbl);
             continue;
         }
         soft_nbl_enqueue(&conn->sends, nbl);
-        bytes += soft_nbl_length(nbl);
+        if (len)
+            tcp_queue(&conn->tcp, len);
+        bytes += len;
         sends++;
     }
-    if (bytes)
-        tcp_queue(&conn->tcp, bytes);
     soft_watch_sent(conn, sends, bytes);
     soft_dirty(conn);
     return NDIS_STATUS_PENDING;
