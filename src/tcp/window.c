@@ -6,7 +6,9 @@
  * A window field counts in units of 2^scale from the ack point, so the edge the caller set cannot
  * always be shown exactly. It is rounded down as long as nothing shown before is taken back, and up
  * otherwise; what the peer may use therefore lies less than one unit ahead of the caller's edge,
- * and once shown that edge stays shown. What was shown beyond it is accepted too.
+ * and once shown that edge stays shown. What was shown beyond it is accepted too. So a closed
+ * window opens by a unit where there is room for a segment, or a buffer smaller than that would
+ * never.
  *
  * An opening is worth an ACK of its own if it is two segments, or one and the peer could not send a
  * whole one before. A smaller one goes with the next ACK, or alone after the silly-window time
@@ -33,6 +35,8 @@ tcp_show_window(struct tcp_conn *conn)
     field = room > 0 ? (uint32_t)room >> scale : 0;
     if (room > 0 && seq_before(conn->rcv_ack + (field << scale), promised))
         field++;
+    if (!field && room >= conn->mss) /* less than a unit: closed for ever, if it were not shown */
+        field = 1;
     if (field > UINT16_MAX)
         field = UINT16_MAX;
     conn->rcv_advertised = seq_max(conn->rcv_advertised, conn->rcv_ack + (field << scale));
@@ -96,14 +100,15 @@ void
 tcp_set_right_edge(struct tcp_conn *conn, uint32_t edge_seq)
 {
     int32_t opening, shown = seq_diff(conn->rcv_advertised, conn->rcv_ack);
+    bool opens = shown < conn->mss && seq_diff(edge_seq, conn->rcv_ack) >= conn->mss;
 
     if (conn->state == TCP_CLOSED || seq_before_eq(edge_seq, conn->rcv_edge))
         return;
     conn->rcv_edge = edge_seq;
     opening = seq_diff(edge_seq, conn->rcv_advertised);
-    if (opening < 1 << conn->config.rcv_wscale)
+    if (opening < 1 << conn->config.rcv_wscale && !opens)
         return; /* it would not be seen */
-    if (opening >= 2 * conn->mss || (shown < conn->mss && opening >= conn->mss))
+    if (opening >= 2 * conn->mss || (opens && opening >= conn->mss))
         conn->flags |= TCP_CONN_ACK_NOW;
     else
         conn->flags |= TCP_CONN_UPDATE_HELD;

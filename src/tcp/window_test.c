@@ -242,6 +242,37 @@ test_a_small_opening_goes_with_an_ack(void **state)
     assert_int_equal(tcp_deadline_us(&fx.conn), TCP_NEVER);
 }
 
+/* A buffer smaller than one unit of the scale. */
+static void
+test_less_than_a_unit(void **state)
+{
+    struct fixture fx;
+
+    prepare(&fx);
+    fx.config.window_scaling = true;
+    fx.config.rcv_wscale = 14;
+    fx.state.rcv_wnd = 0;
+    reopen(&fx);
+    tcp_set_right_edge(&fx.conn, RECV + MSS - 1);
+    assert_silent(&fx);
+    tcp_ack_now(&fx.conn);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.window, 0);
+    tcp_set_right_edge(&fx.conn, RECV + MSS);
+    assert_bare(&fx, TCP_ACK);
+    assert_int_equal(fx.out.window, 1);
+    tcp_set_right_edge(&fx.conn, RECV + 16000);
+    assert_silent(&fx);
+    for (uint32_t at = 0; at < 16000; at += MSS) /* beyond the edge, within what was shown */
+        feed(&fx, at, MSS);
+    consume(&fx);
+    drain_out(&fx);
+    assert_int_equal(fx.conn.rcv_ack, RECV + 16000);
+    tcp_set_right_edge(&fx.conn, RECV + 32000);
+    drain_out(&fx);
+    assert_int_equal(tcp_right_edge(&fx.conn), RECV + 16000 + 16384);
+}
+
 /* Odd ack points, coarse units: what the caller allowed and the peer saw is never taken back, and
  * the lead is bounded. */
 static void
@@ -319,6 +350,7 @@ main(void)
         cmocka_unit_test(test_small_openings_are_told_together),
         cmocka_unit_test(test_a_small_buffer_opens_after_a_while),
         cmocka_unit_test(test_a_small_opening_goes_with_an_ack),
+        cmocka_unit_test(test_less_than_a_unit),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_rounds_down_what_was_never_shown),
         cmocka_unit_test(test_an_opening_nobody_would_see),
