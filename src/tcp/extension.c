@@ -82,6 +82,9 @@ tcp_restore_extension(struct tcp_conn *conn, const struct tcp_extension *in, uin
     conn->flags |= in->ecn_cwr ? TCP_CONN_CWR_DUE : 0;
     conn->flags |= in->ecn_reacted ? TCP_CONN_ECN_REACTED : 0;
     conn->ecn_seq = in->ecn_seq;
+    if (in->ecn_cwr && !tcp_outstanding(conn) && conn->snd_wnd &&
+        conn->rtx_deadline_us != TCP_NEVER)
+        conn->ecn_wait_us = conn->rtx_deadline_us; /* then that is what the timer runs for */
     if (in->min_rtt_us)
         tcp_note_min_rtt(conn, in->min_rtt_us, now_us);
     if (in->cubic.w_max || in->cubic.origin)

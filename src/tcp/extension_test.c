@@ -201,6 +201,42 @@ test_bad_scoreboards(void **state)
     refused(&fx, &good);
 }
 
+/* Told of congestion with a window of one segment it waits (RFC 3168, section 6.1.2), as long as
+ * the former owner would have. */
+static void
+test_the_wait_of_the_smallest_window_moves(void **state)
+{
+    struct fixture fx;
+    struct tcp_segment segment = segment_at(0, 0);
+
+    prepare(&fx);
+    fx.config.ecn = true;
+    fx.state.cwnd = MSS;
+    fx.state.ssthresh = 2 * MSS;
+    reopen(&fx);
+    tcp_queue(&fx.conn, 5 * MSS);
+    assert_data(&fx, 0, MSS);
+    pass(&fx, 50000);
+    segment.ack = SEND + MSS;
+    segment.flags |= TCP_ECE;
+    feed_segment(&fx, &segment);
+    assert_silent(&fx);
+    uint64_t left_us = fx.conn.ecn_wait_us - fx.now_us;
+    assert_int_equal(move(&fx, true), 0);
+    assert_silent(&fx);
+    expire(&fx);
+    assert_int_equal(fx.now_us, 77 + left_us);
+    assert_data(&fx, MSS, MSS);
+
+    pass(&fx, 50000); /* nothing to wait for: nothing waits */
+    segment.flags = TCP_ACK;
+    segment.ack = fx.conn.snd_max;
+    feed_segment(&fx, &segment);
+    drain_out(&fx);
+    assert_int_equal(move(&fx, true), 0);
+    assert_int_equal(fx.conn.ecn_wait_us, 0);
+}
+
 static void
 test_bad_numbers(void **state)
 {
@@ -239,6 +275,7 @@ main(void)
         cmocka_unit_test(test_without_it_the_window_is_reduced_again),
         cmocka_unit_test(test_everything_goes_again_anyway),
         cmocka_unit_test(test_congestion_notification_moves),
+        cmocka_unit_test(test_the_wait_of_the_smallest_window_moves),
         cmocka_unit_test(test_cubic_moves),
         cmocka_unit_test(test_the_shortest_round_trip_moves),
         cmocka_unit_test(test_bad_scoreboards),
