@@ -1,7 +1,8 @@
 /*
  * OID requests. The host stack sets OID_TCP_CONNECTION_OFFLOAD_PARAMETERS before it offloads
  * anything: tick length, acknowledgement policy, limits; the values hold for connections initiated
- * afterwards. Power down is held until nothing is offloaded any more (V-156). Statistics are in
+ * afterwards. Another tick while something is offloaded is refused: what is given back would be in
+ * a unit in which it was not handed over. Power down is held until nothing is offloaded any more (V-156). Statistics are in
  * stats.c; nothing else is answered.
  */
 #include "base/log.h"
@@ -48,6 +49,8 @@ set_parameters(struct soft_adapter *adapter, NDIS_OID_REQUEST *request)
         return NDIS_STATUS_INVALID_LENGTH;
     if (in->TicksPerSecond != 10 && in->TicksPerSecond != 100 && in->TicksPerSecond != 1000)
         return NDIS_STATUS_INVALID_PARAMETER;
+    if (1000000 / in->TicksPerSecond != params->tick_us && !list_empty(&adapter->objects))
+        return NDIS_STATUS_INVALID_STATE;
     if (in->CongestionAlgorithm != NDIS_TCP_CONGESTION_UNKNOWN &&
         in->CongestionAlgorithm != soft_congestion_documented(adapter))
         return NDIS_STATUS_INVALID_PARAMETER; /* rather than another one in its place */

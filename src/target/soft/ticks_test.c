@@ -89,12 +89,29 @@ time_is_counted_in_it(void **state)
     }
 }
 
+/* While something is offloaded a tick stays as long as it was; the rest may change. */
+static void
+no_other_tick_meanwhile(void **state)
+{
+    start(1000);
+    rig.parameters.TcpMaximumRetransmissions = 7;
+    rig_set_parameters(&rig);
+    rig.parameters.TicksPerSecond = 100;
+    assert_int_equal(NdisOidRequest(rig.binding, &rig.request), NDIS_STATUS_INVALID_STATE);
+    rig_conn_end(&rig, &conn);
+    rig_expect(&rig, "terminated");
+    assert_int_equal(rig_given_back(&conn)->SRtt, 8);
+    assert_int_equal(NdisOidRequest(rig.binding, &rig.request), NDIS_STATUS_SUCCESS);
+    rig_close(&rig);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(state_keeps_its_unit),
         cmocka_unit_test(time_is_counted_in_it),
+        cmocka_unit_test(no_other_tick_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
