@@ -209,6 +209,7 @@ void
 rig_close(struct rig *rig)
 {
     house_remove_adapter(rig->stage.house, "a1");
+    rig->up[1] = false; /* what the peer still has on its way goes nowhere */
     wire_close(rig->cable[0]);
     wire_close(rig->cable[1]);
     stage_close(&rig->stage);
