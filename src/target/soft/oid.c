@@ -2,8 +2,8 @@
  * OID requests. The host stack sets OID_TCP_CONNECTION_OFFLOAD_PARAMETERS before it offloads
  * anything: tick length, acknowledgement policy, limits; the values hold for connections initiated
  * afterwards. Another tick while something is offloaded is refused: what is given back would be in
- * a unit in which it was not handed over. Power down is held until nothing is offloaded any more (V-156). Statistics are in
- * stats.c; nothing else is answered.
+ * a unit in which it was not handed over. Power down is held until nothing is offloaded any more
+ * (V-156). Statistics are in stats.c; nothing else is answered.
  */
 #include "base/log.h"
 #include "target/soft/conn.h"
