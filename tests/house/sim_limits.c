@@ -178,7 +178,8 @@ exceeds(const struct sim_conn *conn, bool may)
     case NEIGHBORS:
         return may && (changes(conn->sim) || others(conn, false, false) >= limit->value);
     case ADDRESSES:
-        return others(conn, !may, true) >= limit->value;
+        return others(conn, !may, true) >= limit->value ||
+               (may && changes(conn->sim)); /* a path that is updated leaves later than its users */
     case BUDGET:
         return limit->value / (others(conn, !may, false) + 1) < LEAST_SHARE;
     case SEGMENT:
