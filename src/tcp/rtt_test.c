@@ -187,7 +187,6 @@ test_after_a_timeout(void **state)
     prepare_stamped(&fx);
     reopen(&fx);
     send_segments(&fx, 1);
-    first = stamp(&fx);
     while (!fx.conn.counters.timeouts) {
         expire(&fx);
         drain_out(&fx);
